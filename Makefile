@@ -1,0 +1,68 @@
+# `make` lists the targets. Each sets up what it needs; a second call does not set up again.
+
+PYTHON ?= python3
+ARGS ?=
+VENV = .venv/bin
+SOURCES = pyproject.toml constraints.txt Makefile
+
+.PHONY: help compare quick test test-slow check data clean
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | awk -F': ' '{ printf "make %-10s %s\n", $$1, $$2 }'
+	@echo 'Options are passed on as ARGS: make compare ARGS="original --seeds 0 1 2".'
+
+compare: .venv/.run data  ## train the models, one after another, and print one table
+	$(VENV)/aelab compare $(ARGS)
+
+quick: .venv/.run data  ## the same table from a tenth of the training, in about a minute
+	$(VENV)/aelab compare --quick $(ARGS)
+
+test: .venv/.test data  ## run the tests
+	$(VENV)/pytest $(ARGS)
+
+test-slow: .venv/.test data  ## run the tests that take minutes
+	$(VENV)/pytest -m slow $(ARGS)
+
+check: .venv/.test  ## check format, lint and types
+	$(VENV)/ruff format --check
+	$(VENV)/ruff check
+	$(VENV)/mypy
+
+# Where the files are nowhere and no package manager is at hand, aelab itself downloads them, or
+# says how to get them. A folder named in ARGS is aelab's business alone.
+data: .venv/.run  ## install FashionMNIST where it is missing, as root on Debian
+	@$(if $(findstring --data-dir,$(ARGS)),exit 0;) \
+	$(VENV)/python -c 'from aelab.data.fashion_mnist import locate; locate(download=False)' \
+		2>/dev/null && exit 0; \
+	[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || exit 0; \
+	echo 'Installing FashionMNIST: apt-get install dataset-fashion-mnist'; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	apt-get update -qq && apt-get install -qq -y dataset-fashion-mnist \
+		|| echo 'apt-get could not install it; aelab will try to download it.'
+
+clean:  ## remove what was set up and built; runs stay
+	rm -rf .venv build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.run: $(SOURCES)
+	$(call set-up,.)
+	@touch $@
+
+.venv/.test: $(SOURCES)
+	$(call set-up,.[test])
+	@touch .venv/.run $@
+
+# A set-up that was cut short leaves its mark, .venv/.unfinished, and the next begins from nothing.
+define set-up
+	@$(PYTHON) -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo 'aelab needs Python 3.11 or newer with its venv module; $(PYTHON) is not that. On Debian:' \
+			'apt-get install python3-venv. To name another: make PYTHON=/path/to/python3' >&2; exit 1; }
+	@test ! -e .venv/.unfinished || rm -rf .venv
+	@mkdir -p .venv && rm -f .venv/.run .venv/.test && touch .venv/.unfinished
+	@test -x $(VENV)/pip || $(PYTHON) -m venv .venv
+	@echo 'Installing aelab and what it needs into .venv'
+	@$(VENV)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '$(1)'
+	@rm .venv/.unfinished
+endef

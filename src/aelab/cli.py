@@ -1,0 +1,211 @@
+"""The command line: one short function a verb. Heavy imports are inside them, for instant help."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from aelab.files import AelabError
+
+if TYPE_CHECKING:
+    from aelab.data.images import ImageDataset
+    from aelab.runs import Run
+
+EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a verb; the exit code. A user's mistake is one line on standard error and code 2."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or given[0] in ("-h", "--help"):
+        print(overview())
+        return 0 if given else EXIT_USAGE
+    if given[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"aelab {version('aelab')}")
+        return 0
+    verb = given.pop(0)
+    try:
+        if verb not in VERBS:
+            raise AelabError(f"there is no verb {verb!r}; there are {', '.join(VERBS)}")
+        return VERBS[verb](given)
+    except AelabError as error:
+        print(f"aelab: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except KeyboardInterrupt:
+        print(
+            "aelab: stopped. Finished epochs are kept: the same command goes on from there",
+            file=sys.stderr,
+        )
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has gone, as `| head` does
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
+        return 0
+
+
+def overview() -> str:
+    """The help of ``aelab`` itself."""
+    verbs = "\n".join(
+        f"  {name:<12} {(verb.__doc__ or '').splitlines()[0]}" for name, verb in VERBS.items()
+    )
+    return (
+        "usage: aelab VERB [options]\n\n"
+        "A laboratory bench for autoencoders: trains them, compares them on one scale,\n"
+        f"and hands over the one you chose.\n\n{verbs}\n\n"
+        "aelab VERB --help shows a verb's options; aelab train MODEL --help a model's own.\n"
+        "aelab --version"
+    )
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """A verb that takes none."""
+
+
+def parse(options: type[T], verb: str, arguments: Sequence[str], doc: str | None) -> T:
+    """Options from the command line; tyro itself tells of mistakes, and exits with 2."""
+    import tyro
+
+    return tyro.cli(
+        options,
+        prog=f"aelab {verb}",
+        description=doc,
+        args=arguments,
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+    )
+
+
+def models(arguments: list[str]) -> int:
+    """List the zoo: code size, parameters and source of every model."""
+    from rich.console import Console
+
+    from aelab.console import print_table, zoo_table
+
+    parse(NoOptions, "models", arguments, models.__doc__)
+    table = zoo_table()
+    print_table(lambda left_out: table, Console())
+    return 0
+
+
+def train(arguments: list[str]) -> int:
+    """Train a model, evaluate it and leave it in a folder of its own."""
+    from aelab.models import ZOO
+
+    if not arguments or arguments[0].startswith("-"):
+        names = ", ".join(ZOO)
+        told = (
+            f"usage: aelab train MODEL [options]\n\nMODEL: {names}, or mypackage.mymodule:MyModel"
+        )
+        print(told, file=sys.stdout if arguments else sys.stderr)
+        return 0 if arguments and arguments[0] in ("-h", "--help") else EXIT_USAGE
+    from aelab.console import TrainingScreen, print_run
+    from aelab.data import load_settings
+    from aelab.options import train_options, training
+    from aelab.runner import train_run
+
+    model = arguments[0]
+    sys.path.insert(0, os.getcwd())  # noqa: PTH109 - where a class of the user's may be
+    asked = parse(train_options(model), f"train {model}", arguments[1:], train.__doc__)
+    settings, options = training(model, asked)
+    out = options.out or Path("runs") / model.replace(":", ".") / f"seed-{options.seed}"
+    data = load_settings(settings.data, options.data_dir)
+    with TrainingScreen() as screen:
+        run = train_run(
+            settings,
+            data,
+            out,
+            split=options.split,
+            on_progress=lambda progress: screen.tell(model, progress),
+        )
+    print_run(run)
+    return 0
+
+
+def evaluate(arguments: list[str]) -> int:
+    """Evaluate a trained run anew, and write its metrics.json."""
+    from aelab.console import print_run
+    from aelab.options import EvaluateOptions
+
+    options = parse(EvaluateOptions, "evaluate", arguments, evaluate.__doc__)
+    run, data = opened(options.run, options.data_dir)
+    run.evaluate(data, options.split or run.metrics["split"])
+    print_run(run)
+    return 0
+
+
+def reconstruct(arguments: list[str]) -> int:
+    """Draw originals beside their reconstructions, a row a class."""
+    from aelab import pictures
+    from aelab.options import ReconstructOptions
+
+    options = parse(ReconstructOptions, "reconstruct", arguments, reconstruct.__doc__)
+    run, data = opened(options.run, options.data_dir)
+    picture = pictures.reconstructions(run.model, data, options.split or run.metrics["split"])
+    print(pictures.save(picture, options.out or run.folder / "reconstructions.png"))
+    return 0
+
+
+def sample(arguments: list[str]) -> int:
+    """Draw new images from a trained run."""
+    from aelab import pictures
+    from aelab.options import SampleOptions
+    from aelab.runs import Run
+
+    options = parse(SampleOptions, "sample", arguments, sample.__doc__)
+    run = Run.open(options.run)
+    picture = pictures.sample_grid(run.sample(options.n, seed=options.seed), run.input_spec)
+    print(pictures.save(picture, options.out or run.folder / "samples.png"))
+    return 0
+
+
+def compare(arguments: list[str]) -> int:
+    """Train the rows of a study and print one table."""
+    from rich.console import Console
+
+    from aelab.compare import compare, load_study
+    from aelab.console import TrainingScreen, print_table
+    from aelab.options import CompareOptions
+    from aelab.tables import as_rich
+
+    options = parse(CompareOptions, "compare", arguments, "Train the rows of a study.")
+    sys.path.insert(0, os.getcwd())  # noqa: PTH109 - where a class of the user's may be
+    study = load_study(options.study)
+    study = study.shortened() if options.quick else study
+    study = study.on_split(options.split) if options.split else study
+    with TrainingScreen() as screen:
+        result = compare(
+            study,
+            out=options.out,
+            seeds=options.seeds,
+            jobs=options.jobs,
+            data_dir=options.data_dir,
+            on_progress=lambda job, progress: screen.tell(job.label, progress),
+        )
+    results = result.as_json()
+    print_table(lambda left_out: as_rich(results, left_out), Console())
+    for picture in result.pictures():
+        print(picture)
+    print(f"The table: {result.folder}/results.md, .csv and .json")
+    for label, error in result.errors.items():
+        print(f"aelab: row {label} failed: {error}", file=sys.stderr)
+    return EXIT_FAILED if result.errors else 0
+
+
+def opened(folder: Path, data_dir: Path | None) -> "tuple[Run, ImageDataset]":
+    """A run and the data that it was trained on."""
+    from aelab.data import load_settings
+    from aelab.runs import Run
+
+    run = Run.open(folder)
+    return run, load_settings(run.settings.data, data_dir)
+
+
+VERBS: dict[str, Callable[[list[str]], int]] = {
+    verb.__name__: verb for verb in (models, train, evaluate, reconstruct, sample, compare)
+}

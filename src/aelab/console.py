@@ -1,0 +1,116 @@
+"""What is shown on a terminal while work goes on; a plain line for each end elsewhere."""
+
+import math
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from aelab.evaluate import METRICS, Metric
+from aelab.models import ZOO, build
+from aelab.runner import Progress as TrainingProgress
+from aelab.runs import PICTURES, Run
+from aelab.settings import InputSpec
+from aelab.tables import FACTS, code_size, figure
+
+
+class TrainingScreen:
+    """A progress line for each training, on standard error; quiet where that is no terminal."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True)
+        self.progress = Progress(
+            TextColumn("{task.description:<18}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[told]}"),
+            TimeRemainingColumn(compact=True),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
+        self.tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.progress.stop()
+
+    def tell(self, label: str, progress: TrainingProgress | None) -> None:
+        """Show how far the training called `label` is; None when it is done."""
+        if label not in self.tasks:
+            self.tasks[label] = self.progress.add_task(label, total=1.0, told="")
+        if progress is None:
+            self.progress.update(self.tasks[label], completed=1.0)
+            if not self.console.is_terminal:
+                self.console.print(f"{label}: done", highlight=False)
+        else:
+            share = progress.epoch / progress.epochs
+            self.progress.update(self.tasks[label], completed=share, told=described(progress))
+
+
+def described(progress: TrainingProgress) -> str:
+    """Epoch, loss terms, validation error and speed in one short text."""
+    epochs = f"{math.ceil(progress.epoch)}/{math.ceil(progress.epochs)}"
+    losses = " ".join(f"{name} {value:.4g}" for name, value in progress.losses.items())
+    mse = progress.validation_mse
+    validation = "" if mse is None else f" | val. MSE {mse:.4f}"
+    return f"epoch {epochs} | {losses}{validation} | {progress.images_per_second:,.0f} images/s"
+
+
+def print_table(make: Callable[[int], Table], console: Console) -> None:
+    """Print ``make(k)`` with the least number k of columns left out that fits the terminal.
+
+    Where the output is no terminal, all columns at their full width.
+    """
+    if not console.is_terminal:
+        table = make(0)
+        console.width = max(console.width, console.measure(table).maximum, 200)
+        console.print(table)
+        return
+    left_out = 0
+    while left_out < 4 and console.measure(make(left_out)).minimum > console.width:
+        left_out += 1
+    console.print(make(left_out))
+
+
+def zoo_table() -> Table:
+    """All models, at their defaults, for images of 28×28 grey pixels."""
+    table = Table(caption="Code size and parameters at the defaults, for 28×28 grey images.")
+    for title in ("model", "code", "parameters", "what it is", "source"):
+        table.add_column(title, justify="right" if title in ("code", "parameters") else "left")
+    for name, entry in ZOO.items():
+        model = build(name, InputSpec((1, 28, 28)))
+        parameters = sum(tensor.numel() for tensor in model.state_dict().values())
+        table.add_row(name, f"{model.code_size:,}", f"{parameters:,}", entry.summary, entry.source)
+    return table
+
+
+def print_run(run: Run) -> None:
+    """A run's figures, and where it lies."""
+    console = Console(highlight=False)
+    metrics = run.metrics
+    table = Table(title=f"{run.settings.model}, {metrics['split']} split, seed {run.settings.seed}")
+    table.add_column("metric")
+    table.add_column("figure", justify="right")
+    table.add_column("unit")
+    size = {**metrics, "input_size": run.input_spec.size}
+    table.add_row("code size", code_size(size), "numbers")
+    table.add_row("parameters", f"{metrics['parameters']:,}", "")
+    for name, value in metrics.items():
+        if name not in FACTS and value is not None:
+            metric = METRICS.get(name, Metric(name, "", 4))
+            table.add_row(metric.title, figure(name, {"mean": value, "std": None}), metric.unit)
+    table.add_row("training", f"{run.timings['train_seconds']:.1f}", "s")
+    console.print(table)
+    for name in PICTURES:
+        print(run.folder / name)
+    print(f"The run: {run.folder}")

@@ -1,0 +1,65 @@
+"""Images in memory: bytes in one tensor, from which a batch is an index, a cast and a product."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor
+
+from aelab.settings import InputSpec
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """One split of an image data set; ``batch(i)`` gives its inputs ``x``.
+
+    The splits of a data set share one tensor of pixels; `index` says which are this split's.
+    """
+
+    pixels: UInt8[Tensor, "images channels height width"]
+    labels: Int64[Tensor, " images"]
+    index: Int64[Tensor, " n"]
+    spec: InputSpec
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def batch(self, i: Int64[Tensor, " batch"]) -> Float[Tensor, "batch channels height width"]:
+        """Give the prepared inputs of the examples `i` of this split, float32."""
+        return self.pixels[self.index[i]].float() * self.spec.scale
+
+    def classes_of(self, i: Int64[Tensor, " batch"]) -> Int64[Tensor, " batch"]:
+        """Give the class numbers of the examples `i` of this split."""
+        return self.labels[self.index[i]]
+
+    def to(self, device: str | torch.device) -> "Images":
+        """Move the split: its tensors on `device`."""
+        moved = {name: getattr(self, name).to(device) for name in ("pixels", "labels", "index")}
+        return replace(self, **moved)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageDataset:
+    """A data set of images with its splits, `train` and `validation` and maybe `test`."""
+
+    name: str
+    splits: Mapping[str, Images]
+    classes: tuple[str, ...]
+    sha256: str
+    """Of the stored content, before any preparation."""
+
+    @property
+    def spec(self) -> InputSpec:
+        """Shape and preparation of an input."""
+        return self.splits["train"].spec
+
+    def split(self, name: str) -> Images:
+        """The split called `name`.
+
+        Raises:
+            ValueError: the data set has no such split.
+        """
+        if name not in self.splits:
+            raise ValueError(f"{self.name} has no split {name!r}; it has {', '.join(self.splits)}")
+        return self.splits[name]

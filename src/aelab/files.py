@@ -1,0 +1,169 @@
+"""Files that are whole or absent, and the errors that users see.
+
+Every file is written beside its place and renamed into it, so a reader, or a run that was killed,
+never meets half of one. What cannot be written or read is told in one line that names the path.
+"""
+
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    import torch
+
+JSON_LIMIT = 64 * 2**20
+
+
+class AelabError(Exception):
+    """A mistake the user can mend; the command line shows its one line and exits with 2."""
+
+
+class InputError(AelabError, ValueError):
+    """A value, or a file's content, that cannot be used."""
+
+
+class MissingFileError(AelabError, FileNotFoundError):
+    """A file that is not where it was looked for."""
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`, of the same suffix, to write one file to.
+
+    The file is renamed to `path` when the body ends, and removed when it fails or is interrupted;
+    what stood at `path` is untouched until then. Folders above `path` are made.
+
+    Raises:
+        InputError: the operating system refuses, for instance because the disk is full.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{secrets.token_hex(8)}{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())  # or a power cut could leave the new name with no content
+        temporary.replace(path)
+    except AelabError:
+        raise
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):  # where the folder could not be made, there is nothing to remove
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write `text` as UTF-8, with the line ends it has.
+
+    Raises:
+        InputError: `path` cannot be written.
+    """
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="")
+
+
+def write_json(path: str | Path, value: Any) -> None:  # noqa: ANN401 - whatever JSON holds
+    """Write `value` as JSON: two spaces of indent, keys in their order, a newline at the end.
+
+    Raises:
+        InputError: `path` cannot be written.
+        ValueError: `value` holds a NaN or an infinity, which JSON has not.
+    """
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: str | Path, limit: int = JSON_LIMIT) -> Any:  # noqa: ANN401
+    """Read the value in a JSON file of at most `limit` bytes.
+
+    Raises:
+        MissingFileError: there is no such file.
+        InputError: it cannot be read, is too large, or is not JSON.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(limit + 1)
+    except OSError as error:
+        _refuse(path, error)
+    if len(content) > limit:
+        raise InputError(f"{path} is larger than {limit:,} bytes: not a JSON file of aelab's")
+    try:
+        return json.loads(content.decode("utf-8"), parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"{path} is damaged or not JSON ({error}); restore it, or delete it and write it anew"
+        ) from error
+
+
+def write_tensors(
+    path: str | Path,
+    tensors: Mapping[str, "torch.Tensor"],
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write `tensors` as safetensors; the same tensors and metadata give the same bytes.
+
+    Raises:
+        InputError: `path` cannot be written.
+    """
+    from safetensors.torch import save
+
+    # safetensors orders metadata at random; as one entry, the bytes are always the same.
+    entry = {"aelab": json.dumps(metadata, sort_keys=True)} if metadata else None
+    content = save({name: t.detach().contiguous() for name, t in tensors.items()}, entry)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def read_tensors(path: str | Path) -> dict[str, "torch.Tensor"]:
+    """Read the tensors of a safetensors file, by name.
+
+    Raises:
+        MissingFileError: there is no such file.
+        InputError: it cannot be read, or is damaged or of another kind.
+    """
+    from safetensors.torch import load_file
+
+    with _safetensors_errors(path):
+        return load_file(path)
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """Read what `write_tensors` was given beside the tensors; empty if nothing.
+
+    Raises:
+        MissingFileError: there is no such file.
+        InputError: it cannot be read, or is damaged or of another kind.
+    """
+    from safetensors import safe_open
+
+    with _safetensors_errors(path), safe_open(path, "pt") as file:
+        return dict(json.loads((file.metadata() or {}).get("aelab", "{}")))
+
+
+@contextmanager
+def _safetensors_errors(path: str | Path) -> Iterator[None]:
+    from safetensors import SafetensorError
+
+    try:
+        with Path(path).open("rb"):  # its errors say more than safetensors'
+            yield
+    except OSError as error:
+        _refuse(path, error)
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} is damaged or not safetensors ({error}); restore it, or train the model again"
+        ) from error
+
+
+def _refuse(path: str | Path, error: OSError) -> NoReturn:
+    if isinstance(error, FileNotFoundError):
+        raise MissingFileError(f"{path} does not exist; check the path") from error
+    raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")

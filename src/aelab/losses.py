@@ -1,0 +1,182 @@
+"""Likelihoods, divergences and penalties: the only place where sums and means are decided.
+
+Every function returns one number an example, summed over the example's dimensions. The mean
+over the batch is taken once, in `batch_mean`. So no loss depends on the batch size, and a
+penalty weighs the same against a reconstruction whatever the batch.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from typing import Literal, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.distributions import ContinuousBernoulli as TorchContinuousBernoulli
+from torch.nn import functional as F
+
+LikelihoodName = Literal["gaussian", "gaussian-fixed", "bernoulli", "continuous-bernoulli"]
+PerExample = Float[Tensor, " batch"]
+
+
+def sum_dimensions(values: Float[Tensor, "batch *dimensions"]) -> PerExample:
+    """Sum over all dimensions but the first."""
+    return values.flatten(1).sum(1)
+
+
+def batch_mean(values: PerExample) -> Float[Tensor, ""]:
+    """Mean over the examples of a batch."""
+    return values.mean()
+
+
+def squared_error(
+    x_hat: Float[Tensor, "batch *dimensions"], x: Float[Tensor, "batch *dimensions"]
+) -> PerExample:
+    """Squared error ``sum_d (x_hat_d - x_d)^2``."""
+    return sum_dimensions((x_hat - x).square())
+
+
+def kl_standard_normal(
+    mu: Float[Tensor, "batch latent"], log_var: Float[Tensor, "batch latent"]
+) -> Float[Tensor, "batch latent"]:
+    """KL divergence of N(mu, exp(log_var)) from N(0, 1), in nats, each dimension by itself.
+
+    ``(mu^2 + exp(log_var) - 1 - log_var) / 2``: Kingma & Welling 2014 (arXiv 1312.6114),
+    appendix B.
+    """
+    return (mu.square() + log_var.exp() - 1 - log_var) / 2
+
+
+def l1(values: Float[Tensor, "batch *dimensions"]) -> PerExample:
+    """L1 norm of each example's values."""
+    return sum_dimensions(values.abs())
+
+
+def parameter_l1(module: nn.Module) -> Float[Tensor, ""]:
+    """L1 norm of all parameters of `module`, weights and biases."""
+    return torch.stack([parameter.abs().sum() for parameter in module.parameters()]).sum()
+
+
+class Likelihood(nn.Module, ABC):
+    """p(x | z) of independent dimensions, given what a decoder's last layer puts out."""
+
+    name: str
+    """Figures under likelihoods of different names are not compared."""
+
+    @abstractmethod
+    def mean(self, output: Float[Tensor, "batch *shape"]) -> Float[Tensor, "batch *shape"]:
+        """Mean of the likelihood, x_hat."""
+
+    @abstractmethod
+    def negative_log(
+        self, output: Float[Tensor, "batch *shape"], x: Float[Tensor, "batch *shape"]
+    ) -> PerExample:
+        """``-log p(x | z)`` in nats."""
+
+    def initialise(self, variance: float) -> None:
+        """Start from the variance of the training inputs, where there is a variance to fit."""
+
+
+class Gaussian(Likelihood):
+    """N(x_hat, variance): one variance for all dimensions, fitted or fixed.
+
+    ``-log p = (D log(2 pi variance) + |x - x_hat|^2 / variance) / 2``. Fitting the variance
+    weighs reconstruction against KL by likelihood (Rybkin et al. 2021, arXiv 2006.13202,
+    section 3); a variance of 1/2 makes the negative log-likelihood the squared error and a
+    constant.
+    """
+
+    name = "gaussian"
+
+    def __init__(self, variance: float | None, activation: nn.Module) -> None:
+        """`variance` None is fitted, as a parameter, starting from 1."""
+        super().__init__()
+        self.activation = activation
+        self.fitted = variance is None
+        log_std = torch.tensor(0.0 if variance is None else 0.5 * math.log(variance))
+        if self.fitted:
+            self.log_std = nn.Parameter(log_std)
+        else:
+            self.register_buffer("log_std", log_std, persistent=False)
+
+    def mean(self, output: Float[Tensor, "batch *shape"]) -> Float[Tensor, "batch *shape"]:
+        """``activation(output)``."""
+        mean: Tensor = self.activation(output)
+        return mean
+
+    def negative_log(
+        self, output: Float[Tensor, "batch *shape"], x: Float[Tensor, "batch *shape"]
+    ) -> PerExample:
+        """As in the class's docstring; a density's, so it may be negative."""
+        dimensions = x[0].numel()
+        constant = dimensions * (0.5 * math.log(2 * math.pi) + self.log_std)
+        return squared_error(self.mean(output), x) * (-2 * self.log_std).exp() / 2 + constant
+
+    def initialise(self, variance: float) -> None:
+        """Start a fitted variance from a tenth of the inputs' own: what a code explains soon."""
+        if self.fitted:
+            with torch.no_grad():
+                self.log_std.fill_(0.5 * math.log(variance / 10))
+
+
+class Bernoulli(Likelihood):
+    """Independent coins with logits `output`; x in [0, 1] is read as a share of heads.
+
+    ``-log p = -sum_d x_d log p_d + (1 - x_d) log(1 - p_d)``, p = sigmoid(output). A proper
+    likelihood for pixels of 0 or 1 only; for grey ones it is the usual stand-in.
+    """
+
+    name = "bernoulli"
+
+    def mean(self, output: Float[Tensor, "batch *shape"]) -> Float[Tensor, "batch *shape"]:
+        """``sigmoid(output)``."""
+        return output.sigmoid()
+
+    def negative_log(
+        self, output: Float[Tensor, "batch *shape"], x: Float[Tensor, "batch *shape"]
+    ) -> PerExample:
+        """Binary cross-entropy summed over the dimensions."""
+        return sum_dimensions(F.binary_cross_entropy_with_logits(output, x, reduction="none"))
+
+
+class ContinuousBernoulli(Likelihood):
+    """The density on [0, 1] proportional to ``p^x (1-p)^(1-x)``, p = sigmoid(output).
+
+    The Bernoulli's cross-entropy with the normalising constant that makes it a density
+    (Loaiza-Ganem & Cunningham 2019, arXiv 1907.06845). Its mean is not p.
+    """
+
+    name = "continuous_bernoulli"
+
+    def mean(self, output: Float[Tensor, "batch *shape"]) -> Float[Tensor, "batch *shape"]:
+        """Mean of the density."""
+        return TorchContinuousBernoulli(logits=output, validate_args=False).mean
+
+    def negative_log(
+        self, output: Float[Tensor, "batch *shape"], x: Float[Tensor, "batch *shape"]
+    ) -> PerExample:
+        """A density's, so it may be negative."""
+        density = TorchContinuousBernoulli(logits=output, validate_args=False)
+        log_density: Tensor = density.log_prob(x)
+        return -sum_dimensions(log_density)
+
+
+def likelihood_named(name: LikelihoodName, variance: float, activation: nn.Module) -> Likelihood:
+    """The likelihood called `name`, with the decoder's output activation.
+
+    `variance` belongs to ``gaussian-fixed``; `activation` makes the Gaussians' mean.
+    """
+    match name:
+        case "gaussian":
+            return Gaussian(None, activation)
+        case "gaussian-fixed":
+            if not variance > 0:
+                raise ValueError(f"variance must be more than 0, not {variance}")
+            return Gaussian(variance, activation)
+        case "bernoulli":
+            return Bernoulli()
+        case "continuous-bernoulli":
+            return ContinuousBernoulli()
+    raise ValueError(
+        f"likelihood must be one of {', '.join(get_args(LikelihoodName))}, not {name!r}"
+    )

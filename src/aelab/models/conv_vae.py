@@ -1,0 +1,227 @@
+"""Convolutional variational autoencoders: `conv-vae` and, with a side channel, its original."""
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from aelab.layers import (
+    Activation,
+    ConvolutionalDecoder,
+    ConvolutionalEncoder,
+    OutputActivation,
+    Resampling,
+    activation_named,
+)
+from aelab.losses import LikelihoodName
+from aelab.models.base import Batch, Code, Posterior, VariationalAutoencoder
+from aelab.settings import InputSpec
+
+
+class ConvolutionalVAE(VariationalAutoencoder):
+    """Variational autoencoder of convolutions, whose decoder sees the latent numbers only.
+
+    ``q(z | x) = N(mu(h), exp(log_var(h)))`` with ``h`` the encoder's last feature map, through
+    a dense layer if `hidden` is given; the decoder mirrors it.
+
+    Args:
+        spec: Shape and preparation of the input.
+        latent_dim: Numbers in the code.
+        channels: Channels of each stage; each stage halves height and width.
+        hidden: Size of a dense layer between feature map and code; none for no such layer.
+        resampling: How a stage halves: pool (convolution, then max-pooling; nearest up-sampling
+            in the decoder) or stride (strided and transposed convolutions).
+        activation: After each hidden layer.
+        output: Output activation of the Gaussian likelihoods' mean.
+        likelihood: gaussian (one variance, fitted), gaussian-fixed, bernoulli or
+            continuous-bernoulli.
+        variance: The variance of gaussian-fixed; 0.5 makes it the squared error.
+        beta: Weight of the KL divergence; 1 is the evidence lower bound.
+    """
+
+    def __init__(
+        self,
+        spec: InputSpec,
+        *,
+        latent_dim: int = 32,
+        channels: tuple[int, ...] = (32, 32, 32),
+        hidden: int | None = 32,
+        resampling: Resampling = "pool",
+        activation: Activation = "relu",
+        output: OutputActivation = "sigmoid",
+        likelihood: LikelihoodName = "gaussian",
+        variance: float = 0.5,
+        beta: float = 1.0,
+    ) -> None:
+        super().__init__(
+            spec,
+            latent_dim=latent_dim,
+            likelihood=likelihood,
+            variance=variance,
+            beta=beta,
+            output=output,
+        )
+        self.encoder = ConvolutionalEncoder(spec.shape, channels, resampling, activation)
+        self.features = self.encoder.out_shape
+        size = self.encoder.out_size
+        between: list[nn.Module] = []
+        if hidden is not None:
+            between = [nn.Linear(size, hidden), activation_named(activation)]
+        self.heads = nn.Sequential(*between, nn.Linear(hidden or size, 2 * latent_dim))
+        between = []
+        if hidden is not None:
+            between = [nn.Linear(latent_dim, hidden), activation_named(activation)]
+        self.from_code = nn.Sequential(
+            *between, nn.Linear(hidden or latent_dim, size), activation_named(activation)
+        )
+        self.decoder = ConvolutionalDecoder(
+            self.encoder, (spec.shape[0], *channels), resampling, activation
+        )
+
+    def posterior(self, x: Batch) -> Posterior:
+        """Mean and log-variance are the two halves of one linear layer."""
+        mu, log_var = self.heads(self.encoder(x).flatten(1)).chunk(2, dim=1)
+        return Posterior(mu, log_var)
+
+    def decoder_output(self, z: Code) -> Batch:
+        """Mirror of the encoder, of exactly the input's size."""
+        output: Tensor = self.decoder(self.from_code(z).unflatten(1, self.features))
+        return output
+
+
+FeatureMap = Float[Tensor, "batch features rows columns"]
+Switches = Float[Tensor, "batch features half_rows half_columns"]
+
+
+def pool_with_switches(features: FeatureMap) -> tuple[FeatureMap, Switches]:
+    """2×2 max-pooling, and which of its four each maximum was (0 to 3, row by row)."""
+    width = features.shape[3]
+    pooled, index = F.max_pool2d(features, 2, return_indices=True)
+    switches = index // width % 2 * 2 + index % width % 2
+    return pooled, switches.to(features.dtype)
+
+
+def unpool_with_switches(
+    pooled: FeatureMap, switches: Switches, size: tuple[int, int]
+) -> FeatureMap:
+    """Each value at the place in its 2×2 window that its switch names, 0 elsewhere."""
+    rows = 2 * torch.arange(pooled.shape[2], device=pooled.device)[:, None]
+    columns = 2 * torch.arange(pooled.shape[3], device=pooled.device)
+    choice: Int64[Tensor, "batch features half_rows half_columns"] = switches.long()
+    index = (rows + choice // 2) * size[1] + columns + choice % 2
+    return F.max_unpool2d(pooled, index, [2, 2], output_size=list(size))
+
+
+class SwitchesVAE(VariationalAutoencoder):
+    """The original study's convolutional VAE, whose decoder reuses the max-pooling's switches.
+
+    Unpadded convolutions of 3×3, 4×4 and 2×2, 2×2 max-pooling after the first two, a dense
+    layer; the decoder mirrors them with transposed convolutions and un-pooling (Zeiler et al.
+    2011). Where each maximum stood is handed past the latent code. Here it is appended to the
+    code, as it must be for ``decode(z)`` to need nothing else, and is counted in its size. New
+    codes draw their switches uniformly, since the model says nothing of them.
+
+    Args:
+        spec: Shape and preparation of the input; at least 16 pixels high and wide.
+        latent_dim: Latent numbers in the code.
+        channels: Channels of the three convolutions.
+        hidden: Size of the dense layer between feature map and code.
+        activation: After each hidden layer.
+        output: Output activation of the Gaussian likelihoods' mean.
+        likelihood: gaussian (one variance, fitted), gaussian-fixed, bernoulli or
+            continuous-bernoulli.
+        variance: The variance of gaussian-fixed; 0.5 makes it the squared error.
+        beta: Weight of the KL divergence; 1 is the evidence lower bound.
+    """
+
+    def __init__(
+        self,
+        spec: InputSpec,
+        *,
+        latent_dim: int = 32,
+        channels: tuple[int, int, int] = (32, 32, 32),
+        hidden: int = 32,
+        activation: Activation = "relu",
+        output: OutputActivation = "sigmoid",
+        likelihood: LikelihoodName = "gaussian",
+        variance: float = 0.5,
+        beta: float = 1.0,
+    ) -> None:
+        super().__init__(
+            spec,
+            latent_dim=latent_dim,
+            likelihood=likelihood,
+            variance=variance,
+            beta=beta,
+            output=output,
+        )
+        image_channels, height, width = spec.shape
+        if min(height, width) < 16:
+            raise ValueError(
+                f"conv-vae-switches takes images of 16×16 pixels or more, not {height}×{width}"
+            )
+        self.before_pools = [(height - 2, width - 2)]
+        pooled = tuple(n // 2 for n in self.before_pools[0])
+        self.before_pools.append((pooled[0] - 3, pooled[1] - 3))
+        last = tuple(n // 2 - 1 for n in self.before_pools[1])
+        self.switch_shapes = [
+            (c, rows // 2, columns // 2)
+            for c, (rows, columns) in zip(channels[:2], self.before_pools, strict=True)
+        ]
+        first, second, third = channels
+        self.features = (third, last[0], last[1])
+        size = third * last[0] * last[1]
+        self.activation = activation_named(activation)
+        self.conv = nn.ModuleList(
+            [
+                nn.Conv2d(image_channels, first, 3),
+                nn.Conv2d(first, second, 4),
+                nn.Conv2d(second, third, 2),
+            ]
+        )
+        self.to_hidden = nn.Linear(size, hidden)
+        self.heads = nn.Linear(hidden, 2 * latent_dim)
+        self.from_code = nn.Sequential(nn.Linear(latent_dim, size), activation_named(activation))
+        self.transposed = nn.ModuleList(
+            [
+                nn.ConvTranspose2d(third, second, 2),
+                nn.ConvTranspose2d(second, first, 4),
+                nn.ConvTranspose2d(first, image_channels, 3),
+            ]
+        )
+
+    @property
+    def side_channel(self) -> tuple[int, float]:
+        """The switches: as many numbers, two bits each."""
+        switches = sum(c * rows * columns for c, rows, columns in self.switch_shapes)
+        return switches, 2.0 * switches
+
+    def posterior(self, x: Batch) -> Posterior:
+        """The latent numbers' posterior, with the switches beside it."""
+        features, first = pool_with_switches(self.activation(self.conv[0](x)))
+        features, second = pool_with_switches(self.activation(self.conv[1](features)))
+        features = self.activation(self.conv[2](features))
+        hidden = self.activation(self.to_hidden(features.flatten(1)))
+        mu, log_var = self.heads(hidden).chunk(2, dim=1)
+        return Posterior(mu, log_var, side=torch.cat([first.flatten(1), second.flatten(1)], 1))
+
+    def decoder_output(self, z: Code) -> Batch:
+        """Un-pools by the switches that follow the latent numbers in z."""
+        latent, switches = z[:, : self.latent_dim], z[:, self.latent_dim :]
+        maps = switches.split([c * h * w for c, h, w in self.switch_shapes], dim=1)
+        first, second = (
+            flat.unflatten(1, shape) for flat, shape in zip(maps, self.switch_shapes, strict=True)
+        )
+        features = self.from_code(latent).unflatten(1, self.features)
+        features = self.activation(self.transposed[0](features))
+        features = unpool_with_switches(features, second, self.before_pools[1])
+        features = self.activation(self.transposed[1](features))
+        # An odd size lost its last row or column in pooling; the transposed convolution has it.
+        features = unpool_with_switches(features, first, self.before_pools[0])
+        output: Tensor = self.transposed[2](features)
+        return output
+
+    def sample_codes(self, n: int) -> Code:
+        """Latent numbers from N(0, 1), switches uniform over the four places."""
+        switches = torch.randint(4, (n, self.side_channel[0]), device=self.device)
+        return torch.cat([super().sample_codes(n), switches.float()], 1)

@@ -1,0 +1,106 @@
+"""Principal component analysis: the closed-form baseline, `pca`."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from aelab.layers import positive
+from aelab.models.base import Autoencoder, Batch, Code, TrainingData
+from aelab.settings import InputSpec
+
+CHUNK = 4096
+"""Inputs read at a time."""
+
+EXACT_SIZE = 4096
+"""Inputs up to this size have their whole covariance matrix decomposed."""
+
+
+class PCA(Autoencoder):
+    """The linear autoencoder of least squared error (Pearson 1901; Baldi & Hornik 1989).
+
+    ``z = W (x - m)``, ``x_hat = W^T z + m``: m is the mean of the training inputs, and the rows
+    of W are the eigenvectors of their covariance matrix with the largest eigenvalues. Found in
+    closed form by `initialise`; there is nothing to train, so its recipe has no epochs.
+
+    Args:
+        spec: Shape and preparation of the input.
+        latent_dim: Numbers in the code; at most the size of an input.
+    """
+
+    mean: Float[Tensor, " size"]
+    components: Float[Tensor, "latent size"]
+
+    def __init__(self, spec: InputSpec, *, latent_dim: int = 64) -> None:
+        super().__init__(spec)
+        positive("latent_dim", latent_dim)
+        if latent_dim > spec.size:
+            raise ValueError(
+                f"latent_dim must be at most the size of an input, {spec.size}, not {latent_dim}"
+            )
+        self.latent_dim = latent_dim
+        self.register_buffer("mean", torch.zeros(spec.size))
+        self.register_buffer("components", torch.eye(latent_dim, spec.size))
+
+    @property
+    def code_size(self) -> int:
+        """`latent_dim`."""
+        return self.latent_dim
+
+    def encode(self, x: Batch) -> Code:
+        """Coordinates along the components."""
+        return (x.flatten(1) - self.mean) @ self.components.T
+
+    def decode(self, z: Code) -> Batch:
+        """The point with those coordinates."""
+        return (z @ self.components + self.mean).reshape(-1, *self.spec.shape)
+
+    def initialise(self, data: TrainingData) -> None:
+        """Mean and components of the training inputs."""
+        mean, components = principal_components(data, self.latent_dim)
+        self.mean.copy_(mean)
+        self.components.copy_(components)
+
+
+def principal_components(
+    data: TrainingData, n: int
+) -> tuple[Float[Tensor, " size"], Float[Tensor, "n size"]]:
+    """Mean and first `n` principal components of all inputs, each of length 1, largest first.
+
+    The sign of a component is such that its largest entry is positive. Inputs are read in
+    chunks. Up to 4,096 values an input the covariance matrix is decomposed exactly; beyond, by
+    subspace iteration (Halko, Martinsson & Tropp 2011, arXiv 0909.4061, algorithm 4.4).
+    """
+    chunks = torch.arange(len(data)).split(CHUNK)
+    total = torch.stack([data.batch(i).flatten(1).double().sum(0) for i in chunks]).sum(0)
+    mean = (total / len(data)).float()
+    if len(mean) <= EXACT_SIZE:
+        scatter = torch.zeros(len(mean), len(mean), dtype=torch.float64, device=mean.device)
+        for i in chunks:
+            centred = data.batch(i).flatten(1) - mean
+            scatter += centred.T @ centred
+        basis = torch.linalg.eigh(scatter).eigenvectors[:, -n:].flip(1)
+    else:
+        basis = subspace_iteration(data, mean, n)
+    largest = basis.gather(0, basis.abs().argmax(0, keepdim=True))
+    components: Tensor = (basis * largest.sign()).T.float()
+    return mean, components
+
+
+def subspace_iteration(
+    data: TrainingData, mean: Float[Tensor, " size"], n: int, rounds: int = 8
+) -> Float[Tensor, "size n"]:
+    """The leading eigenvectors of the covariance matrix without forming it."""
+    generator = torch.Generator().manual_seed(0)
+    columns = min(n + 10, len(mean))
+    basis = torch.randn(len(mean), columns, generator=generator).to(mean.device)
+    leading = basis
+    for _ in range(rounds):
+        basis = torch.linalg.qr(basis).Q
+        product = torch.zeros_like(basis)
+        for i in torch.arange(len(data)).split(CHUNK):
+            centred = data.batch(i).flatten(1) - mean
+            product += centred.T @ (centred @ basis)
+        # Rayleigh-Ritz: within the subspace, the eigenvectors themselves, largest first.
+        rotation = torch.linalg.eigh(basis.T @ product).eigenvectors.flip(1)
+        leading, basis = basis @ rotation, product
+    return leading[:, :n]

@@ -1,0 +1,97 @@
+"""Sparse autoencoder: few active numbers in each code, or small weights."""
+
+from typing import Literal
+
+import torch
+from torch import nn
+
+from aelab.layers import (
+    OUTPUT_ACTIVATIONS,
+    Activation,
+    OutputActivation,
+    activation_named,
+    positive,
+)
+from aelab.losses import batch_mean, l1, parameter_l1, squared_error
+from aelab.models.base import Autoencoder, Batch, Code, Losses
+from aelab.settings import InputSpec
+
+Sparsity = Literal["top-k", "l1-activations", "l1-parameters"]
+
+
+class SparseAutoencoder(Autoencoder):
+    """One hidden layer whose activations are sparse.
+
+    ``z = S(a(W x + b))``, ``x_hat = g(V z + c)``, where ``S`` and the penalty are:
+
+    - ``top-k``: S keeps the k largest activations of an example and sets the others to 0, no
+      penalty (Makhzani & Frey 2014, arXiv 1312.5663);
+    - ``l1-activations``: S is the identity, penalty ``weight |z|_1``;
+    - ``l1-parameters``: S is the identity, penalty ``weight |theta|_1`` over all weights and
+      biases. It makes weights sparse and not codes; it is what the original study did.
+
+    Args:
+        spec: Shape and preparation of the input.
+        latent_dim: Numbers in the code.
+        sparsity: What is made sparse: top-k, l1-activations or l1-parameters.
+        active: How many activations top-k keeps.
+        weight: Weight of an L1 penalty against the squared error summed over an input.
+        activation: After the hidden layer.
+        output: Output activation; linear for pixels outside [0, 1].
+    """
+
+    def __init__(
+        self,
+        spec: InputSpec,
+        *,
+        latent_dim: int = 64,
+        sparsity: Sparsity = "top-k",
+        active: int = 16,
+        weight: float = 0.0784,
+        activation: Activation = "relu",
+        output: OutputActivation = "sigmoid",
+    ) -> None:
+        super().__init__(spec)
+        positive("latent_dim", latent_dim)
+        if sparsity not in ("top-k", "l1-activations", "l1-parameters"):
+            raise ValueError(
+                f"sparsity must be top-k, l1-activations or l1-parameters, not {sparsity!r}"
+            )
+        if not 1 <= active <= latent_dim:
+            raise ValueError(f"active must be between 1 and latent_dim {latent_dim}, not {active}")
+        if not weight >= 0:
+            raise ValueError(f"weight must be 0 or more, not {weight}")
+        self.latent_dim, self.sparsity = latent_dim, sparsity
+        self.active, self.weight = active, weight
+        self.encoder = nn.Sequential(nn.Linear(spec.size, latent_dim), activation_named(activation))
+        self.decoder = nn.Sequential(
+            nn.Linear(latent_dim, spec.size), activation_named(output, OUTPUT_ACTIVATIONS)
+        )
+
+    @property
+    def code_size(self) -> int:
+        """`latent_dim`, however few of them are active."""
+        return self.latent_dim
+
+    def encode(self, x: Batch) -> Code:
+        """The activations, of which top-k keeps only the k largest."""
+        z: torch.Tensor = self.encoder(x.flatten(1))
+        if self.sparsity == "top-k":
+            kept = z.topk(self.active, dim=1)
+            z = torch.zeros_like(z).scatter(1, kept.indices, kept.values)
+        return z
+
+    def decode(self, z: Code) -> Batch:
+        """The decoder's output in the shape of an input."""
+        x_hat: torch.Tensor = self.decoder(z)
+        return x_hat.reshape(-1, *self.spec.shape)
+
+    def loss(self, x: Batch) -> Losses:
+        """The squared error and, for the L1 kinds, the penalty."""
+        z = self.encode(x)
+        terms = {"squared_error": batch_mean(squared_error(self.decode(z), x))}
+        if self.sparsity == "l1-activations":
+            terms["sparsity"] = self.weight * batch_mean(l1(z))
+        elif self.sparsity == "l1-parameters":
+            terms["sparsity"] = self.weight * parameter_l1(self)
+        return terms

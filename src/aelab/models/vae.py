@@ -1,0 +1,65 @@
+"""Variational autoencoder of fully connected layers: `vae`."""
+
+import torch
+from torch import nn
+
+from aelab.layers import Activation, OutputActivation, activation_named, multilayer_perceptron
+from aelab.losses import LikelihoodName
+from aelab.models.base import Batch, Code, Posterior, VariationalAutoencoder
+from aelab.settings import InputSpec
+
+
+class DenseVAE(VariationalAutoencoder):
+    """Variational autoencoder (Kingma & Welling 2014, arXiv 1312.6114, appendix C).
+
+    ``q(z | x) = N(mu(h), exp(log_var(h)))`` with ``h`` the encoder's last hidden layer, and
+    ``p(x | z)`` the likelihood around the decoder's output.
+
+    Args:
+        spec: Shape and preparation of the input.
+        latent_dim: Numbers in the code.
+        hidden: Sizes of the encoder's hidden layers; the decoder's are the same backwards.
+        activation: After each hidden layer.
+        output: Output activation of the Gaussian likelihoods' mean.
+        likelihood: gaussian (one variance, fitted), gaussian-fixed, bernoulli or
+            continuous-bernoulli.
+        variance: The variance of gaussian-fixed; 0.5 makes it the squared error.
+        beta: Weight of the KL divergence; 1 is the evidence lower bound.
+    """
+
+    def __init__(
+        self,
+        spec: InputSpec,
+        *,
+        latent_dim: int = 32,
+        hidden: tuple[int, ...] = (500,),
+        activation: Activation = "relu",
+        output: OutputActivation = "sigmoid",
+        likelihood: LikelihoodName = "gaussian",
+        variance: float = 0.5,
+        beta: float = 1.0,
+    ) -> None:
+        super().__init__(
+            spec,
+            latent_dim=latent_dim,
+            likelihood=likelihood,
+            variance=variance,
+            beta=beta,
+            output=output,
+        )
+        widths = [spec.size, *hidden]
+        self.encoder = nn.Sequential(
+            multilayer_perceptron(widths, activation), activation_named(activation)
+        )
+        self.heads = nn.Linear(widths[-1], 2 * latent_dim)
+        self.decoder = multilayer_perceptron([latent_dim, *widths[::-1]], activation)
+
+    def posterior(self, x: Batch) -> Posterior:
+        """Mean and log-variance are the two halves of one linear layer."""
+        mu, log_var = self.heads(self.encoder(x.flatten(1))).chunk(2, dim=1)
+        return Posterior(mu, log_var)
+
+    def decoder_output(self, z: Code) -> Batch:
+        """The decoder's last layer in the shape of an input."""
+        output: torch.Tensor = self.decoder(z)
+        return output.reshape(-1, *self.spec.shape)

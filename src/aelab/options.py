@@ -1,0 +1,153 @@
+"""The command line's options: dataclasses whose field docstrings are the help."""
+
+from dataclasses import dataclass, field, make_dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+from docstring_parser import parse as parse_docstring
+from tyro.conf import Positional
+
+from aelab.compare import load_study
+from aelab.models import model_class
+from aelab.runs import hyperparameter_hints, model_defaults
+from aelab.settings import DataSettings, Recipe, RunSettings
+
+Split = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """Where the data are."""
+
+    data_dir: Path | None = None
+    """Folder where the data's files are looked for first; $AELAB_DATA names one too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(DataOptions):
+    """What is trained on, and where the run goes."""
+
+    data: str = "fashion-mnist"
+    """Name of the data set."""
+
+    splits: Literal["standard", "original"] = "standard"
+    """standard: 55,000 training, 5,000 validation and 10,000 test images. original: 60,000
+    training images and 8,000 of the test images for validation, as in the original study."""
+
+    scale: float = 1 / 255
+    """What a stored pixel value (0 to 255) is multiplied by."""
+
+    split: Split = "test"
+    """Which images it is evaluated on at the end."""
+
+    seed: int = 0
+    """Governs initialisation, order, noise and samples."""
+
+    out: Path | None = None
+    """The run's folder; runs/MODEL/seed-SEED unless given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(DataOptions):
+    """A trained run and what to evaluate it on."""
+
+    run: Positional[Path]
+    """The run's folder."""
+
+    split: Split | None = None
+    """Which images; those of the last evaluation unless given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReconstructOptions(EvaluateOptions):
+    """The same, and where the picture goes."""
+
+    out: Path | None = None
+    """PNG file to write; RUN/reconstructions.png unless given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleOptions:
+    """Which samples, and where they go."""
+
+    run: Positional[Path]
+    """The run's folder."""
+
+    n: Annotated[int, tyro.conf.arg(aliases=("-n",))] = 64
+    """How many."""
+
+    seed: int | None = None
+    """Which; the run's own seed unless given."""
+
+    out: Path | None = None
+    """PNG file to write; RUN/samples.png unless given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareOptions(DataOptions):
+    """Which study, and how it is done."""
+
+    study: Positional[str] = "default"
+    """A packaged study (default, original) or the path of a TOML file."""
+
+    seeds: tuple[int, ...] = (0,)
+    """Train every row once with each of these; the table gives mean ± standard deviation."""
+
+    jobs: int = 1
+    """Rows trained at once, each in a process of its own."""
+
+    quick: bool = False
+    """A tenth of the training, for a look."""
+
+    split: Literal["validation", "test"] | None = None
+    """Evaluate on this split instead of the study's; validation is for tuning."""
+
+    out: Path = Path("runs")
+    """Folder to write to; the study gets its own inside."""
+
+    def __post_init__(self) -> None:
+        if self.jobs < 1:
+            raise ValueError(f"jobs must be 1 or more, not {self.jobs}")
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("seeds must be one or more different numbers")
+
+
+def train_options(model: str) -> type[Any]:
+    """The options of ``aelab train MODEL``: the general ones, the recipe's and the model's own.
+
+    A model that is a row of the study `default` has that row's settings for defaults.
+    """
+    row = load_study("default").row(model)
+    settings = row.settings if row else RunSettings(model)
+    defaults = {**model_defaults(model), **settings.hyperparameters}
+    helps = {
+        parameter.arg_name: parameter.description or ""
+        for parameter in parse_docstring(model_class(model).__doc__ or "").params
+    }
+    own = [
+        (
+            name,
+            Annotated[hint, tyro.conf.arg(help=helps.get(name, "").replace("\n", " "))],
+            field(default=defaults[name]) if name in defaults else field(),
+        )
+        for name, hint in hyperparameter_hints(model).items()
+    ]
+    return make_dataclass(
+        "Train",
+        [
+            ("options", TrainOptions, field(default=TrainOptions())),
+            ("recipe", Recipe, field(default=settings.recipe)),
+            *own,
+        ],
+        frozen=True,
+        kw_only=True,
+    )
+
+
+def training(model: str, asked: Any) -> tuple[RunSettings, TrainOptions]:  # noqa: ANN401
+    """What `train_options` was filled with, as a run's settings and the rest."""
+    options: TrainOptions = asked.options
+    hyperparameters = {name: getattr(asked, name) for name in hyperparameter_hints(model)}
+    data = DataSettings(name=options.data, splits=options.splits, scale=options.scale)
+    return RunSettings(model, hyperparameters, data, asked.recipe, options.seed), options

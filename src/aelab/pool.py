@@ -1,0 +1,127 @@
+"""Jobs done one after another, or several at once in processes of their own."""
+
+import multiprocessing
+import signal
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from queue import Queue
+from threading import Event, Thread
+from typing import Any, TypeVar
+
+from aelab.files import AelabError
+
+J = TypeVar("J")
+R = TypeVar("R")
+P = TypeVar("P")
+
+
+class StoppedError(Exception):
+    """The program is being stopped; a job ends where it is."""
+
+
+def run_all(
+    work: Callable[[J, Callable[[P], None]], R],
+    jobs: Sequence[J],
+    at_once: int,
+    on_progress: Callable[[J, P | None], None] | None = None,
+) -> Iterator[tuple[J, R | str]]:
+    """Each job with what ``work(job, tell)`` returned, or with the error's one line.
+
+    `on_progress` is called with what a job tells, and with None when it ends. With more than one
+    at once the order is that of their ends, and `work`, jobs and results go between processes.
+    """
+    tell = on_progress or (lambda job, progress: None)
+    if at_once == 1:
+        for job in jobs:
+            yield job, attempt(work, job, partial(tell, job))
+            tell(job, None)
+        return
+    yield from in_processes(work, jobs, at_once, tell)
+
+
+def attempt(
+    work: Callable[[J, Callable[[P], None]], R], job: J, tell: Callable[[P], None]
+) -> R | str:
+    """What the job returned, or what went wrong in it."""
+    try:
+        return work(job, tell)
+    except AelabError as error:
+        return str(error)
+    except StoppedError:
+        return "stopped"
+    except Exception as error:  # a mistake in one row's model must not cost the other rows
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{last.filename}, line {last.lineno}"
+        return f"{type(error).__name__}: {error} (a mistake in the code, at {place})"
+
+
+def in_processes(
+    work: Callable[[J, Callable[[P], None]], R],
+    jobs: Sequence[J],
+    at_once: int,
+    tell: Callable[[J, P | None], None],
+) -> Iterator[tuple[J, R | str]]:
+    """run_all with processes; they are new ones, so that PyTorch's threads are not inherited."""
+    context = multiprocessing.get_context("spawn")
+    with (
+        context.Manager() as manager,
+        ProcessPoolExecutor(at_once, context, ignore_interrupt) as pool,
+    ):
+        told, stop = manager.Queue(), manager.Event()
+        futures: dict[Future[R | str], J] = {
+            pool.submit(in_process, work, job, number, told, stop): job
+            for number, job in enumerate(jobs)
+        }
+        listener = Thread(target=listen, args=(told, jobs, tell), daemon=True)
+        listener.start()
+        try:
+            for future in as_completed(futures):
+                yield futures[future], outcome_of(future)
+                tell(futures[future], None)
+        except BaseException:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+        finally:
+            told.put(None)
+            listener.join()
+
+
+def outcome_of(future: "Future[R | str]") -> R | str:
+    """A job's outcome, also when its process is gone."""
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        return "its process was ended from outside, perhaps for want of memory; try --jobs 1"
+
+
+def ignore_interrupt() -> None:
+    """Ctrl-C reaches all processes; only the first one acts on it, and tells the others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def in_process(
+    work: Callable[[J, Callable[[P], None]], R],
+    job: J,
+    number: int,
+    told: "Queue[Any]",
+    stop: Event,
+) -> R | str:
+    """One job in its own process."""
+
+    def tell(progress: P) -> None:
+        if stop.is_set():
+            raise StoppedError
+        told.put((number, progress))
+
+    return attempt(work, job, tell)
+
+
+def listen(told: "Queue[Any]", jobs: Sequence[J], tell: Callable[[J, P | None], None]) -> None:
+    """Pass on what the processes tell, until None."""
+    while (message := told.get()) is not None:
+        number, progress = message
+        tell(jobs[number], progress)

@@ -1,0 +1,252 @@
+"""Training a run into its folder: scoring, the best epoch, checkpoints, what is left at the end."""
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from aelab.data.images import ImageDataset
+from aelab.evaluate import reconstruction_mse, validation_loss
+from aelab.files import (
+    InputError,
+    read_metadata,
+    read_tensors,
+    write_json,
+    write_tensors,
+    write_text,
+)
+from aelab.models import build
+from aelab.models.base import Autoencoder, VariationalAutoencoder
+from aelab.randomness import seeded
+from aelab.runs import Run, describe, same_work, thaw
+from aelab.sampling import fit_prior
+from aelab.settings import RunSettings
+from aelab.train import TrainState, fit, threads
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is told while a run is trained."""
+
+    epoch: float
+    epochs: float
+    losses: Mapping[str, float]
+    validation_mse: float | None
+    images_per_second: float
+    seconds_left: float
+
+
+OnProgress = Callable[[Progress], None]
+
+
+def train_run(
+    settings: RunSettings,
+    data: ImageDataset,
+    folder: str | Path,
+    *,
+    split: str = "test",
+    on_progress: OnProgress | None = None,
+) -> Run:
+    """Train a model into a run folder, or go on where a stopped training of it was.
+
+    A folder that holds this very run, finished, is left as it is, but for an evaluation on
+    another split than it had.
+
+    Raises:
+        AelabError: settings that the model does not take, a folder that is another run's or
+            none, a loss that is not finite.
+    """
+    folder = Path(folder)
+    data.split(split)
+    config = describe(settings, data)
+    try:
+        with seeded(settings.seed, "initialisation"):
+            model = build(settings.model, data.spec, **thaw(config["hyperparameters"]))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"model {settings.model}: {error}") from error
+    claim(folder, config)
+    run = Run(folder, json.loads(json.dumps(config)))
+    if not (folder / "model.safetensors").is_file():
+        write_json(folder / "config.json", config)
+        Training(run, model, data).go(on_progress)
+    if not run.is_finished(split):
+        run.evaluate(data, split)
+        run.draw(data, split)
+    shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+    return run
+
+
+def claim(folder: Path, config: Mapping[str, Any]) -> None:
+    """Make sure that `folder` is this run's to write in.
+
+    Raises:
+        InputError: it holds another run, or something else.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is no folder; name another with --out")
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{folder} holds other files; name a new folder with --out")
+    if not same_work(Run.open(folder).config, config):
+        raise InputError(
+            f"{folder} holds a run with other settings or data; name another folder with "
+            f"--out, or remove this one"
+        )
+
+
+def make_way(folder: Path, config: Mapping[str, Any]) -> None:
+    """Remove an older run from a study's own folder, if its settings or data were others."""
+    path = folder / "config.json"
+    if not path.is_file():
+        return
+    try:
+        stays = same_work(Run.open(folder).config, config)
+    except InputError:
+        stays = False
+    if not stays:
+        shutil.rmtree(folder)
+
+
+class Training:
+    """One training into a run's folder. Its files give the same bytes however often it stops."""
+
+    def __init__(self, run: Run, model: Autoencoder, data: ImageDataset) -> None:
+        self.run, self.model = run, model
+        self.settings = run.settings
+        self.recipe = self.settings.recipe
+        self.training_images = data.split("train").to(self.recipe.device)
+        self.validation_images = data.split("validation").to(self.recipe.device)
+        self.checkpoint = run.folder / "checkpoint" / "state.safetensors"
+        self.state = TrainState()
+        self.history: list[dict[str, Any]] = []
+        self.best: dict[str, Tensor] = {}
+        if self.checkpoint.is_file():
+            self.restore()
+
+    def go(self, on_progress: OnProgress | None) -> None:
+        """Train to the end; leave the weights that are kept, the prior, and the timings."""
+        states = fit(
+            self.model,
+            self.training_images,
+            self.recipe,
+            seed=self.settings.seed,
+            state=self.state,
+        )
+        for state in states:
+            if state.epoch_ended:
+                self.end_epoch()
+            if on_progress is not None:
+                on_progress(self.progress())
+            if state.epoch_ended and self.out_of_patience():
+                break
+        if self.recipe.keep == "best" and self.best:
+            self.model.load_state_dict(self.best)
+        self.model.to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        self.model.eval()
+        if not isinstance(self.model, VariationalAutoencoder):
+            with threads(self.recipe.threads):
+                prior = fit_prior(
+                    self.model, self.training_images.to("cpu"), seed=self.settings.seed
+                )
+            write_tensors(self.run.folder / "prior.safetensors", prior.tensors())
+        seconds = self.state.seconds
+        seen = self.state.step * self.recipe.batch_size
+        write_json(
+            self.run.folder / "timings.json",
+            {
+                "train_seconds": seconds,
+                "images_per_second": seen / seconds if seconds else None,
+            },
+        )
+        # The weights come last: where they are, training is over.
+        write_tensors(self.run.folder / "model.safetensors", self.model.state_dict())
+
+    def end_epoch(self) -> None:
+        """Score the epoch on validation, keep it if it is the best, and save where we are."""
+        with threads(self.recipe.threads):
+            loss = validation_loss(self.model, self.validation_images)
+            mse = reconstruction_mse(self.model, self.validation_images)
+        if not self.history or loss < min(past["validation_loss"] for past in self.history):
+            self.best = {name: t.clone() for name, t in self.model.state_dict().items()}
+        self.history.append(
+            {
+                "epoch": self.state.epoch,
+                "losses": self.state.losses,
+                "validation_loss": loss,
+                "validation_mse": mse,
+            }
+        )
+        lines = "".join(json.dumps(past) + "\n" for past in self.history)
+        write_text(self.run.folder / "history.jsonl", lines)
+        self.save()
+
+    def out_of_patience(self) -> bool:
+        """No better epoch for as many epochs as the recipe allows."""
+        if self.recipe.patience is None:
+            return False
+        losses = [past["validation_loss"] for past in self.history]
+        return len(losses) - 1 - losses.index(min(losses)) >= self.recipe.patience
+
+    def save(self) -> None:
+        """Write all that going on needs, in one file."""
+        groups = {
+            "model": self.model.state_dict(),
+            "best": self.best,
+            "moments": self.state.moments,
+        }
+        tensors = {
+            f"{group}/{name}": tensor
+            for group, named in groups.items()
+            for name, tensor in named.items()
+        }
+        progress = {
+            "step": self.state.step,
+            "totals": self.state.totals,
+            "seconds": self.state.seconds,
+            "history": self.history,
+        }
+        write_tensors(self.checkpoint, tensors, {"progress": json.dumps(progress)})
+
+    def restore(self) -> None:
+        """Take up what `save` wrote.
+
+        Raises:
+            InputError: the checkpoint is not this run's.
+        """
+        groups: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "moments": {}}
+        try:
+            progress = json.loads(read_metadata(self.checkpoint)["progress"])
+            for key, tensor in read_tensors(self.checkpoint).items():
+                group, _, name = key.partition("/")
+                groups[group][name] = tensor
+            self.model.load_state_dict(groups["model"])
+            self.best, self.history = groups["best"], progress["history"]
+            self.state = TrainState(
+                step=progress["step"],
+                totals=progress["totals"],
+                seconds=progress["seconds"],
+                moments=groups["moments"],
+            )
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise InputError(
+                f"{self.checkpoint} is damaged ({error}); remove {self.run.folder} to begin anew"
+            ) from error
+
+    def progress(self) -> Progress:
+        """How far we are."""
+        state = self.state
+        rate = state.step / state.seconds if state.seconds else 0.0
+        return Progress(
+            epoch=state.epoch,
+            epochs=self.recipe.epochs,
+            losses=state.losses,
+            validation_mse=self.history[-1]["validation_mse"] if self.history else None,
+            images_per_second=rate * self.recipe.batch_size,
+            seconds_left=(state.steps - state.step) / rate if rate else 0.0,
+        )

@@ -1,0 +1,246 @@
+"""The run folder: one trained model with all that it follows from and all that it gave.
+
+``config.json`` (what was asked), ``model.safetensors``, ``prior.safetensors`` (for models
+without a prior of their own), ``history.jsonl`` (an epoch a line), ``metrics.json``,
+``timings.json``, ``reconstructions.png``, ``samples.png``; while training, ``checkpoint/``.
+"""
+
+import inspect
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from torch import Tensor
+
+from aelab import pictures
+from aelab.data.images import ImageDataset
+from aelab.evaluate import evaluate, original_figure
+from aelab.files import InputError, MissingFileError, read_json, read_tensors, write_json
+from aelab.models import build, find, model_class
+from aelab.models.base import Autoencoder
+from aelab.sampling import CodePrior, sample
+from aelab.settings import DataSettings, InputSpec, Recipe, RunSettings, check_value
+from aelab.train import threads
+
+FORMAT = 1
+"""Of a run folder; a folder of another format is trained again."""
+
+PICTURES = ("reconstructions.png", "samples.png")
+SAMPLES_SHOWN = 64
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder that is there."""
+
+    folder: Path
+    config: Mapping[str, Any]
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "Run":
+        """The run in `folder`.
+
+        Raises:
+            MissingFileError: there is no run.
+            InputError: it is damaged, or of another format.
+        """
+        folder = Path(folder)
+        path = folder / "config.json"
+        if not path.is_file():
+            raise MissingFileError(f"{folder} is no run: it has no config.json")
+        config = read_json(path)
+        if not isinstance(config, dict) or config.get("format") != FORMAT:
+            raise InputError(f"{path} is no config of a run of format {FORMAT}")
+        return cls(folder, config)
+
+    @property
+    def settings(self) -> RunSettings:
+        """What the run was asked for."""
+        try:
+            data = {k: v for k, v in self.config["data"].items() if k != "sha256"}
+            return RunSettings(
+                self.config["model"],
+                self.config["hyperparameters"],
+                DataSettings(**data),
+                Recipe(**self.config["recipe"]),
+                self.config["seed"],
+            )
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise self._damaged("config.json", error) from error
+
+    @property
+    def input_spec(self) -> InputSpec:
+        """Shape and preparation of the model's inputs."""
+        try:
+            given = self.config["input"]
+            channels, height, width = given["shape"]
+            return InputSpec((channels, height, width), given["scale"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._damaged("config.json", error) from error
+
+    @cached_property
+    def model(self) -> Autoencoder:
+        """The trained model, ready to use, on the processor.
+
+        Raises:
+            AelabError: the run is unfinished, damaged, or its class cannot be imported.
+        """
+        path = self.folder / "model.safetensors"
+        if not path.is_file():
+            raise MissingFileError(
+                f"{self.folder} is not finished: it has no model.safetensors; train it again "
+                f"with the same settings and it goes on from where it was"
+            )
+        settings = self.settings
+        tensors = read_tensors(path)
+        try:
+            hyperparameters = thaw(settings.hyperparameters)
+            model = build(settings.model, self.input_spec, **hyperparameters)
+            model.load_state_dict(tensors)
+        except (TypeError, RuntimeError) as error:
+            raise self._damaged("model.safetensors or config.json", error) from error
+        return model.eval()
+
+    @cached_property
+    def prior(self) -> CodePrior | None:
+        """The fitted prior, for models that have none of their own."""
+        path = self.folder / "prior.safetensors"
+        if not path.is_file():
+            return None
+        try:
+            return CodePrior.from_tensors(read_tensors(path))
+        except TypeError as error:
+            raise self._damaged("prior.safetensors", error) from error
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The last evaluation, with the split it is of."""
+        metrics = read_json(self.folder / "metrics.json")
+        if not isinstance(metrics, dict):
+            raise self._damaged("metrics.json", TypeError("not an object"))
+        return metrics
+
+    @property
+    def timings(self) -> dict[str, Any]:
+        """How long it took."""
+        timings = read_json(self.folder / "timings.json")
+        if not isinstance(timings, dict):
+            raise self._damaged("timings.json", TypeError("not an object"))
+        return timings
+
+    def is_finished(self, split: str) -> bool:
+        """Whether it is trained, evaluated on `split`, and drawn."""
+        files = ("model.safetensors", "metrics.json", "timings.json", *PICTURES)
+        return (
+            all((self.folder / name).is_file() for name in files)
+            and self.metrics.get("split") == split
+        )
+
+    def sample(self, n: int, *, seed: int | None = None) -> Tensor:
+        """`n` new inputs, by the run's own seed unless another is given."""
+        seed = self.settings.seed if seed is None else seed
+        return sample(self.model, n, seed=seed, prior=self.prior)
+
+    def evaluate(self, data: ImageDataset, split: str) -> dict[str, Any]:
+        """Evaluate on a split, and write metrics.json."""
+        settings = self.settings
+        with threads(settings.recipe.threads):
+            metrics: dict[str, Any] = {"split": split, **evaluate(self.model, data, split)}
+            if settings.data.splits == "original":
+                metrics["original_figure"] = original_figure(
+                    self.model, data.split(split), settings.recipe.batch_size
+                )
+        write_json(self.folder / "metrics.json", metrics)
+        return metrics
+
+    def draw(self, data: ImageDataset, split: str) -> list[Path]:
+        """Write the two PICTURES; their paths."""
+        with threads(self.settings.recipe.threads):
+            restored = pictures.reconstructions(self.model, data, split)
+            sampled = pictures.sample_grid(self.sample(SAMPLES_SHOWN), self.model.spec)
+        return [
+            pictures.save(picture, self.folder / name)
+            for name, picture in zip(PICTURES, (restored, sampled), strict=True)
+        ]
+
+    def _damaged(self, name: str, error: Exception) -> InputError:
+        return InputError(f"{self.folder}: {name} is damaged or of another version ({error})")
+
+
+def load(folder: str | Path) -> Autoencoder:
+    """The trained model of a run folder, bit for bit as it was saved.
+
+    Raises:
+        AelabError: there is no finished run, or it is damaged.
+    """
+    return Run.open(folder).model
+
+
+def describe(settings: RunSettings, data: ImageDataset) -> dict[str, Any]:
+    """The content of config.json, all hyperparameters written out."""
+    return {
+        "format": FORMAT,
+        "model": settings.model,
+        "hyperparameters": all_hyperparameters(settings),
+        "input": asdict(data.spec),
+        "data": {**asdict(settings.data), "sha256": data.sha256},
+        "recipe": asdict(settings.recipe),
+        "seed": settings.seed,
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("aelab", "torch", "numpy", "scikit-learn")},
+        },
+    }
+
+
+def all_hyperparameters(settings: RunSettings) -> dict[str, Any]:
+    """The constructor's defaults, the variant's arguments and the given ones, in this order.
+
+    Raises:
+        InputError: one that the model does not have, or of another type, or one missing.
+    """
+    hints = hyperparameter_hints(settings.model)
+    values = {**model_defaults(settings.model), **thaw(settings.hyperparameters)}
+    for name, value in values.items():
+        check_value(f"model {settings.model}: {name}", name, value, hints)
+    if missing := hints.keys() - values.keys():
+        raise InputError(f"model {settings.model} needs {', '.join(sorted(missing))}")
+    return values
+
+
+def hyperparameter_hints(model: str) -> dict[str, Any]:
+    """The keyword arguments of a model's constructor and their types."""
+    constructor = model_class(model).__init__
+    hints = get_type_hints(constructor)
+    return {
+        name: hints.get(name, Any)
+        for name, parameter in inspect.signature(constructor).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+
+
+def model_defaults(model: str) -> dict[str, Any]:
+    """The constructor's defaults, with those of this variant of the zoo in their place."""
+    parameters = inspect.signature(model_class(model).__init__).parameters.values()
+    own = {
+        parameter.name: parameter.default
+        for parameter in parameters
+        if parameter.kind is parameter.KEYWORD_ONLY and parameter.default is not parameter.empty
+    }
+    return {**own, **find(model).fixed}
+
+
+def same_work(config: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether two configs ask for the same model from the same data (versions may differ)."""
+    as_json = json.loads(json.dumps(wanted))
+    return all(config.get(key) == as_json[key] for key in as_json if key != "versions")
+
+
+def thaw(values: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON's and TOML's lists as the tuples that constructors take."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}

@@ -1,0 +1,128 @@
+"""New images from a trained model, and a fitted prior for models that have none."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from sklearn.mixture import GaussianMixture
+from threadpoolctl import threadpool_limits
+from torch import Tensor
+
+from aelab.models.base import Autoencoder, Batch, Code, TrainingData, VariationalAutoencoder
+from aelab.randomness import permutation_at, seed_at, seeded, set_global
+
+MOST_DIMENSIONS = 64
+MOST_CODES = 10_000
+COMPONENTS = 10
+CHUNK = 500
+
+
+class CodeSource(Protocol):
+    """Anything that draws codes: a variational model, or a CodePrior."""
+
+    def sample_codes(self, n: int) -> Code:
+        """`n` codes, drawn from the global generator."""
+        ...
+
+
+@dataclass(frozen=True)
+class CodePrior:
+    """A Gaussian mixture over the leading principal coordinates of a model's training codes.
+
+    ``z = clip(mean + (means_k + factors_k eps) basis)`` with ``k ~ weights``, eps ~ N(0, 1),
+    clipped to the range each number had in training: activations that were never negative are
+    not drawn negative (fitting a mixture to an autoencoder's codes: Ghosh et al. 2020, arXiv
+    1903.12436, section 4).
+    """
+
+    mean: Float[Tensor, " code"]
+    basis: Float[Tensor, "dimensions code"]
+    low: Float[Tensor, " code"]
+    high: Float[Tensor, " code"]
+    weights: Float[Tensor, " components"]
+    means: Float[Tensor, "components dimensions"]
+    factors: Float[Tensor, "components dimensions dimensions"]
+
+    def sample_codes(self, n: int) -> Code:
+        """`n` codes, drawn from the global generator."""
+        component = self.weights.multinomial(n, replacement=True)
+        eps = torch.randn(n, self.means.shape[1])
+        step = (self.factors[component] @ eps[:, :, None]).squeeze(2)
+        z = self.mean + (self.means[component] + step) @ self.basis
+        return z.clamp(self.low, self.high)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that defines it, by name."""
+        return asdict(self)
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> "CodePrior":
+        """The inverse of `tensors`."""
+        return cls(**tensors)
+
+
+def fit_prior(model: Autoencoder, data: TrainingData, *, seed: int = 0) -> CodePrior:
+    """Fit a CodePrior to the codes of up to 10,000 training inputs.
+
+    At most 64 principal coordinates are modelled, and only those that vary; along the others
+    every sample is at the mean.
+    """
+    chosen = permutation_at(len(data), seed, "prior")[:MOST_CODES]
+    with torch.inference_mode():
+        codes = torch.cat([model.encode(data.batch(i)).cpu() for i in chosen.split(CHUNK)])
+    z = codes.double().numpy()
+    mean = z.mean(0)
+    _, singular, rows = np.linalg.svd(z - mean, full_matrices=False)
+    spread = singular / np.sqrt(len(z))
+    kept = int((spread[:MOST_DIMENSIONS] > 1e-4 * spread[0]).sum())
+    basis = rows[:kept] * spread[:kept, None]  # of unit variance along each coordinate
+    coordinates = (z - mean) @ (rows[:kept] / spread[:kept, None]).T
+    mixture = GaussianMixture(
+        min(COMPONENTS, len(z)), reg_covar=1e-4, random_state=seed_at(seed, "mixture") % 2**32
+    )
+    with threadpool_limits(1):  # sums depend on the number of threads in their last bits
+        mixture.fit(coordinates)
+    arrays = {
+        "mean": mean,
+        "basis": basis,
+        "low": z.min(0),
+        "high": z.max(0),
+        "weights": mixture.weights_,
+        "means": mixture.means_,
+        "factors": np.linalg.cholesky(mixture.covariances_),
+    }
+    return CodePrior(**{name: torch.from_numpy(a).float() for name, a in arrays.items()})
+
+
+def sample(model: Autoencoder, n: int, *, seed: int = 0, prior: CodePrior | None = None) -> Batch:
+    """`n` new inputs, ``decode(z)`` for codes from the model's own prior or from `prior`.
+
+    The i-th follows from (seed, i): asking for more only adds to them.
+
+    Raises:
+        ValueError: the model has no prior of its own and none is given.
+    """
+    source: CodeSource
+    if isinstance(model, VariationalAutoencoder):
+        source = model
+    elif prior is not None:
+        source = prior
+    else:
+        raise ValueError(f"a {type(model).__name__} has no prior; fit one with fit_prior()")
+    codes = []
+    with seeded(seed), torch.inference_mode():
+        for i in range(n):
+            set_global(seed, "sample", i)
+            codes.append(source.sample_codes(1))
+        return torch.cat(
+            [model.decode(z.to(device_of(model))) for z in torch.cat(codes).split(CHUNK)]
+        )
+
+
+def device_of(model: Autoencoder) -> torch.device:
+    """Where the model's tensors are."""
+    tensors = [*model.parameters(), *model.buffers()]
+    return tensors[0].device if tensors else torch.device("cpu")

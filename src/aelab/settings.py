@@ -1,0 +1,176 @@
+"""The settings of a run: what is recorded with it and what the command line offers.
+
+Nothing here imports torch, so that a command line can be built, and its help shown, at once.
+The string below each field is that field's help.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from aelab.files import InputError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """Shape and preparation of an input: ``x = scale * stored``, of shape `shape`.
+
+    Models are built from it, and it is recorded with a run, so that later inputs are prepared
+    as the training images were.
+    """
+
+    shape: tuple[int, int, int]
+    """Channels, height, width."""
+
+    scale: float = 1 / 255
+    """What a stored 8-bit value is multiplied by; 1/255 gives x in [0, 1]."""
+
+    @property
+    def size(self) -> int:
+        """Number of values of one input."""
+        channels, height, width = self.shape
+        return channels * height * width
+
+    @property
+    def peak(self) -> float:
+        """The largest value an input can take (255 stored)."""
+        return 255 * self.scale
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Which data a model is trained on, and how they are prepared."""
+
+    name: str = "fashion-mnist"
+    """Name of the data set."""
+
+    splits: Literal["standard", "original"] = "standard"
+    """How it is split. standard: 55,000 training images, 5,000 for validation (drawn from the
+    official training images, stratified, by a fixed seed), the official 10,000 for the test.
+    original: all 60,000 training images, validated on 8,000 of the official test images, as in
+    the original study."""
+
+    scale: float = 1 / 255
+    """What a stored pixel value (0 to 255) is multiplied by."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is trained."""
+
+    epochs: float = 10.0
+    """Passes over the training data; may be a fraction."""
+
+    batch_size: int = 64
+    """Images a step."""
+
+    learning_rate: float = 2e-3
+    """Adam's step size; the peak, with a one-cycle schedule."""
+
+    schedule: Literal["constant", "one-cycle"] = "one-cycle"
+    """constant, or one-cycle: up from 1/25 of the peak over the first 30 % of the steps, then
+    down to nothing, both along a cosine (Smith & Topin 2018, arXiv 1708.07120)."""
+
+    shuffle: bool = True
+    """A new order of the training images each epoch; otherwise file order."""
+
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Arithmetic of the forward pass in training; bfloat16 is automatic mixed precision.
+    Evaluation is always in float32."""
+
+    channels_last: bool = False
+    """Memory layout with channels innermost: faster for convolutions, same values."""
+
+    clip_norm: float | None = None
+    """Gradients are scaled down to this norm where they exceed it."""
+
+    patience: int | None = None
+    """Stop after this many epochs without a better validation error."""
+
+    keep: Literal["best", "last"] = "best"
+    """Which epoch's weights the run keeps: the best on validation, or the last."""
+
+    threads: int = 1
+    """Processor threads. Small dense models are fastest with one."""
+
+    device: str = "cpu"
+    """Where the model is trained, for example cpu or cuda."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.epochs < float("inf"):
+            raise ValueError(f"epochs must be 0 or more, not {self.epochs}")
+        for name in ("batch_size", "learning_rate", "threads"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be more than 0, not {getattr(self, name)}")
+        for name in ("clip_norm", "patience"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} must be more than 0, not {value}")
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """All that a trained model follows from, besides the data themselves."""
+
+    model: str
+    """A name of the zoo, or ``module:Class``."""
+
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of the model's constructor."""
+
+    data: DataSettings = field(default_factory=DataSettings)
+    recipe: Recipe = field(default_factory=Recipe)
+
+    seed: int = 0
+    """Governs initialisation, order, noise and samples."""
+
+
+def checked(settings: type[T], values: Mapping[str, Any], where: str) -> T:
+    """A settings dataclass made from a file's table, each value held against its field's type.
+
+    Raises:
+        InputError: naming `where` and the key, for an unknown key or a value of another type.
+    """
+    hints = get_type_hints(settings)
+    for key, value in values.items():
+        check_value(f"{where}: {key}", key, value, hints)
+    try:
+        return settings(**values)
+    except ValueError as error:
+        raise InputError(f"{where}: {error}") from error
+
+
+def check_value(where: str, key: str, value: object, hints: Mapping[str, Any]) -> None:
+    """Hold one value against the type that `hints` gives its key.
+
+    Raises:
+        InputError: there is no such key, or the value is of another type.
+    """
+    from beartype import BeartypeConf
+    from beartype.door import is_bearable
+
+    if key not in hints:
+        close = get_close_matches(key, hints, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(hints) or 'none'}"
+        raise InputError(f"{where} is unknown; {hint}")
+    if not is_bearable(value, hints[key], conf=BeartypeConf(is_pep484_tower=True)):
+        raise InputError(f"{where} must be {type_name(hints[key])}, not {value!r}")
+
+
+def type_name(hint: Any) -> str:  # noqa: ANN401
+    """A type as a user would say it.
+
+    >>> type_name(Literal["a", "b"]), type_name(int | None), type_name(tuple[int, ...])
+    ("'a' or 'b'", 'int or none', 'a list of int')
+    """
+    arguments = get_args(hint)
+    if get_origin(hint) is Literal:
+        return " or ".join(map(repr, arguments))
+    if get_origin(hint) is tuple:
+        return f"a list of {arguments[0].__name__}"
+    if arguments:
+        return " or ".join(map(type_name, arguments))
+    return "none" if hint is type(None) else str(hint.__name__)

@@ -1,0 +1,227 @@
+"""fit(): the one training loop. It never asks which model or data it has, and touches no file."""
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from aelab.files import AelabError
+from aelab.models.base import Autoencoder, TrainingData
+from aelab.randomness import permutation_at, seeded, set_global
+from aelab.settings import Recipe
+
+REPORTS_PER_EPOCH = 20
+
+
+class TrainingDivergedError(AelabError):
+    """The loss is not finite; the weights are lost, the settings are to blame."""
+
+
+@dataclass
+class TrainState:
+    """How far training has come; with the model's tensors, all that going on needs."""
+
+    step: int = 0
+    """Steps done."""
+
+    steps: int = 0
+    """Steps in all."""
+
+    steps_per_epoch: int = 0
+
+    totals: dict[str, float] = field(default_factory=dict)
+    """Sum of each loss term over the current epoch's steps so far."""
+
+    moments: dict[str, Tensor] = field(default_factory=dict)
+    """Adam's running averages, as ``exp_avg.<parameter>`` and ``exp_avg_sq.<parameter>``."""
+
+    seconds: float = 0.0
+    """Time spent in steps, without evaluation. A measurement: nothing depends on it."""
+
+    @property
+    def epoch_ended(self) -> bool:
+        """An epoch has just been completed, or training has."""
+        return self.step % self.steps_per_epoch == 0 or self.step == self.steps
+
+    @property
+    def epoch(self) -> float:
+        """Epochs done."""
+        return self.step / self.steps_per_epoch
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """Mean of each loss term over the current epoch's steps so far."""
+        steps = (self.step - 1) % self.steps_per_epoch + 1
+        return {name: total / steps for name, total in self.totals.items()}
+
+
+def fit(
+    model: Autoencoder,
+    data: TrainingData,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    state: TrainState | None = None,
+) -> Iterator[TrainState]:
+    """Train `model` in place, yielding the state at the end of each epoch and now and then.
+
+    The order of an epoch follows from (seed, epoch), the noise of a step from (seed, step), the
+    learning rate from the step. So training taken up at a `state` that was yielded earlier, with
+    the model as it was then, goes on to the same bytes. A caller that has seen enough stops
+    iterating. The caller's generators and thread count are its own at every yield.
+
+    Raises:
+        TrainingDivergedError: a loss term is not finite.
+    """
+    state = state or TrainState()
+    model.to(recipe.device)
+    if state.step == 0:
+        with threads(recipe.threads):
+            model.initialise(data)
+    parameters = dict(model.named_parameters())
+    if not parameters:
+        return
+    if recipe.channels_last:
+        model.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(parameters.values(), fused=True)
+    restore_moments(optimizer, parameters, state)
+    state.steps_per_epoch, state.steps = count_steps(len(data), recipe)
+    between_reports = math.ceil(state.steps_per_epoch / REPORTS_PER_EPOCH)
+
+    while state.step < state.steps:
+        epoch, done = divmod(state.step, state.steps_per_epoch)
+        end = min(state.step + between_reports, (epoch + 1) * state.steps_per_epoch, state.steps)
+        start = time.perf_counter()
+        with threads(recipe.threads), seeded(seed):
+            sums = run_steps(model, data, recipe, optimizer, seed, range(state.step, end))
+        state.seconds += time.perf_counter() - start
+        state.step = end
+        before = state.totals if done else {}
+        state.totals = {name: before.get(name, 0.0) + value for name, value in sums.items()}
+        refuse_divergence(state, recipe)
+        state.moments = collect_moments(optimizer, parameters)
+        yield state
+
+
+def run_steps(
+    model: Autoencoder,
+    data: TrainingData,
+    recipe: Recipe,
+    optimizer: torch.optim.Optimizer,
+    seed: int,
+    steps: range,
+) -> dict[str, float]:
+    """Take these steps, all of one epoch; the sum of each loss term over them."""
+    model.train()
+    device = torch.device(recipe.device)
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
+    steps_per_epoch, total_steps = count_steps(len(data), recipe)
+    order = epoch_order(len(data), recipe, seed, steps.start // steps_per_epoch)
+    sums: dict[str, Tensor] = {}
+    for step in steps:
+        set_global(seed, "noise", step)
+        first = step % steps_per_epoch * recipe.batch_size
+        x = data.batch(order[first : first + recipe.batch_size])
+        if recipe.channels_last:
+            x = x.contiguous(memory_format=torch.channels_last)
+        with autocast:
+            losses = model.loss(x)
+        total = torch.stack(list(losses.values())).sum()
+        optimizer.zero_grad()
+        total.backward()  # type: ignore[no-untyped-call]
+        if recipe.clip_norm is not None:
+            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(recipe, step, total_steps)
+        optimizer.step()
+        for name, value in losses.items():  # stays on the device until the chunk is done
+            sums[name] = sums.get(name, torch.zeros((), device=device)) + value.detach()
+    model.eval()
+    return {name: value.item() for name, value in sums.items()}
+
+
+def count_steps(n: int, recipe: Recipe) -> tuple[int, int]:
+    """Steps of an epoch over `n` examples, and of the whole training."""
+    per_epoch = math.ceil(n / recipe.batch_size)
+    return per_epoch, round(recipe.epochs * per_epoch)
+
+
+def refuse_divergence(state: TrainState, recipe: Recipe) -> None:
+    """Raise TrainingDivergedError if a loss term is not finite."""
+    for name, value in state.losses.items():
+        if not math.isfinite(value):
+            raise TrainingDivergedError(
+                f"the loss term {name!r} became {value} by step {state.step}: try a lower "
+                f"--learning-rate (now {recipe.learning_rate:g}), --clip-norm 1, or "
+                f"--precision float32"
+            )
+
+
+def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
+    """Step size of one step, a function of the step alone.
+
+    one-cycle rises along a cosine from 1/25 of the peak over the first 30 % of the steps, and
+    falls along a cosine to 1/250,000 of the peak (PyTorch's OneCycleLR without its momentum).
+
+    >>> [round(learning_rate(Recipe(learning_rate=1.0), step, 11), 3) for step in (0, 2, 10)]
+    [0.04, 1.0, 0.0]
+    """
+    if recipe.schedule == "constant":
+        return recipe.learning_rate
+    peak, lowest = recipe.learning_rate, recipe.learning_rate / 25
+    turn = max(0.3 * steps - 1, 0)
+    if step < turn:
+        return cosine(lowest, peak, step / turn)
+    return cosine(peak, lowest / 1e4, (step - turn) / max(steps - 1 - turn, 1))
+
+
+def cosine(start: float, end: float, share: float) -> float:
+    """From `start` at share 0 to `end` at share 1, along half a cosine."""
+    return end + (start - end) / 2 * (1 + math.cos(math.pi * share))
+
+
+def epoch_order(n: int, recipe: Recipe, seed: int, epoch: int) -> Tensor:
+    """In which order an epoch goes through the data."""
+    return permutation_at(n, seed, "order", epoch) if recipe.shuffle else torch.arange(n)
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """PyTorch uses `count` processor threads inside: sums depend on it in their last bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def collect_moments(
+    optimizer: torch.optim.Optimizer, parameters: dict[str, nn.Parameter]
+) -> dict[str, Tensor]:
+    """Adam's running averages by name."""
+    return {
+        f"{kind}.{name}": optimizer.state[parameter][kind]
+        for name, parameter in parameters.items()
+        for kind in ("exp_avg", "exp_avg_sq")
+    }
+
+
+def restore_moments(
+    optimizer: torch.optim.Optimizer, parameters: dict[str, nn.Parameter], state: TrainState
+) -> None:
+    """Give Adam the averages of a state, if it has any."""
+    if not state.moments:
+        return
+    for name, parameter in parameters.items():
+        optimizer.state[parameter] = {
+            "step": torch.tensor(float(state.step), device=parameter.device),
+            **{
+                kind: state.moments[f"{kind}.{name}"].to(parameter, copy=True)
+                for kind in ("exp_avg", "exp_avg_sq")
+            },
+        }
