@@ -31,7 +31,7 @@ def to_bytes(x: Batch, spec: InputSpec) -> UInt8[Tensor, "batch channels height 
 
 def grid(rows: list[Batch], spec: InputSpec, labels: list[str] | None = None) -> Image.Image:
     """One picture of `rows` of images of equal number, each with its label on the left."""
-    channels, height, width = spec.shape
+    channels, height, width = spec.image_shape
     zoom = max(1, -(-SMALLEST // max(height, width)))
     left = LABEL_WIDTH if labels else 0
     across, down = width * zoom + GAP, height * zoom + GAP

@@ -24,7 +24,7 @@ from aelab.files import InputError, MissingFileError, read_json, read_tensors, w
 from aelab.models import build, find, model_class
 from aelab.models.base import Autoencoder
 from aelab.sampling import CodePrior, sample
-from aelab.settings import DataSettings, InputSpec, Recipe, RunSettings, check_value
+from aelab.settings import DataSettings, InputSpec, Recipe, RunSettings, SignalGraph, check_value
 from aelab.train import threads
 
 FORMAT = 1
@@ -78,8 +78,11 @@ class Run:
         """Shape and preparation of the model's inputs."""
         try:
             given = self.config["input"]
-            channels, height, width = given["shape"]
-            return InputSpec((channels, height, width), given["scale"])
+            graph = given["graph"] and SignalGraph(
+                edges=tuple(tuple(edge) for edge in given["graph"]["edges"]),
+                positions=tuple(tuple(position) for position in given["graph"]["positions"]),
+            )
+            return InputSpec(tuple(given["shape"]), given["scale"], graph)
         except (KeyError, TypeError, ValueError) as error:
             raise self._damaged("config.json", error) from error
 

@@ -4,6 +4,7 @@ Nothing here imports torch, so that a command line can be built, and its help sh
 The string below each field is that field's help.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -15,6 +16,17 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class SignalGraph:
+    """The graph that a signal lives on: nodes at positions, joined by undirected edges."""
+
+    edges: tuple[tuple[int, int], ...]
+    """Pairs of nodes, each pair once."""
+
+    positions: tuple[tuple[float, ...], ...]
+    """Coordinates of each node."""
+
+
+@dataclass(frozen=True)
 class InputSpec:
     """Shape and preparation of an input: ``x = scale * stored``, of shape `shape`.
 
@@ -22,17 +34,31 @@ class InputSpec:
     as the training images were.
     """
 
-    shape: tuple[int, int, int]
-    """Channels, height, width."""
+    shape: tuple[int, ...]
+    """Channels, height, width of an image; channels, nodes of a signal on a graph."""
 
     scale: float = 1 / 255
     """What a stored 8-bit value is multiplied by; 1/255 gives x in [0, 1]."""
 
+    graph: SignalGraph | None = None
+    """Of a signal on a graph; an image's is its pixel grid, and need not be given."""
+
     @property
     def size(self) -> int:
         """Number of values of one input."""
+        return math.prod(self.shape)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """The shape of an image.
+
+        Raises:
+            ValueError: the inputs are no images.
+        """
+        if len(self.shape) != 3:
+            raise ValueError(f"this needs images, and the inputs have the shape {self.shape}")
         channels, height, width = self.shape
-        return channels * height * width
+        return channels, height, width
 
     @property
     def peak(self) -> float:

@@ -86,7 +86,7 @@ def fit(
     if not parameters:
         return
     if recipe.channels_last:
-        model.to(memory_format=torch.channels_last)
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(parameters.values(), fused=True)
     restore_moments(optimizer, parameters, state)
     state.steps_per_epoch, state.steps = count_steps(len(data), recipe)
@@ -132,7 +132,7 @@ def run_steps(
             losses = model.loss(x)
         total = torch.stack(list(losses.values())).sum()
         optimizer.zero_grad()
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         if recipe.clip_norm is not None:
             nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
         for group in optimizer.param_groups:

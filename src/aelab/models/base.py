@@ -20,7 +20,7 @@ from aelab.losses import (
 )
 from aelab.settings import InputSpec
 
-Batch = Float[Tensor, "batch channels height width"]
+Batch = Float[Tensor, "batch channels *positions"]
 Code = Float[Tensor, "batch code"]
 Losses = Mapping[str, Float[Tensor, ""]]
 

@@ -61,7 +61,7 @@ class ConvolutionalVAE(VariationalAutoencoder):
             beta=beta,
             output=output,
         )
-        self.encoder = ConvolutionalEncoder(spec.shape, channels, resampling, activation)
+        self.encoder = ConvolutionalEncoder(spec.image_shape, channels, resampling, activation)
         self.features = self.encoder.out_shape
         size = self.encoder.out_size
         between: list[nn.Module] = []
@@ -155,7 +155,7 @@ class SwitchesVAE(VariationalAutoencoder):
             beta=beta,
             output=output,
         )
-        image_channels, height, width = spec.shape
+        image_channels, height, width = spec.image_shape
         if min(height, width) < 16:
             raise ValueError(
                 f"conv-vae-switches takes images of 16×16 pixels or more, not {height}×{width}"

@@ -58,7 +58,7 @@ class ConvolutionalAutoencoder(Autoencoder):
             raise ValueError(f"noise_level must be 0 or more, not {noise_level}")
         self.noise: NoiseKind = noise
         self.noise_level = noise_level
-        self.encoder = ConvolutionalEncoder(spec.shape, channels, resampling, activation)
+        self.encoder = ConvolutionalEncoder(spec.image_shape, channels, resampling, activation)
         self.features = self.encoder.out_shape
         self.to_code: nn.Module = nn.Identity()
         self.from_code: nn.Module = nn.Identity()
