@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -32,7 +31,7 @@ class TrainingScreen:
         )
         self.tasks: dict[str, TaskID] = {}
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "TrainingScreen":
         self.progress.start()
         return self
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ COMPONENTS = 10
 CHUNK = 500
 
 
+@runtime_checkable
 class CodeSource(Protocol):
     """Anything that draws codes: a variational model, or a CodePrior."""
 

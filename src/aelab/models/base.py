@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64
@@ -25,6 +25,7 @@ Code = Float[Tensor, "batch code"]
 Losses = Mapping[str, Float[Tensor, ""]]
 
 
+@runtime_checkable
 class TrainingData(Protocol):
     """What a model may ask of its training data before the first step."""
 

@@ -90,10 +90,10 @@ class ConvolutionalVAE(VariationalAutoencoder):
 
 
 FeatureMap = Float[Tensor, "batch features rows columns"]
-Switches = Float[Tensor, "batch features half_rows half_columns"]
+Pooled = Float[Tensor, "batch features half_rows half_columns"]
 
 
-def pool_with_switches(features: FeatureMap) -> tuple[FeatureMap, Switches]:
+def pool_with_switches(features: FeatureMap) -> tuple[Pooled, Pooled]:
     """2×2 max-pooling, and which of its four each maximum was (0 to 3, row by row)."""
     width = features.shape[3]
     pooled, index = F.max_pool2d(features, 2, return_indices=True)
@@ -101,9 +101,7 @@ def pool_with_switches(features: FeatureMap) -> tuple[FeatureMap, Switches]:
     return pooled, switches.to(features.dtype)
 
 
-def unpool_with_switches(
-    pooled: FeatureMap, switches: Switches, size: tuple[int, int]
-) -> FeatureMap:
+def unpool_with_switches(pooled: Pooled, switches: Pooled, size: tuple[int, int]) -> FeatureMap:
     """Each value at the place in its 2×2 window that its switch names, 0 elsewhere."""
     rows = 2 * torch.arange(pooled.shape[2], device=pooled.device)[:, None]
     columns = 2 * torch.arange(pooled.shape[3], device=pooled.device)

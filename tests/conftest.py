@@ -1,0 +1,71 @@
+"""Shapes and types are checked while testing; small real data are shared by the tests."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from jaxtyping import install_import_hook
+
+with install_import_hook("aelab", "beartype.beartype"):
+    import aelab.cli
+    import aelab.compare
+    import aelab.console
+    import aelab.models.conv_vae
+    import aelab.models.convolutional
+    import aelab.models.dense
+    import aelab.models.pca
+    import aelab.models.sparse
+    import aelab.models.vae
+    import aelab.options
+    import aelab.pictures
+
+import pytest
+import torch
+from aelab.data.images import ImageDataset, Images
+from aelab.files import MissingFileError
+from aelab.settings import InputSpec
+
+
+@pytest.fixture(scope="session")
+def fashion() -> ImageDataset:
+    """FashionMNIST, all of it."""
+    try:
+        return aelab.data.load("fashion-mnist")
+    except MissingFileError as error:
+        pytest.skip(f"FashionMNIST is not on this machine: {error}")
+
+
+@pytest.fixture(scope="session")
+def slice_of_fashion(fashion: ImageDataset) -> ImageDataset:
+    """The first 1,000 training, 300 validation and 300 test images."""
+    sizes = {"train": 1000, "validation": 300, "test": 300}
+    splits = {
+        name: replace(fashion.split(name), index=fashion.split(name).index[:size])
+        for name, size in sizes.items()
+    }
+    return replace(fashion, splits=splits)
+
+
+@pytest.fixture
+def blobs() -> ImageDataset:
+    """Small made-up images: a bright spot of one of three widths at any place, on 12×10 pixels."""
+    generator = torch.Generator().manual_seed(0)
+    n = 200
+    rows = torch.rand(n, 1, 1, generator=generator) * 12
+    columns = torch.rand(n, 1, 1, generator=generator) * 10
+    labels = torch.randint(3, (n,), generator=generator)
+    distance = (torch.arange(12.0)[:, None] - rows) ** 2 + (torch.arange(10.0) - columns) ** 2
+    pixels = (255 * torch.exp(-distance / (2.0 + 3 * labels[:, None, None]))).to(torch.uint8)
+    spec = InputSpec((1, 12, 10))
+    splits = {
+        name: Images(pixels[:, None], labels, torch.arange(first, last), spec)
+        for name, first, last in (("train", 0, 120), ("validation", 120, 160), ("test", 160, 200))
+    }
+    return ImageDataset("blobs", splits, ("small", "middle", "large"), sha256="made up")
+
+
+@pytest.fixture
+def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty folder to work in."""
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path

@@ -1,0 +1,298 @@
+"""The contract, held over the whole zoo; and what each family promises beyond it."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from aelab.data.images import ImageDataset, Images
+from aelab.files import InputError, read_tensors, write_tensors
+from aelab.models import ZOO, build
+from aelab.models.base import Autoencoder, VariationalAutoencoder
+from aelab.models.conv_vae import pool_with_switches, unpool_with_switches
+from aelab.models.pca import principal_components
+from aelab.randomness import seeded
+from aelab.settings import InputSpec
+from sklearn.decomposition import PCA as ScikitPCA
+
+SHAPES = [(1, 28, 28), (3, 8, 8), (2, 9, 13), (3, 33, 17), (5, 16, 64)]
+SMALLEST = {"conv-vae-switches": 16}
+
+
+def built(name: str, shape: tuple[int, int, int] = (1, 28, 28), **arguments: object) -> Autoencoder:
+    with seeded(0):
+        return build(name, InputSpec(shape), **arguments)
+
+
+def inputs(shape: tuple[int, int, int], n: int = 6) -> torch.Tensor:
+    return torch.rand(n, *shape, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("name", ZOO)
+def test_any_shape_comes_back_exactly(name: str, shape: tuple[int, int, int]) -> None:
+    if min(shape[1:]) < SMALLEST.get(name, 8):
+        with pytest.raises(ValueError, match="16×16"):
+            built(name, shape)
+        return
+    model = built(name, shape)
+    x = inputs(shape)
+    z = model.encode(x)
+    assert z.shape == (len(x), model.code_size)
+    assert model.decode(z).shape == x.shape
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_encode_is_deterministic_and_decode_needs_only_the_code(name: str) -> None:
+    model, other = built(name), built(name)
+    other.load_state_dict(model.state_dict())
+    x = inputs((1, 28, 28))
+    z = model.encode(x)
+    assert torch.equal(z, model.encode(x))
+    model.encode(inputs((1, 28, 28), n=3))  # a model that stashes something would now be led astray
+    assert torch.equal(model.decode(z), other.decode(z))
+    assert torch.equal(model(x), model.decode(z))
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_an_example_is_treated_by_itself(name: str) -> None:
+    model = built(name)
+    x = inputs((1, 28, 28))
+    alone = torch.cat([model(x[i : i + 1]) for i in range(len(x))])
+    torch.testing.assert_close(model(x), alone, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_loss_is_finite_and_reaches_every_parameter(name: str) -> None:
+    model = built(name)
+    terms = model.loss(inputs((1, 28, 28)))
+    assert all(math.isfinite(term.item()) and term.shape == () for term in terms.values())
+    if list(model.parameters()):
+        sum(terms.values()).backward()
+    for parameter_name, parameter in model.named_parameters():
+        assert parameter.grad is not None, parameter_name
+        assert parameter.grad.abs().sum() > 0, parameter_name
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_loss_does_not_depend_on_the_batch_size(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Without noise, the loss of a batch is the mean of its examples' losses.
+    monkeypatch.setattr(torch, "randn_like", torch.zeros_like)
+    model = built(name)
+    x = inputs((1, 28, 28), n=100)
+    together = sum(model.loss(x).values())
+    one_by_one = torch.stack([sum(model.loss(x[i : i + 1]).values()) for i in range(100)]).mean()
+    torch.testing.assert_close(together, one_by_one, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_weights_come_back_from_a_file(name: str, tmp_path: Path) -> None:
+    model = built(name)
+    write_tensors(tmp_path / "m.safetensors", model.state_dict())
+    with seeded(99):
+        other = build(name, model.spec)
+    other.load_state_dict(read_tensors(tmp_path / "m.safetensors"))
+    x = inputs((1, 28, 28))
+    assert torch.equal(model(x), other(x))
+
+
+VARIATIONAL = [n for n in ZOO if isinstance(built(n), VariationalAutoencoder)]
+
+
+@pytest.mark.parametrize("name", VARIATIONAL)
+@pytest.mark.parametrize(
+    "likelihood", ["gaussian", "gaussian-fixed", "bernoulli", "continuous-bernoulli"]
+)
+def test_variational_models_take_every_likelihood(name: str, likelihood: str) -> None:
+    model = built(name, likelihood=likelihood)
+    x = inputs((1, 28, 28))
+    assert all(term.isfinite() for term in model.loss(x).values())
+    assert model(x).min() >= 0
+    assert model(x).max() <= 1
+    assert model.sample(3).shape == (3, 1, 28, 28)
+
+
+@pytest.mark.parametrize("name", VARIATIONAL)
+def test_beta_scales_the_kl_term_and_nothing_else(name: str) -> None:
+    x = inputs((1, 28, 28))
+    losses = []
+    for beta in (1.0, 0.25):
+        model = built(name, beta=beta)
+        with seeded(3):
+            losses.append(model.loss(x))
+    assert torch.equal(losses[0]["reconstruction"], losses[1]["reconstruction"])
+    torch.testing.assert_close(losses[1]["kl"], losses[0]["kl"] / 4)
+
+
+def test_fitted_variance_starts_from_the_data(blobs: ImageDataset) -> None:
+    model = build("vae", blobs.spec)
+    model.initialise(blobs.split("train"))
+    x = blobs.split("train").batch(torch.arange(120))
+    expected = (x - x.mean(0)).square().mean() / 10
+    torch.testing.assert_close((2 * model.likelihood.log_std).exp().detach(), expected)
+
+
+@pytest.mark.parametrize("resampling", ["pool", "stride"])
+@pytest.mark.parametrize("name", ["convolutional", "denoising", "conv-vae"])
+def test_convolutions_halve_either_way_at_odd_sizes(name: str, resampling: str) -> None:
+    model = built(name, (2, 29, 19), resampling=resampling)
+    x = inputs((2, 29, 19))
+    assert model(x).shape == x.shape
+
+
+def test_original_layer_sizes() -> None:
+    parameters = {n: sum(p.numel() for p in built(n).parameters()) for n in ZOO}
+    assert parameters["vanilla"] == 784 * 64 + 64 + 64 * 784 + 784
+    assert parameters["multilayer"] == 784 * 128 + 128 + 128 * 64 + 64 + 64 * 784 + 784
+    conv = [(1, 16), (16, 8), (8, 8), (8, 8), (8, 8), (8, 16), (16, 1)]
+    assert parameters["convolutional"] == sum(9 * i * o + o for i, o in conv)
+    conv = [(1, 32), (32, 32), (32, 32), (32, 32), (32, 1)]
+    assert parameters["denoising"] == sum(9 * i * o + o for i, o in conv)
+    dense = [(784, 500), (500, 64), (32, 500), (500, 784)]
+    assert parameters["vae"] == sum(i * o + o for i, o in dense) + 1  # and the variance
+    switches = built("conv-vae-switches")
+    assert switches.side_channel == (32 * 13 * 13 + 32 * 5 * 5, 2 * 6208)
+    assert switches.code_size == 32 + 6208
+    assert built("denoising").code_size == 1568
+    assert built("convolutional").code_size == 72
+
+
+def test_top_k_keeps_the_k_largest() -> None:
+    model = built("sparse", sparsity="top-k", active=5)
+    x = inputs((1, 28, 28), n=20)
+    activations = model.encoder(x.flatten(1))
+    z = model.encode(x)
+    assert (z.count_nonzero(1) <= 5).all()
+    for row, kept in zip(activations, z, strict=True):
+        expected = torch.where(row >= row.sort(descending=True).values[4], row, 0)
+        assert torch.equal(kept, expected)
+
+
+def test_l1_penalties_are_those_norms() -> None:
+    x = inputs((1, 28, 28))
+    on_codes = built("sparse", sparsity="l1-activations", weight=0.5)
+    norm = on_codes.encode(x).abs().sum(1).mean()
+    torch.testing.assert_close(on_codes.loss(x)["sparsity"], 0.5 * norm)
+    on_weights = built("sparse", sparsity="l1-parameters", weight=0.5)
+    norm = sum(p.abs().sum() for p in on_weights.parameters())
+    torch.testing.assert_close(on_weights.loss(x)["sparsity"], 0.5 * norm)
+    assert "sparsity" not in built("sparse", sparsity="top-k").loss(x)
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "masking", "salt-and-pepper"])
+def test_denoising_loss_is_against_the_clean_input(kind: str) -> None:
+    clean = built("denoising", noise=kind, noise_level=0.0)
+    noisy = built("denoising", noise=kind, noise_level=0.5)
+    x = inputs((1, 28, 28))
+    with seeded(0):
+        assert clean.loss(x)["squared_error"] == ((clean(x) - x) ** 2).flatten(1).sum(1).mean()
+        assert noisy.loss(x)["squared_error"] != clean.loss(x)["squared_error"]
+    assert torch.equal(noisy(x), clean(x))  # only the loss corrupts
+
+
+def test_switches_put_each_maximum_back_in_its_place() -> None:
+    generator = torch.Generator().manual_seed(0)
+    for height, width in [(6, 8), (5, 7), (13, 4)]:
+        x = torch.rand(2, 3, height, width, generator=generator)
+        pooled, switches = pool_with_switches(x)
+        restored = unpool_with_switches(pooled, switches, (height, width))
+        assert switches.min() >= 0
+        assert switches.max() <= 3
+        kept = restored != 0
+        assert torch.equal(restored[kept], x[kept])
+        again, _ = pool_with_switches(restored)
+        assert torch.equal(again, pooled)
+
+
+def test_switches_of_another_image_change_the_picture() -> None:
+    model = built("conv-vae-switches")
+    a, b = model.encode(inputs((1, 28, 28)))[:2]
+    crossed = torch.cat([a[:32], b[32:]])
+    pictures = model.decode(torch.stack([a, crossed]))
+    assert not torch.equal(pictures[0], pictures[1])
+
+
+class Rows:
+    """Inputs of one channel and one row, from a matrix."""
+
+    def __init__(self, matrix: torch.Tensor) -> None:
+        self.matrix = matrix
+
+    def __len__(self) -> int:
+        return len(self.matrix)
+
+    def batch(self, i: torch.Tensor) -> torch.Tensor:
+        return self.matrix[i][:, None, None, :]
+
+
+def test_pca_is_scikit_learns(slice_of_fashion: ImageDataset) -> None:
+    train = slice_of_fashion.split("train")
+    model = build("pca", slice_of_fashion.spec, latent_dim=20)
+    model.initialise(train)
+    x = slice_of_fashion.split("test").batch(torch.arange(50))
+    everything = train.batch(torch.arange(1000)).flatten(1).double().numpy()
+    reference = ScikitPCA(20, svd_solver="full").fit(everything)
+    flat = x.flatten(1).double().numpy()
+    expected = reference.inverse_transform(reference.transform(flat))
+    torch.testing.assert_close(
+        model(x).flatten(1).double(), torch.from_numpy(expected), rtol=0, atol=1e-4
+    )
+    eye = torch.eye(20)
+    torch.testing.assert_close(model.components @ model.components.T, eye, atol=1e-5, rtol=0)
+
+
+def test_wide_inputs_get_the_same_components(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    scales = 0.7 ** torch.arange(40)
+    mixing = torch.linalg.qr(torch.randn(40, 40, generator=generator)).Q
+    data = Rows(torch.randn(500, 40, generator=generator) * scales @ mixing)
+    exact_mean, exact = principal_components(data, 6)
+    monkeypatch.setattr("aelab.models.pca.EXACT_SIZE", 39)
+    mean, iterated = principal_components(data, 6)
+    torch.testing.assert_close(mean, exact_mean)
+    torch.testing.assert_close(iterated, exact, atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        ("vanilla", {"latent_dim": 0}, "latent_dim must be 1 or more"),
+        ("sparse", {"active": 65}, "active must be between 1 and latent_dim 64"),
+        ("sparse", {"weight": -1.0}, "weight must be 0 or more"),
+        ("convolutional", {"channels": (4,) * 5}, "5 halvings leave nothing of an image of 28×28"),
+        ("denoising", {"noise_level": -0.1}, "noise_level must be 0 or more"),
+        ("vae", {"beta": -1.0}, "beta must be 0 or more"),
+        ("vae", {"likelihood": "gaussian-fixed", "variance": 0.0}, "variance must be more than 0"),
+        ("pca", {"latent_dim": 785}, "latent_dim must be at most the size of an input, 784"),
+    ],
+)
+def test_hyperparameters_out_of_range_are_named(
+    name: str, arguments: dict[str, object], said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        built(name, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("vanila", "did you mean 'vanilla'"),
+        ("nowhere.at.all:Model", "cannot be imported"),
+        ("aelab.models.dense:Nothing", "cannot be imported"),
+        ("pathlib:Path", "no subclass of"),
+        ("os:system", "no subclass of"),
+    ],
+)
+def test_unknown_models_are_refused(name: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        build(name, InputSpec((1, 8, 8)))
+
+
+def test_images_know_their_split(blobs: ImageDataset) -> None:
+    test: Images = blobs.split("test")
+    assert len(test) == 40
+    x = test.batch(torch.tensor([0, 39]))
+    torch.testing.assert_close(x, test.pixels[[160, 199]].float() / 255)
+    assert torch.equal(test.classes_of(torch.tensor([3])), test.labels[163:164])
+    with pytest.raises(ValueError, match="no split 'nothing'"):
+        blobs.split("nothing")
