@@ -1,12 +1,11 @@
 """Shapes and types are checked while testing; small real data are shared by the tests."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from jaxtyping import install_import_hook
 
-with install_import_hook("aelab", "beartype.beartype"):
+with install_import_hook("aelab", "typecheck.check"):
     import aelab.cli
     import aelab.compare
     import aelab.console
@@ -21,6 +20,7 @@ with install_import_hook("aelab", "beartype.beartype"):
 
 import pytest
 import torch
+
 from aelab.data.images import ImageDataset, Images
 from aelab.files import MissingFileError
 from aelab.settings import InputSpec
@@ -65,7 +65,16 @@ def blobs() -> ImageDataset:
 
 
 @pytest.fixture
-def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder to work in."""
     monkeypatch.chdir(tmp_path)
-    yield tmp_path
+    return tmp_path
+
+
+@pytest.fixture
+def tiny(slice_of_fashion: ImageDataset, monkeypatch: pytest.MonkeyPatch) -> ImageDataset:
+    """The slice as a data set with a name of its own, ``tiny``."""
+    tiny = replace(slice_of_fashion, name="tiny")
+    monkeypatch.setattr("tiny_data.DATASET", tiny)
+    monkeypatch.setitem(aelab.data.LOADERS, "tiny", "tiny_data:load")
+    return tiny

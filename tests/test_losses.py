@@ -5,6 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+from torch.distributions import Normal, kl_divergence
+
 from aelab.losses import (
     Bernoulli,
     ContinuousBernoulli,
@@ -15,10 +20,6 @@ from aelab.losses import (
     parameter_l1,
     squared_error,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-from torch import nn
-from torch.distributions import Normal, kl_divergence
 
 NUMBERS = st.floats(-3, 3, width=32)
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from sklearn import decomposition
+
 from aelab.data.images import ImageDataset, Images
 from aelab.files import InputError, read_tensors, write_tensors
 from aelab.models import ZOO, build
@@ -13,7 +15,6 @@ from aelab.models.conv_vae import pool_with_switches, unpool_with_switches
 from aelab.models.pca import principal_components
 from aelab.randomness import seeded
 from aelab.settings import InputSpec
-from sklearn.decomposition import PCA as ScikitPCA
 
 SHAPES = [(1, 28, 28), (3, 8, 8), (2, 9, 13), (3, 33, 17), (5, 16, 64)]
 SMALLEST = {"conv-vae-switches": 16}
@@ -231,7 +232,7 @@ def test_pca_is_scikit_learns(slice_of_fashion: ImageDataset) -> None:
     model.initialise(train)
     x = slice_of_fashion.split("test").batch(torch.arange(50))
     everything = train.batch(torch.arange(1000)).flatten(1).double().numpy()
-    reference = ScikitPCA(20, svd_solver="full").fit(everything)
+    reference = decomposition.PCA(20, svd_solver="full").fit(everything)
     flat = x.flatten(1).double().numpy()
     expected = reference.inverse_transform(reference.transform(flat))
     torch.testing.assert_close(

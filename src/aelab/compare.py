@@ -243,13 +243,13 @@ def compare(
     seeds: Sequence[int] = (0,),
     jobs: int = 1,
     data_dir: str | Path | None = None,
-    on_progress: Callable[[Job, Progress | None], None] | None = None,
+    on_progress: Callable[[Job, Progress | Run | str], None] | None = None,
 ) -> Result:
     """Train all rows of a study, each with every seed, and write its table.
 
     Runs that are finished are taken as they are. `jobs` of them are trained at once. A row that
     fails is told in the result, and the others go on. `on_progress` is called with each job's
-    progress, and with None when it is done.
+    progress, and when it ends with its run or the error's one line.
 
     Raises:
         AelabError: the data cannot be had, or nothing can be written.
@@ -272,7 +272,9 @@ def compare(
         dataset(settings, where)  # missing data are better told once than by every row
     runs: dict[str, list[Run]] = {}
     errors: dict[str, str] = {}
-    for job, outcome in run_all(do_job, work, jobs, on_progress):
+    tell = on_progress or (lambda job, progress: None)
+    for job, outcome in run_all(do_job, work, jobs, tell):
+        tell(job, outcome)
         if isinstance(outcome, Run):
             runs.setdefault(job.row, []).append(outcome)
         else:

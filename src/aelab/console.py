@@ -43,17 +43,23 @@ class TrainingScreen:
     ) -> None:
         self.progress.stop()
 
-    def tell(self, label: str, progress: TrainingProgress | None) -> None:
-        """Show how far the training called `label` is; None when it is done."""
+    def tell(self, label: str, progress: TrainingProgress | Run | str) -> None:
+        """Show how far the training called `label` is, or that it ended in a run or an error."""
         if label not in self.tasks:
             self.tasks[label] = self.progress.add_task(label, total=1.0, told="")
-        if progress is None:
-            self.progress.update(self.tasks[label], completed=1.0)
-            if not self.console.is_terminal:
-                self.console.print(f"{label}: done", highlight=False)
-        else:
+        if isinstance(progress, TrainingProgress):
             share = progress.epoch / progress.epochs
             self.progress.update(self.tasks[label], completed=share, told=described(progress))
+            return
+        ended = f"failed: {progress}" if isinstance(progress, str) else summary(progress)
+        self.progress.update(self.tasks[label], completed=1.0, told=ended)
+        if not self.console.is_terminal:
+            self.console.print(f"{label}: {ended}", highlight=False, markup=False, soft_wrap=True)
+
+
+def summary(run: Run) -> str:
+    """A finished run in one short text."""
+    return f"MSE {run.metrics['mse']:.4f} | {run.timings['train_seconds']:.0f} s of training"
 
 
 def described(progress: TrainingProgress) -> str:

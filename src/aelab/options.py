@@ -10,7 +10,7 @@ from tyro.conf import Positional
 
 from aelab.compare import load_study
 from aelab.models import model_class
-from aelab.runs import hyperparameter_hints, model_defaults
+from aelab.runs import hyperparameter_hints, model_defaults, thaw
 from aelab.settings import DataSettings, Recipe, RunSettings
 
 Split = Literal["train", "validation", "test"]
@@ -120,7 +120,7 @@ def train_options(model: str) -> type[Any]:
     """
     row = load_study("default").row(model)
     settings = row.settings if row else RunSettings(model)
-    defaults = {**model_defaults(model), **settings.hyperparameters}
+    defaults = {**model_defaults(model), **thaw(settings.hyperparameters)}
     helps = {
         parameter.arg_name: parameter.description or ""
         for parameter in parse_docstring(model_class(model).__doc__ or "").params
@@ -136,7 +136,7 @@ def train_options(model: str) -> type[Any]:
     return make_dataclass(
         "Train",
         [
-            ("options", TrainOptions, field(default=TrainOptions())),
+            ("run", TrainOptions, field(default=TrainOptions())),
             ("recipe", Recipe, field(default=settings.recipe)),
             *own,
         ],
@@ -147,7 +147,7 @@ def train_options(model: str) -> type[Any]:
 
 def training(model: str, asked: Any) -> tuple[RunSettings, TrainOptions]:  # noqa: ANN401
     """What `train_options` was filled with, as a run's settings and the rest."""
-    options: TrainOptions = asked.options
+    options: TrainOptions = asked.run
     hyperparameters = {name: getattr(asked, name) for name in hyperparameter_hints(model)}
     data = DataSettings(name=options.data, splits=options.splits, scale=options.scale)
     return RunSettings(model, hyperparameters, data, asked.recipe, options.seed), options

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from queue import Queue
-from threading import Event, Thread
+from threading import Thread
 from typing import Any, TypeVar
 
 from aelab.files import AelabError
@@ -16,6 +15,10 @@ from aelab.files import AelabError
 J = TypeVar("J")
 R = TypeVar("R")
 P = TypeVar("P")
+
+# Proxies of a multiprocessing manager's, which have no types of their own.
+ManagedQueue = Any
+ManagedEvent = Any
 
 
 class StoppedError(Exception):
@@ -26,18 +29,17 @@ def run_all(
     work: Callable[[J, Callable[[P], None]], R],
     jobs: Sequence[J],
     at_once: int,
-    on_progress: Callable[[J, P | None], None] | None = None,
+    on_progress: Callable[[J, P], None] | None = None,
 ) -> Iterator[tuple[J, R | str]]:
     """Each job with what ``work(job, tell)`` returned, or with the error's one line.
 
-    `on_progress` is called with what a job tells, and with None when it ends. With more than one
-    at once the order is that of their ends, and `work`, jobs and results go between processes.
+    `on_progress` is called with what a job tells. With more than one at once the order is that
+    of their ends, and `work`, jobs and results go between processes.
     """
     tell = on_progress or (lambda job, progress: None)
     if at_once == 1:
         for job in jobs:
             yield job, attempt(work, job, partial(tell, job))
-            tell(job, None)
         return
     yield from in_processes(work, jobs, at_once, tell)
 
@@ -62,7 +64,7 @@ def in_processes(
     work: Callable[[J, Callable[[P], None]], R],
     jobs: Sequence[J],
     at_once: int,
-    tell: Callable[[J, P | None], None],
+    tell: Callable[[J, P], None],
 ) -> Iterator[tuple[J, R | str]]:
     """run_all with processes; they are new ones, so that PyTorch's threads are not inherited."""
     context = multiprocessing.get_context("spawn")
@@ -80,7 +82,6 @@ def in_processes(
         try:
             for future in as_completed(futures):
                 yield futures[future], outcome_of(future)
-                tell(futures[future], None)
         except BaseException:
             stop.set()
             pool.shutdown(cancel_futures=True)
@@ -107,8 +108,8 @@ def in_process(
     work: Callable[[J, Callable[[P], None]], R],
     job: J,
     number: int,
-    told: "Queue[Any]",
-    stop: Event,
+    told: ManagedQueue,
+    stop: ManagedEvent,
 ) -> R | str:
     """One job in its own process."""
 
@@ -120,7 +121,7 @@ def in_process(
     return attempt(work, job, tell)
 
 
-def listen(told: "Queue[Any]", jobs: Sequence[J], tell: Callable[[J, P | None], None]) -> None:
+def listen(told: ManagedQueue, jobs: Sequence[J], tell: Callable[[J, P], None]) -> None:
     """Pass on what the processes tell, until None."""
     while (message := told.get()) is not None:
         number, progress = message

@@ -63,6 +63,7 @@ def train_run(
     """
     folder = Path(folder)
     data.split(split)
+    refuse_device(settings.recipe.device)
     config = describe(settings, data)
     try:
         with seeded(settings.seed, "initialisation"):
@@ -79,6 +80,15 @@ def train_run(
         run.draw(data, split)
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)
     return run
+
+
+def refuse_device(device: str) -> None:
+    """Raise InputError if there is no such device here."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"device {device!r} cannot be used ({reason}); try cpu") from error
 
 
 def claim(folder: Path, config: Mapping[str, Any]) -> None:

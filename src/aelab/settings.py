@@ -195,6 +195,8 @@ def type_name(hint: Any) -> str:  # noqa: ANN401
     arguments = get_args(hint)
     if get_origin(hint) is Literal:
         return " or ".join(map(repr, arguments))
+    if get_origin(hint) is dict:
+        return "a table"
     if get_origin(hint) is tuple:
         return f"a list of {arguments[0].__name__}"
     if arguments:

@@ -1,0 +1,196 @@
+"""The command line as a stranger uses it."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from aelab.cli import main
+from aelab.data.images import ImageDataset
+from aelab.models import ZOO
+
+FAST = ["--data", "tiny", "--epochs", "1", "--batch-size", "100"]
+
+
+MEAN = '''
+import torch
+from aelab.models.base import Autoencoder
+
+
+class Mean(Autoencoder):
+    """Every image is its mean.
+
+    Args:
+        gain: Multiplies it.
+    """
+
+    code_size = 1
+
+    def __init__(self, spec, *, gain: float = 1.0):
+        super().__init__(spec)
+        self.gain = torch.nn.Parameter(torch.tensor(gain))
+
+    def encode(self, x):
+        return self.gain * x.flatten(1).mean(1, keepdim=True)
+
+    def decode(self, z):
+        return z[:, :, None, None].expand(-1, *self.spec.shape)
+'''
+
+
+def ends_with(code: int, *arguments: str) -> None:
+    try:
+        ended = main(list(arguments))
+    except SystemExit as exit_:  # tyro's own
+        ended = exit_.code
+    assert ended == code
+
+
+def test_train_evaluate_reconstruct_sample(
+    tiny: ImageDataset, outside: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ends_with(0, "train", "vae", *FAST, "--hidden", "20", "--latent-dim", "4", "--out", "my run")
+    assert "The run: my run" in capsys.readouterr().out
+    config = json.loads(Path("my run/config.json").read_text())
+    assert config["hyperparameters"]["hidden"] == [20]
+    ends_with(0, "evaluate", "my run", "--split", "validation")
+    assert json.loads(Path("my run/metrics.json").read_text())["split"] == "validation"
+    assert "MSE" in capsys.readouterr().out
+    ends_with(0, "reconstruct", "my run", "--out", "r.png")
+    ends_with(0, "sample", "my run", "-n", "9", "--seed", "3", "--out", "sub/s.png")
+    with Image.open("sub/s.png") as grid:
+        assert grid.width == grid.height
+    with Image.open("r.png") as grid:
+        assert grid.height > 10 * 28
+
+
+def test_train_takes_its_defaults_from_the_default_study(tiny: ImageDataset, outside: Path) -> None:
+    from aelab.compare import load_study
+
+    ends_with(0, "train", "vanilla", "--data", "tiny", "--epochs", "0.5")
+    row = load_study("default").row("vanilla")
+    assert row is not None
+    config = json.loads(Path("runs/vanilla/seed-0/config.json").read_text())
+    assert config["recipe"]["batch_size"] == row.settings.recipe.batch_size
+    assert config["recipe"]["epochs"] == 0.5
+    for name, value in row.settings.hyperparameters.items():
+        assert config["hyperparameters"][name] == value
+
+
+def test_a_class_of_ones_own_works_like_a_name(tiny: ImageDataset, outside: Path) -> None:
+    Path("my_models.py").write_text(MEAN)
+    code = (
+        "import sys; sys.path[:0] = [sys.argv[1]];"
+        "from aelab.cli import main;"
+        "sys.exit(main('train my_models:Mean --epochs 0.01 --gain 0.5 --out run'.split()))"
+    )
+    tests = str(Path(__file__).parent)
+    done = subprocess.run([sys.executable, "-c", code, tests], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(Path("run/config.json").read_text())["hyperparameters"] == {"gain": 0.5}
+
+
+def test_compare_prints_the_table_and_its_files(
+    tiny: ImageDataset, outside: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("mine.toml").write_text(
+        '[data]\nname = "tiny"\n[recipe]\nepochs = 1\nbatch_size = 100\n'
+        "[rows.vanilla]\n[rows.broken]\nmodel = 'vae'\nhyperparameters = { beta = -1.0 }\n"
+    )
+    ends_with(1, "compare", "mine.toml", "--quick", "--seeds", "0", "1")
+    captured = capsys.readouterr()
+    assert "Quick: a tenth of the training" in captured.out
+    assert "runs/mine-quick/results.md" in captured.out
+    assert "runs/mine-quick/vanilla/seed-1/samples.png" in captured.out
+    assert "row broken failed: model vae: beta must be 0 or more" in captured.err
+    assert json.loads(Path("runs/mine-quick/results.json").read_text())["quick"] is True
+
+
+def test_models_lists_the_zoo(capsys: pytest.CaptureFixture[str]) -> None:
+    ends_with(0, "models")
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in ZOO)
+    assert "1,568" in listed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["trian"], "there is no verb 'trian'"),
+        (["train", "vanila"], "did you mean 'vanilla'"),
+        (["train", "nowhere:Model"], "cannot be imported"),
+        (["train", "vanilla", "--latent-dim", "0", "--out", "new"], "latent_dim must be 1 or more"),
+        (["train", "vanilla", "--data", "mnits"], "no data set 'mnits'"),
+        (["evaluate", "nothing here"], "nothing here is no run"),
+        (["sample", "nothing here"], "is no run"),
+        (["reconstruct", "nothing here"], "is no run"),
+        (["compare", "nothing"], "there is no study 'nothing'"),
+    ],
+)
+def test_a_mistake_is_one_line_and_code_2(
+    outside: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    ends_with(2, *arguments)
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert list(outside.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["train"],
+        ["train", "vanilla", "--epochs", "many"],
+        ["train", "vanilla", "--epochs", "-1"],
+        ["train", "vanilla", "--no-such-flag"],
+        ["compare", "--jobs", "0"],
+        ["compare", "--seeds", "1", "1"],
+        ["sample"],
+        ["sample", "run", "-n", "0"],
+    ],
+)
+def test_unusable_options_end_with_code_2(arguments: list[str], outside: Path) -> None:
+    ends_with(2, *arguments)
+    assert list(outside.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "verb", ["", "models", "train", "evaluate", "reconstruct", "sample", "compare"]
+)
+def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    ends_with(0, *[verb][: len(verb)], "--help")
+    assert "usage" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("model", ZOO)
+def test_every_option_of_every_model_has_help(
+    model: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    ends_with(0, "train", model, "--help")
+    text = re.sub(r"[^\x20-\x7e]+", " ", capsys.readouterr().out.replace("\n", " "))
+    options = re.split(r" (?=--[a-z])", text.split("show this help message and exit")[1])[1:]
+    assert len(options) > 15
+    for option in options:
+        told = option.split("(default")[0].split()
+        assert len(told) > 3, option
+
+
+def test_help_imports_no_torch() -> None:
+    code = (
+        "import sys; from aelab.cli import main; main(['--help']);"
+        "sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+def test_import_is_silent_and_cheap() -> None:
+    code = "import sys, aelab, aelab.data, aelab.models; sys.exit('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -1,0 +1,225 @@
+"""Studies: files checked by row and key, finished rows kept, failing rows told."""
+
+import csv
+import json
+import time
+from pathlib import Path
+from statistics import mean, stdev
+
+import pytest
+
+from aelab.compare import compare, load_study, packaged_studies, parse_study
+from aelab.data.images import ImageDataset
+from aelab.files import InputError, MissingFileError
+from aelab.models import ZOO
+from aelab.pool import run_all
+from aelab.runs import all_hyperparameters
+from aelab.tables import as_markdown
+
+TINY = """
+[data]
+name = "tiny"
+
+[recipe]
+epochs = 1
+batch_size = 100
+
+[rows.vanilla]
+hyperparameters = { latent_dim = 8 }
+
+[rows.pca]
+hyperparameters = { latent_dim = 8 }
+recipe = { epochs = 0 }
+
+[rows.wide]
+model = "denoising"
+published = { mse = 0.1 }
+
+[rows.conv-vae-switches]
+recipe = { epochs = 0.1 }
+"""
+
+
+@pytest.mark.parametrize("name", packaged_studies())
+def test_packaged_studies_are_valid(name: str) -> None:
+    study = load_study(name)
+    assert study.rows
+    for row in study.rows:
+        all_hyperparameters(row.settings)
+
+
+def test_default_study_has_the_whole_zoo_of_images() -> None:
+    assert {row.settings.model for row in load_study("default").rows} == set(ZOO)
+
+
+def test_original_study_keeps_the_originals_recipe() -> None:
+    study = load_study("original")
+    vanilla, vae = study.row("vanilla"), study.row("vae")
+    assert vanilla is not None
+    assert vae is not None
+    assert (vanilla.settings.recipe.batch_size, vanilla.settings.recipe.epochs) == (1, 1)
+    assert vae.settings.hyperparameters["beta"] == 1 / 125
+    assert sum(name.name.endswith("-raw") for name in study.rows) == 5
+    assert {row.settings.data.splits for row in study.rows} == {"original"}
+
+
+def test_a_row_adds_to_the_studys_own_settings() -> None:
+    study = parse_study("s", TINY)
+    pca = study.row("pca")
+    assert pca is not None
+    assert (pca.settings.recipe.epochs, pca.settings.recipe.batch_size) == (0, 100)
+    quick = study.shortened().row("vanilla")
+    assert quick is not None
+    assert quick.settings.recipe.epochs == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "a study needs rows"),
+        ("rows = 3", "study: rows must be a table, not 3"),
+        ("[rows.a", "not TOML"),
+        ('[rows.a]\nmodel = "vanila"', "row a: model: there is no model 'vanila'"),
+        ("[rows.a]", "row a: model: there is no model 'a'"),
+        ("[rows.vae]\nrecepi = {}", "row vae: recepi is unknown; did you mean recipe"),
+        ("[rows.vae]\nrecipe = { epoch = 3 }", "row vae: recipe: epoch is unknown; did you mean"),
+        ("[rows.vae]\nrecipe = { epochs = 'x' }", "row vae: recipe: epochs must be float, not 'x'"),
+        ("[rows.vae]\nrecipe = { epochs = -1 }", "row vae: recipe: epochs must be 0 or more"),
+        ("[rows.vae]\nrecipe = { schedule = 'cos' }", "schedule must be 'constant' or 'one-cycle'"),
+        ("[rows.vae]\ndata = { splits = 'mine' }", "row vae: data: splits must be 'standard' or"),
+        ("[rows.vae]\npublished = { mse = 'low' }", "row vae: published must be"),
+        ('[rows."../up"]\nmodel = "vae"', "a row's name is a folder's name"),
+        ("spilt = 'test'\n[rows.vae]", "study: spilt is unknown; did you mean split"),
+    ],
+)  # fmt: skip
+def test_mistakes_in_a_study_are_named(text: str, said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_study("mine", text)
+    assert said in str(caught.value)
+
+
+def test_a_study_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(MissingFileError, match="the packaged ones are default"):
+        load_study("defualt")
+    (tmp_path / "bad.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match=r"bad\.toml"):
+        load_study(str(tmp_path / "bad.toml"))
+
+
+def test_a_study_gives_one_table(tiny: ImageDataset, tmp_path: Path) -> None:
+    result = compare(parse_study("mine", TINY), out=tmp_path, seeds=(0, 1))
+    assert result.errors == {}
+    results = json.loads((tmp_path / "mine" / "results.json").read_text())
+    assert results["split"] == "test"
+    assert [row["row"] for row in results["rows"]] == [
+        "vanilla",
+        "pca",
+        "wide",
+        "conv-vae-switches",
+    ]
+    vanilla, pca, wide, switches = results["rows"]
+    singles = [
+        json.loads((tmp_path / "mine" / "vanilla" / f"seed-{s}" / "metrics.json").read_text())[
+            "mse"
+        ]
+        for s in (0, 1)
+    ]
+    assert vanilla["metrics"]["mse"] == {"mean": mean(singles), "std": stdev(singles)}
+    assert vanilla["seeds"] == [0, 1]
+    assert pca["metrics"]["mse"]["mean"] == pytest.approx(
+        pca["metrics"]["pca_mse"]["mean"], rel=1e-4
+    )
+    assert pca["metrics"]["mse"]["std"] == pytest.approx(0, abs=1e-6)
+    assert wide["metrics"]["pca_mse"] == {"mean": None, "std": None}
+    assert wide["published"] == {"mse": 0.1}
+    assert switches["code_size"] == 32 + 6208
+    assert switches["side_channel_bits"] == 12416
+    with (tmp_path / "mine" / "results.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert float(lines[0]["mse_mean"]) == vanilla["metrics"]["mse"]["mean"]
+    assert lines[2]["pca_mse_mean"] == ""
+    markdown = (tmp_path / "mine" / "results.md").read_text()
+    assert markdown == as_markdown(results)
+    assert "1,568*" in markdown
+    assert "32 + 12,416 bits*" in markdown
+    assert "–" in markdown
+    assert "2 seeds" in markdown
+    assert len(result.pictures()) == 16
+    assert all(path.is_file() for path in result.pictures())
+
+
+def test_one_seed_has_no_deviation(tiny: ImageDataset, tmp_path: Path) -> None:
+    result = compare(parse_study("mine", TINY), out=tmp_path)
+    assert result.as_json()["rows"][0]["metrics"]["mse"]["std"] is None
+
+
+def test_finished_rows_are_kept_and_edited_ones_trained_again(
+    tiny: ImageDataset, tmp_path: Path
+) -> None:
+    compare(parse_study("mine", TINY), out=tmp_path)
+    weights = {
+        row: tmp_path / "mine" / row / "seed-0" / "model.safetensors" for row in ("vanilla", "wide")
+    }
+    before = {row: path.stat().st_mtime_ns for row, path in weights.items()}
+    edited = TINY.replace("latent_dim = 8 }", "latent_dim = 9 }", 1)
+    result = compare(parse_study("mine", edited), out=tmp_path).as_json()
+    assert weights["wide"].stat().st_mtime_ns == before["wide"]
+    assert weights["vanilla"].stat().st_mtime_ns > before["vanilla"]
+    assert result["rows"][0]["code_size"] == 9
+    evaluated = compare(parse_study("mine", edited).on_split("validation"), out=tmp_path)
+    assert weights["wide"].stat().st_mtime_ns == before["wide"]
+    assert evaluated.as_json()["split"] == "validation"
+    assert evaluated.as_json()["rows"][0]["metrics"]["mse"] != result["rows"][0]["metrics"]["mse"]
+
+
+def test_a_failing_row_is_told_and_the_others_go_on(tiny: ImageDataset, tmp_path: Path) -> None:
+    text = TINY + '[rows.bad]\nmodel = "vae"\nhyperparameters = { latent_dim = 0 }\n'
+    text += '[rows.diverges]\nmodel = "vanilla"\nhyperparameters = { output = "linear" }\n'
+    text += "recipe = { learning_rate = 1e38, epochs = 5, schedule = 'constant' }\n"
+    told = []
+    result = compare(
+        parse_study("mine", text), out=tmp_path, on_progress=lambda job, what: told.append(what)
+    )
+    assert "latent_dim must be 1 or more" in result.errors["bad"]
+    assert "lower --learning-rate" in result.errors["diverges"]
+    assert len(result.as_json()["rows"]) == 4
+    assert any("latent_dim" in what for what in told if isinstance(what, str))
+
+
+def double(job: int, tell: object) -> int:
+    tell(f"at {job}")
+    if job == 3:
+        raise InputError("three is wrong")
+    if job == 4:
+        raise RuntimeError("a bug")
+    return 2 * job
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_jobs_go_on_past_failures(at_once: int) -> None:
+    told = []
+    outcomes = dict(run_all(double, range(6), at_once, lambda job, what: told.append((job, what))))
+    assert {job: outcomes[job] for job in (0, 1, 2, 5)} == {0: 0, 1: 2, 2: 4, 5: 10}
+    assert outcomes[3] == "three is wrong"
+    assert "RuntimeError: a bug" in str(outcomes[4])
+    assert sorted(told) == [(job, f"at {job}") for job in range(6)]
+
+
+def endless(job: int, tell: object) -> int:
+    for step in range(3000):
+        tell(step)
+        time.sleep(0.01)
+    return job
+
+
+def test_processes_stop_when_the_caller_does() -> None:
+    start = time.monotonic()
+    outcomes = run_all(double_then_wait, range(3), 2, lambda job, what: None)
+    next(outcomes)
+    with pytest.raises(KeyboardInterrupt):
+        outcomes.throw(KeyboardInterrupt)
+    assert time.monotonic() - start < 25
+
+
+def double_then_wait(job: int, tell: object) -> int:
+    return double(job, tell) if job == 0 else endless(job, tell)

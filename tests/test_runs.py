@@ -1,0 +1,207 @@
+"""Run folders: what was trained, bit for bit; resumed to the same bytes; refused if foreign."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+import aelab
+from aelab.data.images import ImageDataset
+from aelab.files import AelabError, InputError, MissingFileError
+from aelab.models import ZOO
+from aelab.runner import Progress, train_run
+from aelab.runs import Run, all_hyperparameters
+from aelab.settings import Recipe, RunSettings
+
+RECIPE = Recipe(epochs=3, batch_size=32, learning_rate=1e-2)
+SETTINGS = RunSettings("vanilla", {"latent_dim": 6}, recipe=RECIPE)
+SAME_BYTES = (
+    "config.json",
+    "history.jsonl",
+    "metrics.json",
+    "model.safetensors",
+    "prior.safetensors",
+    "reconstructions.png",
+    "samples.png",
+)
+
+
+class KilledError(Exception):
+    """Stands for a process that ends at once."""
+
+
+def stop_after(reports: int) -> object:
+    seen = []
+
+    def on_progress(progress: Progress) -> None:
+        seen.append(progress)
+        if len(seen) == reports:
+            raise KilledError
+
+    return on_progress
+
+
+@pytest.mark.parametrize("name", [name for name in ZOO if name != "conv-vae-switches"])
+def test_a_run_is_the_model_bit_for_bit(blobs: ImageDataset, tmp_path: Path, name: str) -> None:
+    arguments = {"latent_dim": 16} if name == "pca" else {}
+    recipe = replace(RECIPE, epochs=0 if name == "pca" else 1)
+    settings = RunSettings(name, arguments, recipe=recipe)
+    run = train_run(settings, blobs, tmp_path / "run")
+    first, second = aelab.load(tmp_path / "run"), Run.open(tmp_path / "run").model
+    x = blobs.split("test").batch(torch.arange(40))
+    assert torch.equal(first(x), second(x))
+    assert run.metrics["mse"] == pytest.approx((first(x) - x).square().mean().item(), rel=1e-5)
+    assert run.sample(3).shape == (3, 1, 12, 10)
+    assert not (tmp_path / "run" / "checkpoint").exists()
+    for picture in ("reconstructions.png", "samples.png"):
+        with Image.open(tmp_path / "run" / picture) as opened:
+            assert opened.width > 100
+
+
+@pytest.mark.parametrize("reports", [1, 5, 8, 11])
+@pytest.mark.parametrize("model", ["vanilla", "vae"])
+def test_a_killed_run_goes_on_to_the_same_bytes(
+    blobs: ImageDataset, tmp_path: Path, reports: int, model: str
+) -> None:
+    settings = RunSettings(model, {"latent_dim": 6}, recipe=RECIPE)
+    train_run(settings, blobs, tmp_path / "whole")
+    with pytest.raises(KilledError):
+        train_run(settings, blobs, tmp_path / "killed", on_progress=stop_after(reports))
+    with pytest.raises(MissingFileError, match="not finished"):
+        aelab.load(tmp_path / "killed")
+    went_on: list[Progress] = []
+    train_run(settings, blobs, tmp_path / "killed", on_progress=went_on.append)
+    assert len(went_on) <= 12 - (reports - reports % 4)  # four steps an epoch, none done twice
+    for name in SAME_BYTES:
+        if model == "vae" and name == "prior.safetensors":
+            continue
+        whole, killed = (tmp_path / folder / name for folder in ("whole", "killed"))
+        assert whole.read_bytes() == killed.read_bytes(), name
+
+
+def test_a_run_killed_between_training_and_evaluation_is_finished(
+    blobs: ImageDataset, tmp_path: Path
+) -> None:
+    run = train_run(SETTINGS, blobs, tmp_path / "run")
+    metrics = (tmp_path / "run" / "metrics.json").read_bytes()
+    weights = (tmp_path / "run" / "model.safetensors").stat().st_mtime_ns
+    (tmp_path / "run" / "metrics.json").unlink()
+    train_run(SETTINGS, blobs, tmp_path / "run")
+    assert (tmp_path / "run" / "metrics.json").read_bytes() == metrics
+    assert (tmp_path / "run" / "model.safetensors").stat().st_mtime_ns == weights
+    assert run.is_finished("test")
+    assert not run.is_finished("validation")
+
+
+def test_best_epoch_is_kept_and_patience_ends_it(blobs: ImageDataset, tmp_path: Path) -> None:
+    recipe = Recipe(epochs=30, batch_size=8, learning_rate=0.5, schedule="constant", patience=2)
+    train_run(RunSettings("vanilla", {}, recipe=recipe), blobs, tmp_path / "best")
+    history = [
+        json.loads(line) for line in (tmp_path / "best" / "history.jsonl").read_text().splitlines()
+    ]
+    losses = [past["validation_loss"] for past in history]
+    assert len(losses) < 30
+    assert len(losses) == losses.index(min(losses)) + 3
+    x = blobs.split("validation").batch(torch.arange(40))
+    model = aelab.load(tmp_path / "best")
+    loss = sum(model.loss(x).values()).item()
+    assert loss == pytest.approx(min(losses), rel=1e-4)
+    last = replace(recipe, keep="last")
+    train_run(RunSettings("vanilla", {}, recipe=last), blobs, tmp_path / "last")
+    loss = sum(aelab.load(tmp_path / "last").loss(x).values()).item()
+    assert loss == pytest.approx(losses[-1], rel=1e-4)
+
+
+def test_config_records_every_setting(blobs: ImageDataset, tmp_path: Path) -> None:
+    train_run(SETTINGS, blobs, tmp_path / "run")
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["hyperparameters"] == {
+        "latent_dim": 6,
+        "hidden": [],
+        "decoder_hidden": [],
+        "activation": "relu",
+        "output": "sigmoid",
+    }
+    assert config["recipe"]["batch_size"] == 32
+    assert config["data"]["sha256"] == "made up"
+    assert set(config["versions"]) >= {"aelab", "torch", "python"}
+    assert Run.open(tmp_path / "run").settings.recipe == RECIPE
+
+
+def test_other_settings_or_files_are_never_overwritten(blobs: ImageDataset, tmp_path: Path) -> None:
+    train_run(SETTINGS, blobs, tmp_path / "run")
+    before = {path: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    with pytest.raises(InputError, match="holds a run with other settings"):
+        train_run(replace(SETTINGS, seed=1), blobs, tmp_path / "run")
+    with pytest.raises(InputError, match="holds a run with other settings or data"):
+        train_run(SETTINGS, replace(blobs, sha256="others"), tmp_path / "run")
+    assert {path: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("years of work")
+    with pytest.raises(InputError, match="holds other files"):
+        train_run(SETTINGS, blobs, tmp_path / "mine")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="is no folder"):
+        train_run(SETTINGS, blobs, tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (RunSettings("vanilla", {"latent": 3}), "latent is unknown; did you mean latent_dim"),
+        (RunSettings("vanilla", {"latent_dim": "3"}), "latent_dim must be int, not '3'"),
+        (RunSettings("vanilla", {"activation": "rleu"}), "activation must be 'relu' or"),
+        (RunSettings("vanilla", {"latent_dim": -3}), "latent_dim must be 1 or more"),
+        (RunSettings("vae", {"hidden": 500}), "hidden must be a list of int, not 500"),
+        (RunSettings("vanila"), "did you mean 'vanilla'"),
+        (RunSettings("vanilla", recipe=Recipe(device="tpu9")), "device 'tpu9'"),
+        (RunSettings("conv-vae-switches"), "16×16 pixels or more, not 12×10"),
+    ],
+)
+def test_wrong_settings_are_named_and_leave_nothing(
+    blobs: ImageDataset, tmp_path: Path, settings: RunSettings, said: str
+) -> None:
+    with pytest.raises(AelabError, match=said):
+        train_run(settings, blobs, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_lists_from_files_are_tuples(blobs: ImageDataset) -> None:
+    settings = RunSettings("vanilla", {"hidden": [20, 10]})
+    assert all_hyperparameters(settings)["hidden"] == (20, 10)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda run: shutil.rmtree(run), "is no run"),
+        (lambda run: (run / "config.json").unlink(), "is no run"),
+        (lambda run: (run / "config.json").write_text("{"), "config.json is damaged"),
+        (lambda run: (run / "config.json").write_text("[]"), "no config of a run"),
+        (lambda run: (run / "config.json").write_text('{"format": 1}'), "damaged"),
+        (lambda run: (run / "model.safetensors").unlink(), "not finished"),
+        (lambda run: (run / "model.safetensors").write_bytes(b"PK"), "damaged"),
+    ],
+)
+def test_damaged_runs_are_told(
+    blobs: ImageDataset, tmp_path: Path, spoil: object, said: str
+) -> None:
+    train_run(replace(SETTINGS, recipe=replace(RECIPE, epochs=1)), blobs, tmp_path / "run")
+    spoil(tmp_path / "run")
+    with pytest.raises(AelabError, match=said):
+        aelab.load(tmp_path / "run")
+
+
+def test_a_run_of_another_model_is_not_loaded_into_this_one(
+    blobs: ImageDataset, tmp_path: Path
+) -> None:
+    train_run(replace(SETTINGS, recipe=replace(RECIPE, epochs=1)), blobs, tmp_path / "run")
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    config["hyperparameters"]["latent_dim"] = 7
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=r"model\.safetensors or config\.json is damaged"):
+        aelab.load(tmp_path / "run")

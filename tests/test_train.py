@@ -1,0 +1,175 @@
+"""The loop: exact resume, randomness by address, schedules; held against plain PyTorch."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+
+from aelab.data.images import ImageDataset
+from aelab.models import build
+from aelab.models.base import Autoencoder
+from aelab.randomness import permutation_at, seeded
+from aelab.settings import Recipe
+from aelab.train import TrainingDivergedError, TrainState, fit, learning_rate, threads
+
+RECIPE = Recipe(epochs=2, batch_size=32, learning_rate=1e-2)
+
+
+def fresh(data: ImageDataset, name: str = "vae", **arguments: object) -> Autoencoder:
+    with seeded(0):
+        return build(name, data.spec, **arguments)
+
+
+def exhaust(states: Iterator[TrainState]) -> TrainState:
+    *_, last = states
+    return last
+
+
+def same(a: Autoencoder, b: Autoencoder) -> bool:
+    return all(
+        torch.equal(x, y)
+        for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True)
+    )
+
+
+@pytest.mark.parametrize("name", ["vae", "denoising", "sparse", "conv-vae"])
+def test_same_seed_same_bytes_and_another_seed_others(blobs: ImageDataset, name: str) -> None:
+    models = [fresh(blobs, name) for _ in range(3)]
+    for model, seed in zip(models, (0, 0, 1), strict=True):
+        torch.randn(seed + 3)  # what a caller draws in between has no influence
+        exhaust(fit(model, blobs.split("train"), RECIPE, seed=seed))
+    assert same(models[0], models[1])
+    assert not same(models[0], models[2])
+
+
+@pytest.mark.parametrize("stop_after", [1, 3, 4])
+def test_a_stopped_training_goes_on_to_the_same_bytes(blobs: ImageDataset, stop_after: int) -> None:
+    data = blobs.split("train")
+    whole, first, second = (fresh(blobs) for _ in range(3))
+    end = exhaust(fit(whole, data, RECIPE))
+    states = fit(first, data, RECIPE)
+    for _ in range(stop_after):
+        state = next(states)
+    saved = replace(
+        state,
+        totals=dict(state.totals),
+        moments={name: tensor.clone() for name, tensor in state.moments.items()},
+    )
+    second.load_state_dict({name: t.clone() for name, t in first.state_dict().items()})
+    states.close()
+    resumed = exhaust(fit(second, data, RECIPE, state=saved))
+    assert resumed.step == end.step == 8
+    assert resumed.totals == end.totals
+    assert same(whole, second)
+
+
+def test_callers_generator_and_threads_are_left_alone(blobs: ImageDataset) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    before = torch.get_num_threads()
+    for _ in fit(fresh(blobs), blobs.split("train"), replace(RECIPE, threads=2)):
+        assert torch.get_num_threads() == before
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_fit_is_plain_adam(blobs: ImageDataset) -> None:
+    data = blobs.split("train")
+    recipe = replace(RECIPE, schedule="constant")
+    ours, plain = (fresh(blobs, "vanilla", latent_dim=5) for _ in range(2))
+    state = exhaust(fit(ours, data, recipe, seed=3))
+    optimizer = torch.optim.Adam(plain.parameters(), lr=1e-2)
+    losses = []
+    with threads(1):
+        for epoch in range(2):
+            for i in permutation_at(120, 3, "order", epoch).split(32):
+                x = data.batch(i)
+                loss = (plain(x) - x).square().sum() / len(x)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                losses.append(loss.item())
+    for a, b in zip(ours.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+    assert state.losses["squared_error"] == pytest.approx(sum(losses[4:]) / 4, rel=1e-4)
+
+
+def test_one_cycle_is_pytorchs() -> None:
+    recipe = Recipe(learning_rate=0.3)
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=1.0)
+    reference = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=0.3, total_steps=50, cycle_momentum=False
+    )
+    for step in range(50):
+        assert learning_rate(recipe, step, 50) == pytest.approx(
+            reference.get_last_lr()[0], abs=1e-9
+        )
+        optimizer.step()
+        if step < 49:
+            reference.step()
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 10])
+def test_one_cycle_of_few_steps_is_finite(steps: int) -> None:
+    rates = [learning_rate(Recipe(), step, steps) for step in range(steps)]
+    assert all(0 <= rate <= Recipe().learning_rate for rate in rates)
+    assert max(rates) > 0
+
+
+def test_epochs_may_be_a_fraction_or_none(blobs: ImageDataset) -> None:
+    data = blobs.split("train")
+    assert exhaust(fit(fresh(blobs), data, replace(RECIPE, epochs=1.5))).step == 6
+    model = fresh(blobs)
+    assert list(fit(model, data, replace(RECIPE, epochs=0))) == []
+    assert same(model, fresh(blobs)) is False  # it was initialised from the data all the same
+
+
+def test_a_closed_form_needs_no_steps(blobs: ImageDataset) -> None:
+    pca = fresh(blobs, "pca", latent_dim=4)
+    assert list(fit(pca, blobs.split("train"), replace(RECIPE, epochs=0))) == []
+    assert pca.mean.abs().sum() > 0
+
+
+def test_gradients_are_clipped(blobs: ImageDataset) -> None:
+    data = blobs.split("train")
+    free, clipped = fresh(blobs, "vanilla"), fresh(blobs, "vanilla")
+    next(fit(free, data, RECIPE))
+    next(fit(clipped, data, replace(RECIPE, clip_norm=1e-3)))
+    norm = math.sqrt(sum(p.grad.square().sum().item() for p in clipped.parameters()))
+    assert norm == pytest.approx(1e-3, rel=1e-3)
+    assert math.sqrt(sum(p.grad.square().sum().item() for p in free.parameters())) > 1
+
+
+def test_bfloat16_trains_to_about_the_same(blobs: ImageDataset) -> None:
+    data = blobs.split("train")
+    states = [
+        exhaust(fit(fresh(blobs, "vanilla"), data, replace(RECIPE, precision=precision, epochs=4)))
+        for precision in ("float32", "bfloat16")
+    ]
+    exact, rounded = (state.losses["squared_error"] for state in states)
+    assert exact != rounded
+    assert rounded == pytest.approx(exact, rel=0.05)
+
+
+def test_a_loss_that_is_not_finite_stops_with_advice(blobs: ImageDataset) -> None:
+    with pytest.raises(TrainingDivergedError, match="try a lower --learning-rate"):
+        exhaust(
+            fit(
+                fresh(blobs, "vanilla", output="linear"),
+                blobs.split("train"),
+                replace(RECIPE, learning_rate=1e30, epochs=9, schedule="constant"),
+            )
+        )
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"epochs": -1}, {"epochs": math.nan}, {"batch_size": 0}, {"learning_rate": 0.0},
+     {"learning_rate": math.nan}, {"threads": 0}, {"clip_norm": 0.0}, {"patience": 0}],
+)  # fmt: skip
+def test_recipes_out_of_range_are_named(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Recipe(**wrong)
