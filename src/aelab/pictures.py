@@ -1,8 +1,8 @@
 """Grids of images as PNG files."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw
@@ -21,6 +21,7 @@ SMALLEST = 56
 
 GAP = 4
 LABEL_WIDTH = 90
+HEAD_HEIGHT = 16
 PER_CLASS = 5
 
 
@@ -29,27 +30,44 @@ def to_bytes(x: Batch, spec: InputSpec) -> UInt8[Tensor, "batch channels height 
     return (x / spec.scale).round().clamp(0, 255).to(torch.uint8)
 
 
-def grid(rows: list[Batch], spec: InputSpec, labels: list[str] | None = None) -> Image.Image:
-    """One picture of `rows` of images of equal number, each with its label on the left."""
-    channels, height, width = spec.image_shape
+def grid(
+    rows: list[Batch],
+    spec: InputSpec,
+    labels: Sequence[str] = (),
+    heads: Sequence[str] = (),
+) -> Image.Image:
+    """One picture of `rows` of images, each row with its label on the left.
+
+    `heads` stand above the columns, and again above the next as many, with a gap between.
+    """
+    height, width = spec.image_shape[1:]
     zoom = max(1, -(-SMALLEST // max(height, width)))
-    left = LABEL_WIDTH if labels else 0
-    across, down = width * zoom + GAP, height * zoom + GAP
+    left, top = LABEL_WIDTH if labels else 0, HEAD_HEIGHT if heads else 0
     columns = max(len(row) for row in rows)
-    canvas = Image.new("RGB", (left + across * columns + GAP, down * len(rows) + GAP), "white")
+    gaps = [2 * GAP * (c // len(heads)) if heads else 0 for c in range(columns)]
+    xs = [left + GAP + c * (width * zoom + GAP) + gaps[c] for c in range(columns)]
+    ys = [top + GAP + r * (height * zoom + GAP) for r in range(len(rows))]
+    size = (xs[-1] + width * zoom + GAP, ys[-1] + height * zoom + GAP)
+    canvas = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(canvas)
+    for c, x in enumerate(xs if heads else []):
+        draw.text((x + width * zoom // 2, GAP), heads[c % len(heads)], fill="black", anchor="ma")
     for r, row in enumerate(rows):
         if labels:
-            draw.text((GAP, r * down + down // 2), labels[r], fill="black", anchor="lm")
+            draw.text((GAP, ys[r] + height * zoom // 2), labels[r], fill="black", anchor="lm")
         for c, stored in enumerate(to_bytes(row.cpu(), spec)):
-            # One channel is grey; of more, three are shown, as red, green and blue.
-            shown = stored.expand(3, -1, -1) if channels == 1 else stored[:3]
-            if len(shown) == 2:
-                shown = torch.cat([shown, torch.zeros_like(shown[:1])])
-            tile = Image.fromarray(np.ascontiguousarray(shown.permute(1, 2, 0).numpy()))
-            tile = tile.resize((width * zoom, height * zoom), Image.Resampling.NEAREST)
-            canvas.paste(tile, (left + GAP + c * across, GAP + r * down))
+            tile = as_picture(stored).resize(
+                (width * zoom, height * zoom), Image.Resampling.NEAREST
+            )
+            canvas.paste(tile, (xs[c], ys[r]))
     return canvas
+
+
+def as_picture(stored: UInt8[Tensor, "channels height width"]) -> Image.Image:
+    """One channel in grey; of more, the first three as red, green and blue."""
+    shown = stored.expand(3, -1, -1) if len(stored) == 1 else stored[:3]
+    missing = torch.zeros(3 - len(shown), *shown.shape[1:], dtype=torch.uint8)
+    return Image.fromarray(torch.cat([shown, missing]).permute(1, 2, 0).contiguous().numpy())
 
 
 def save(picture: Image.Image, path: Path) -> Path:
@@ -81,7 +99,8 @@ def reconstructions(model: Autoencoder, data: ImageDataset, split: str) -> Image
         shown = (x, given, x_hat) if noisy else (x, x_hat)
         rows.append(torch.stack(shown, 1).flatten(0, 1))
         names.append(name)
-    return grid(rows, model.spec, names)
+    heads = ("original", "noisy", "restored") if noisy else ("original", "restored")
+    return grid(rows, model.spec, names, heads)
 
 
 def sample_grid(x: Batch, spec: InputSpec) -> Image.Image:
