@@ -25,6 +25,8 @@ from aelab.data.images import ImageDataset, Images
 from aelab.files import MissingFileError
 from aelab.settings import InputSpec
 
+torch.set_num_threads(1)  # tests are small, and may share their processors
+
 
 @pytest.fixture(scope="session")
 def fashion() -> ImageDataset:

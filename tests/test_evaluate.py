@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 
 from aelab.data.images import ImageDataset
-from aelab.evaluate import evaluate, original_figure, pca_mse
+from aelab.evaluate import evaluate
+from aelab.evaluate_images import original_figure, pca_mse
 from aelab.metrics import psnr, squared_errors
 from aelab.models import build
 from aelab.randomness import seeded

@@ -9,7 +9,7 @@ from aelab.settings import DataSettings, InputSpec
 DATASET: ImageDataset | None = None
 
 
-def load(settings: DataSettings, data_dir: Path | None) -> ImageDataset:
+def load(settings: DataSettings, data_dir: Path | None, seed: int) -> ImageDataset:
     assert DATASET is not None
     spec = InputSpec(DATASET.spec.shape, settings.scale)
     splits = {name: replace(images, spec=spec) for name, images in DATASET.splits.items()}

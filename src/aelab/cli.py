@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, TypeVar
 from aelab.files import AelabError
 
 if TYPE_CHECKING:
-    from aelab.data.images import ImageDataset
+    from aelab.data import Dataset
     from aelab.runs import Run
+
+SHOWN = 10
+"""Links that are printed; the file has all."""
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
@@ -114,7 +117,9 @@ def train(arguments: list[str]) -> int:
     asked = parse(train_options(model), f"train {model}", arguments[1:], train.__doc__)
     settings, options = training(model, asked)
     out = options.out or Path("runs") / model.replace(":", ".") / f"seed-{options.seed}"
-    data = load_settings(settings.data, options.data_dir)
+    data = load_settings(settings.data, options.data_dir, seed=settings.seed)
+    for note in data.notes:
+        print(f"{data.name}: {note}", file=sys.stderr)
     with TrainingScreen() as screen:
         run = train_run(
             settings,
@@ -146,7 +151,7 @@ def reconstruct(arguments: list[str]) -> int:
 
     options = parse(ReconstructOptions, "reconstruct", arguments, reconstruct.__doc__)
     run, data = opened(options.run, options.data_dir)
-    picture = pictures.reconstructions(run.model, data, options.split or run.metrics["split"])
+    picture = run.reconstructions(data, options.split or run.metrics["split"])
     print(pictures.save(picture, options.out or run.folder / "reconstructions.png"))
     return 0
 
@@ -159,8 +164,32 @@ def sample(arguments: list[str]) -> int:
 
     options = parse(SampleOptions, "sample", arguments, sample.__doc__)
     run = Run.open(options.run)
-    picture = pictures.sample_grid(run.sample(options.n, seed=options.seed), run.input_spec)
+    picture = run.samples(options.n, seed=options.seed)
     print(pictures.save(picture, options.out or run.folder / "samples.png"))
+    return 0
+
+
+def links(arguments: list[str]) -> int:
+    """Find the likeliest missing links of a graph, or score given pairs, by a trained run."""
+    from aelab.apps.links import score_pairs, top_missing_links, write_embeddings, write_links
+    from aelab.data.edge_list import read_pairs
+    from aelab.options import LinksOptions
+
+    options = parse(LinksOptions, "links", arguments, links.__doc__)
+    run, data = opened(options.run, options.data_dir)
+    model, graph = run.link_model, run.graph(data)
+    if options.pairs is None:
+        found = top_missing_links(model, graph, options.top)
+    else:
+        found = score_pairs(model, graph, list(zip(*read_pairs(options.pairs)[0], strict=True)))
+    out = options.out or run.folder / "links.csv"
+    write_links(out, found)
+    for source, target, score in found[:SHOWN]:
+        print(f"{source} {target} {score:.3f}")
+    print(f"{len(found):,} links: {out}")
+    if options.embeddings is not None:
+        write_embeddings(options.embeddings, model, graph)
+        print(f"Codes of the nodes: {options.embeddings}")
     return 0
 
 
@@ -197,15 +226,16 @@ def compare(arguments: list[str]) -> int:
     return EXIT_FAILED if result.errors else 0
 
 
-def opened(folder: Path, data_dir: Path | None) -> "tuple[Run, ImageDataset]":
+def opened(folder: Path, data_dir: Path | None) -> "tuple[Run, Dataset]":
     """A run and the data that it was trained on."""
     from aelab.data import load_settings
     from aelab.runs import Run
 
     run = Run.open(folder)
-    return run, load_settings(run.settings.data, data_dir)
+    settings = run.settings
+    return run, load_settings(settings.data, data_dir, seed=settings.seed)
 
 
 VERBS: dict[str, Callable[[list[str]], int]] = {
-    verb.__name__: verb for verb in (models, train, evaluate, reconstruct, sample, compare)
+    verb.__name__: verb for verb in (models, train, evaluate, reconstruct, sample, links, compare)
 }

@@ -9,15 +9,15 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from aelab.data import load_settings
-from aelab.data.images import ImageDataset
+from aelab.data import Dataset, load_settings
+from aelab.evaluate import FACTS
 from aelab.files import InputError, MissingFileError
 from aelab.models import find
 from aelab.pool import run_all
 from aelab.runner import Progress, make_way, train_run
-from aelab.runs import PICTURES, Run, describe
+from aelab.runs import Run, describe
 from aelab.settings import DataSettings, Recipe, RunSettings, checked
-from aelab.tables import FACTS, write_results
+from aelab.tables import input_size, write_results
 
 QUICK_SHARE = 0.1
 """Of the epochs that a quick study trains."""
@@ -168,14 +168,14 @@ class Job:
 
 
 @lru_cache(maxsize=2)
-def dataset(settings: DataSettings, data_dir: Path | None) -> ImageDataset:
+def dataset(settings: DataSettings, data_dir: Path | None, seed: int) -> Dataset:
     """A data set, loaded once for the rows that share it."""
-    return load_settings(settings, data_dir)
+    return load_settings(settings, data_dir, seed=seed)
 
 
 def do_job(job: Job, on_progress: Callable[[Progress], None]) -> Run:
     """Train, evaluate and draw a run, unless that was done; an edited row's old run gives way."""
-    data = dataset(job.settings.data, job.data_dir)
+    data = dataset(job.settings.data, job.data_dir, job.seed)
     make_way(job.folder, describe(job.settings, data))
     return train_run(job.settings, data, job.folder, split=job.split, on_progress=on_progress)
 
@@ -207,9 +207,7 @@ class Result:
 
     def pictures(self) -> list[Path]:
         """The pictures of every run."""
-        return [
-            run.folder / name for runs in self.runs.values() for run in runs for name in PICTURES
-        ]
+        return [path for runs in self.runs.values() for run in runs for path in run.pictures]
 
 
 def row_as_json(row: Row, runs: Sequence[Run]) -> dict[str, Any]:
@@ -219,8 +217,8 @@ def row_as_json(row: Row, runs: Sequence[Run]) -> dict[str, Any]:
     return {
         "row": row.name,
         "model": row.settings.model,
-        **{fact: every[0][fact] for fact in FACTS if fact != "split"},
-        "input_size": runs[0].input_spec.size,
+        **{fact: every[0][fact] for fact in FACTS if fact in every[0] and fact != "split"},
+        "input_size": input_size(runs[0]),
         "seeds": [run.settings.seed for run in runs],
         "train_seconds": mean(run.timings["train_seconds"] for run in runs),
         "metrics": {name: spread([metrics[name] for metrics in every]) for name in names},
@@ -269,7 +267,7 @@ def compare(
         for seed in seeds
     ]
     for settings in {job.settings.data for job in work}:
-        dataset(settings, where)  # missing data are better told once than by every row
+        dataset(settings, where, seeds[0])  # missing data are better told once than by every row
     runs: dict[str, list[Run]] = {}
     errors: dict[str, str] = {}
     tell = on_progress or (lambda job, progress: None)

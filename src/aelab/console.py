@@ -8,12 +8,16 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from aelab.evaluate import METRICS, Metric
-from aelab.models import ZOO, build
+from aelab.evaluate import FACTS, METRICS, Metric
+from aelab.models import ZOO, build, model_class
+from aelab.models.link_base import GraphSpec, LinkModel
 from aelab.runner import Progress as TrainingProgress
-from aelab.runs import PICTURES, Run
+from aelab.runs import Run
 from aelab.settings import InputSpec
-from aelab.tables import FACTS, code_size, figure
+from aelab.tables import code_size, figure, input_size
+
+MAIN = ("mse", "auc", "ap")
+"""The metrics that sum a run up."""
 
 
 class TrainingScreen:
@@ -59,16 +63,19 @@ class TrainingScreen:
 
 def summary(run: Run) -> str:
     """A finished run in one short text."""
-    return f"MSE {run.metrics['mse']:.4f} | {run.timings['train_seconds']:.0f} s of training"
+    figures = run.metrics
+    shown = [f"{METRICS[name].title} {figures[name]:.4f}" for name in MAIN if name in figures]
+    return f"{', '.join(shown)} | {run.timings['train_seconds']:.0f} s of training"
 
 
 def described(progress: TrainingProgress) -> str:
     """Epoch, loss terms, validation error and speed in one short text."""
     epochs = f"{math.ceil(progress.epoch)}/{math.ceil(progress.epochs)}"
     losses = " ".join(f"{name} {value:.4g}" for name, value in progress.losses.items())
-    mse = progress.validation_mse
-    validation = "" if mse is None else f" | val. MSE {mse:.4f}"
-    return f"epoch {epochs} | {losses}{validation} | {progress.images_per_second:,.0f} images/s"
+    shown = [
+        f" | val. {METRICS[name].title} {value:.4f}" for name, value in progress.validation.items()
+    ]
+    return f"epoch {epochs} | {losses}{''.join(shown)} | {progress.images_per_second:,.0f}/s"
 
 
 def print_table(make: Callable[[int], Table], console: Console) -> None:
@@ -89,11 +96,15 @@ def print_table(make: Callable[[int], Table], console: Console) -> None:
 
 def zoo_table() -> Table:
     """All models, at their defaults, for images of 28×28 grey pixels."""
-    table = Table(caption="Code size and parameters at the defaults, for 28×28 grey images.")
+    table = Table(
+        caption="Code size and parameters at the defaults, for 28×28 grey images; of gae and vgae "
+        "a node's code, for Cora."
+    )
     for title in ("model", "code", "parameters", "what it is", "source"):
         table.add_column(title, justify="right" if title in ("code", "parameters") else "left")
     for name, entry in ZOO.items():
-        model = build(name, InputSpec((1, 28, 28)))
+        links = issubclass(model_class(name), LinkModel)
+        model = build(name, GraphSpec(2708, 1433) if links else InputSpec((1, 28, 28)))
         parameters = sum(tensor.numel() for tensor in model.state_dict().values())
         table.add_row(name, f"{model.code_size:,}", f"{parameters:,}", entry.summary, entry.source)
     return table
@@ -107,8 +118,7 @@ def print_run(run: Run) -> None:
     table.add_column("metric")
     table.add_column("figure", justify="right")
     table.add_column("unit")
-    size = {**metrics, "input_size": run.input_spec.size}
-    table.add_row("code size", code_size(size), "numbers")
+    table.add_row("code size", code_size({**metrics, "input_size": input_size(run)}), "numbers")
     table.add_row("parameters", f"{metrics['parameters']:,}", "")
     for name, value in metrics.items():
         if name not in FACTS and value is not None:
@@ -116,6 +126,6 @@ def print_run(run: Run) -> None:
             table.add_row(metric.title, figure(name, {"mean": value, "std": None}), metric.unit)
     table.add_row("training", f"{run.timings['train_seconds']:.1f}", "s")
     console.print(table)
-    for name in PICTURES:
-        print(run.folder / name)
+    for picture in run.pictures:
+        print(picture)
     print(f"The run: {run.folder}")

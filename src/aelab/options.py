@@ -1,6 +1,6 @@
 """The command line's options: dataclasses whose field docstrings are the help."""
 
-from dataclasses import dataclass, field, make_dataclass
+from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,9 +9,13 @@ from docstring_parser import parse as parse_docstring
 from tyro.conf import Positional
 
 from aelab.compare import load_study
+from aelab.files import InputError
 from aelab.models import model_class
 from aelab.runs import hyperparameter_hints, model_defaults, thaw
 from aelab.settings import DataSettings, Recipe, RunSettings
+
+DEFAULTS = ("default", "links")
+"""The studies whose rows `aelab train` takes its defaults from."""
 
 Split = Literal["train", "validation", "test"]
 
@@ -29,14 +33,17 @@ class TrainOptions(DataOptions):
     """What is trained on, and where the run goes."""
 
     data: str = "fashion-mnist"
-    """Name of the data set."""
+    """Name of the data set, or the path of an edge list (CSV, TSV or Parquet)."""
 
     splits: Literal["standard", "original"] = "standard"
     """standard: 55,000 training, 5,000 validation and 10,000 test images. original: 60,000
     training images and 8,000 of the test images for validation, as in the original study."""
 
-    scale: float = 1 / 255
+    pixel_scale: float = 1 / 255
     """What a stored pixel value (0 to 255) is multiplied by."""
+
+    features: str | None = None
+    """Table of node features, of a graph given as an edge list."""
 
     split: Split = "test"
     """Which images it is evaluated on at the end."""
@@ -85,11 +92,31 @@ class SampleOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LinksOptions(DataOptions):
+    """Which links of which run, and where they go."""
+
+    run: Positional[Path]
+    """The run's folder."""
+
+    top: int = 100
+    """How many of the likeliest links that the graph lacks."""
+
+    pairs: Path | None = None
+    """Edge list whose pairs are scored, instead of the missing links."""
+
+    embeddings: Path | None = None
+    """File that the nodes' codes are written to, too: .csv, or .npy with the ids beside it."""
+
+    out: Path | None = None
+    """CSV file to write; RUN/links.csv unless given."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class CompareOptions(DataOptions):
     """Which study, and how it is done."""
 
     study: Positional[str] = "default"
-    """A packaged study (default, original) or the path of a TOML file."""
+    """A packaged study (default, original, links) or the path of a TOML file."""
 
     seeds: tuple[int, ...] = (0,)
     """Train every row once with each of these; the table gives mean ± standard deviation."""
@@ -116,10 +143,22 @@ class CompareOptions(DataOptions):
 def train_options(model: str) -> type[Any]:
     """The options of ``aelab train MODEL``: the general ones, the recipe's and the model's own.
 
-    A model that is a row of the study `default` has that row's settings for defaults.
+    A model that is a row of one of the studies DEFAULTS has that row's settings for defaults.
+
+    Raises:
+        InputError: a hyperparameter has the name of a general option.
     """
-    row = load_study("default").row(model)
-    settings = row.settings if row else RunSettings(model)
+    rows = (load_study(study).row(model) for study in DEFAULTS)
+    settings = next((row.settings for row in rows if row), RunSettings(model))
+    taken = {option.name for options in (TrainOptions, Recipe) for option in fields(options)}
+    if clash := taken & hyperparameter_hints(model).keys():
+        raise InputError(
+            f"model {model}: {', '.join(sorted(clash))} is an option of aelab train already; "
+            f"rename the hyperparameter"
+        )
+    general = TrainOptions(
+        data=settings.data.name, splits=settings.data.splits, pixel_scale=settings.data.scale
+    )
     defaults = {**model_defaults(model), **thaw(settings.hyperparameters)}
     helps = {
         parameter.arg_name: parameter.description or ""
@@ -136,7 +175,7 @@ def train_options(model: str) -> type[Any]:
     return make_dataclass(
         "Train",
         [
-            ("run", TrainOptions, field(default=TrainOptions())),
+            ("run", TrainOptions, field(default=general)),
             ("recipe", Recipe, field(default=settings.recipe)),
             *own,
         ],
@@ -149,5 +188,10 @@ def training(model: str, asked: Any) -> tuple[RunSettings, TrainOptions]:  # noq
     """What `train_options` was filled with, as a run's settings and the rest."""
     options: TrainOptions = asked.run
     hyperparameters = {name: getattr(asked, name) for name in hyperparameter_hints(model)}
-    data = DataSettings(name=options.data, splits=options.splits, scale=options.scale)
+    data = DataSettings(
+        name=options.data,
+        splits=options.splits,
+        scale=options.pixel_scale,
+        features=options.features,
+    )
     return RunSettings(model, hyperparameters, data, asked.recipe, options.seed), options

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from aelab.data.images import ImageDataset
-from aelab.evaluate import reconstruction_mse, validation_loss
+from aelab.data import Dataset
+from aelab.data.graphs import GraphDataset
+from aelab.evaluate import Figures, validate
 from aelab.files import (
     InputError,
     read_metadata,
@@ -20,8 +21,9 @@ from aelab.files import (
     write_tensors,
     write_text,
 )
-from aelab.models import build
-from aelab.models.base import Autoencoder, VariationalAutoencoder
+from aelab.models import build, model_class
+from aelab.models.base import VariationalAutoencoder
+from aelab.models.link_base import LinkModel, Model
 from aelab.randomness import seeded
 from aelab.runs import Run, describe, same_work, thaw
 from aelab.sampling import fit_prior
@@ -36,7 +38,9 @@ class Progress:
     epoch: float
     epochs: float
     losses: Mapping[str, float]
-    validation_mse: float | None
+    validation: Figures
+    """Of the last whole epoch, by metric."""
+
     images_per_second: float
     seconds_left: float
 
@@ -46,7 +50,7 @@ OnProgress = Callable[[Progress], None]
 
 def train_run(
     settings: RunSettings,
-    data: ImageDataset,
+    data: Dataset,
     folder: str | Path,
     *,
     split: str = "test",
@@ -64,6 +68,7 @@ def train_run(
     folder = Path(folder)
     data.split(split)
     refuse_device(settings.recipe.device)
+    refuse_kind(settings.model, data)
     config = describe(settings, data)
     try:
         with seeded(settings.seed, "initialisation"):
@@ -80,6 +85,16 @@ def train_run(
         run.draw(data, split)
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)
     return run
+
+
+def refuse_kind(model: str, data: Dataset) -> None:
+    """Raise InputError if a model of images meets a graph, or the other way round."""
+    if issubclass(model_class(model), LinkModel) == isinstance(data, GraphDataset):
+        return
+    wanted, given = (
+        ("images", "a graph") if isinstance(data, GraphDataset) else ("a graph", "images")
+    )
+    raise InputError(f"{model} is a model of {wanted}, and {data.name} is {given}; see --data")
 
 
 def refuse_device(device: str) -> None:
@@ -126,12 +141,11 @@ def make_way(folder: Path, config: Mapping[str, Any]) -> None:
 class Training:
     """One training into a run's folder. Its files give the same bytes however often it stops."""
 
-    def __init__(self, run: Run, model: Autoencoder, data: ImageDataset) -> None:
+    def __init__(self, run: Run, model: Model, data: Dataset) -> None:
         self.run, self.model = run, model
         self.settings = run.settings
         self.recipe = self.settings.recipe
-        self.training_images = data.split("train").to(self.recipe.device)
-        self.validation_images = data.split("validation").to(self.recipe.device)
+        self.data = data.to(self.recipe.device)
         self.checkpoint = run.folder / "checkpoint" / "state.safetensors"
         self.state = TrainState()
         self.history: list[dict[str, Any]] = []
@@ -143,7 +157,7 @@ class Training:
         """Train to the end; leave the weights that are kept, the prior, and the timings."""
         states = fit(
             self.model,
-            self.training_images,
+            self.data.split("train"),
             self.recipe,
             seed=self.settings.seed,
             state=self.state,
@@ -159,11 +173,10 @@ class Training:
             self.model.load_state_dict(self.best)
         self.model.to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         self.model.eval()
-        if not isinstance(self.model, VariationalAutoencoder):
+        if not isinstance(self.model, VariationalAutoencoder | LinkModel):
             with threads(self.recipe.threads):
-                prior = fit_prior(
-                    self.model, self.training_images.to("cpu"), seed=self.settings.seed
-                )
+                training = self.data.to("cpu").split("train")
+                prior = fit_prior(self.model, training, seed=self.settings.seed)
             write_tensors(self.run.folder / "prior.safetensors", prior.tensors())
         seconds = self.state.seconds
         seen = self.state.step * self.recipe.batch_size
@@ -180,16 +193,16 @@ class Training:
     def end_epoch(self) -> None:
         """Score the epoch on validation, keep it if it is the best, and save where we are."""
         with threads(self.recipe.threads):
-            loss = validation_loss(self.model, self.validation_images)
-            mse = reconstruction_mse(self.model, self.validation_images)
-        if not self.history or loss < min(past["validation_loss"] for past in self.history):
+            validation = validate(self.model, self.data)
+        losses = [past["validation_loss"] for past in self.history]
+        if not losses or validation.loss < min(losses):
             self.best = {name: t.clone() for name, t in self.model.state_dict().items()}
         self.history.append(
             {
                 "epoch": self.state.epoch,
                 "losses": self.state.losses,
-                "validation_loss": loss,
-                "validation_mse": mse,
+                "validation_loss": validation.loss,
+                "validation": validation.shown,
             }
         )
         lines = "".join(json.dumps(past) + "\n" for past in self.history)
@@ -256,7 +269,7 @@ class Training:
             epoch=state.epoch,
             epochs=self.recipe.epochs,
             losses=state.losses,
-            validation_mse=self.history[-1]["validation_mse"] if self.history else None,
+            validation=self.history[-1]["validation"] if self.history else {},
             images_per_second=rate * self.recipe.batch_size,
             seconds_left=(state.steps - state.step) / rate if rate else 0.0,
         )

@@ -1,8 +1,8 @@
 """The run folder: one trained model with all that it follows from and all that it gave.
 
-``config.json`` (what was asked), ``model.safetensors``, ``prior.safetensors`` (for models
-without a prior of their own), ``history.jsonl`` (an epoch a line), ``metrics.json``,
-``timings.json``, ``reconstructions.png``, ``samples.png``; while training, ``checkpoint/``.
+``config.json`` (what was asked), ``model.safetensors``, ``prior.safetensors`` (for models of
+images without a prior of their own), ``history.jsonl`` (an epoch a line), ``metrics.json``,
+``timings.json``, pictures; while training, ``checkpoint/``.
 """
 
 import inspect
@@ -15,14 +15,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from PIL.Image import Image
 from torch import Tensor
 
-from aelab import pictures
+from aelab import pictures, plots
+from aelab.data import Dataset
+from aelab.data.graphs import GraphDataset
 from aelab.data.images import ImageDataset
-from aelab.evaluate import evaluate, original_figure
+from aelab.evaluate import evaluate
+from aelab.evaluate_images import original_figure
 from aelab.files import InputError, MissingFileError, read_json, read_tensors, write_json
 from aelab.models import build, find, model_class
 from aelab.models.base import Autoencoder
+from aelab.models.link_base import GraphSpec, LinkModel, Model
 from aelab.sampling import CodePrior, sample
 from aelab.settings import DataSettings, InputSpec, Recipe, RunSettings, SignalGraph, check_value
 from aelab.train import threads
@@ -30,7 +35,6 @@ from aelab.train import threads
 FORMAT = 1
 """Of a run folder; a folder of another format is trained again."""
 
-PICTURES = ("reconstructions.png", "samples.png")
 SAMPLES_SHOWN = 64
 
 
@@ -74,10 +78,12 @@ class Run:
             raise self._damaged("config.json", error) from error
 
     @property
-    def input_spec(self) -> InputSpec:
-        """Shape and preparation of the model's inputs."""
+    def spec(self) -> InputSpec | GraphSpec:
+        """What the model was built from: shape and preparation of inputs, or size of a graph."""
         try:
             given = self.config["input"]
+            if "nodes" in given:
+                return GraphSpec(**given)
             graph = given["graph"] and SignalGraph(
                 edges=tuple(tuple(edge) for edge in given["graph"]["edges"]),
                 positions=tuple(tuple(position) for position in given["graph"]["positions"]),
@@ -87,7 +93,7 @@ class Run:
             raise self._damaged("config.json", error) from error
 
     @cached_property
-    def model(self) -> Autoencoder:
+    def model(self) -> Model:
         """The trained model, ready to use, on the processor.
 
         Raises:
@@ -103,11 +109,32 @@ class Run:
         tensors = read_tensors(path)
         try:
             hyperparameters = thaw(settings.hyperparameters)
-            model = build(settings.model, self.input_spec, **hyperparameters)
+            model: Model = build(settings.model, self.spec, **hyperparameters)
             model.load_state_dict(tensors)
         except (TypeError, RuntimeError) as error:
             raise self._damaged("model.safetensors or config.json", error) from error
         return model.eval()
+
+    @property
+    def link_model(self) -> LinkModel:
+        """The trained model of a run that predicts links.
+
+        Raises:
+            InputError: it does not.
+        """
+        if not isinstance(self.model, LinkModel):
+            raise InputError(f"{self.folder}: {self.settings.model} predicts no links")
+        return self.model
+
+    def graph(self, data: Dataset) -> GraphDataset:
+        """`data`, made sure to be the graph that the run was trained on.
+
+        Raises:
+            InputError: it is another one.
+        """
+        if not isinstance(data, GraphDataset) or data.sha256 != self.config["data"]["sha256"]:
+            raise InputError(f"{self.folder} was trained on another graph than {data.name} is now")
+        return data
 
     @cached_property
     def prior(self) -> CodePrior | None:
@@ -138,44 +165,75 @@ class Run:
 
     def is_finished(self, split: str) -> bool:
         """Whether it is trained, evaluated on `split`, and drawn."""
-        files = ("model.safetensors", "metrics.json", "timings.json", *PICTURES)
+        files = ("model.safetensors", "metrics.json", "timings.json")
         return (
             all((self.folder / name).is_file() for name in files)
+            and all(picture.is_file() for picture in self.pictures)
             and self.metrics.get("split") == split
         )
 
+    @property
+    def pictures(self) -> list[Path]:
+        """Where its pictures are, or will be."""
+        if isinstance(self.spec, GraphSpec):
+            return [self.folder / "curves.png"]
+        return [self.folder / "reconstructions.png", self.folder / "samples.png"]
+
     def sample(self, n: int, *, seed: int | None = None) -> Tensor:
-        """`n` new inputs, by the run's own seed unless another is given."""
+        """`n` new inputs, by the run's own seed unless another is given.
+
+        Raises:
+            InputError: the model predicts links, and has no inputs to draw.
+        """
+        if not isinstance(self.model, Autoencoder):
+            raise InputError(f"{self.folder}: {self.settings.model} draws no samples")
         seed = self.settings.seed if seed is None else seed
         return sample(self.model, n, seed=seed, prior=self.prior)
 
-    def evaluate(self, data: ImageDataset, split: str) -> dict[str, Any]:
+    def evaluate(self, data: Dataset, split: str) -> dict[str, Any]:
         """Evaluate on a split, and write metrics.json."""
         settings = self.settings
         with threads(settings.recipe.threads):
             metrics: dict[str, Any] = {"split": split, **evaluate(self.model, data, split)}
-            if settings.data.splits == "original":
+            if settings.data.splits == "original" and isinstance(data, ImageDataset):
+                assert isinstance(self.model, Autoencoder)
                 metrics["original_figure"] = original_figure(
                     self.model, data.split(split), settings.recipe.batch_size
                 )
         write_json(self.folder / "metrics.json", metrics)
         return metrics
 
-    def draw(self, data: ImageDataset, split: str) -> list[Path]:
-        """Write the two PICTURES; their paths."""
+    def reconstructions(self, data: Dataset, split: str) -> Image:
+        """A picture of originals beside their reconstructions.
+
+        Raises:
+            InputError: the run is no model of images.
+        """
+        if not (isinstance(self.model, Autoencoder) and isinstance(data, ImageDataset)):
+            raise InputError(f"{self.folder}: {self.settings.model} reconstructs no images")
         with threads(self.settings.recipe.threads):
-            restored = pictures.reconstructions(self.model, data, split)
-            sampled = pictures.sample_grid(self.sample(SAMPLES_SHOWN), self.model.spec)
-        return [
-            pictures.save(picture, self.folder / name)
-            for name, picture in zip(PICTURES, (restored, sampled), strict=True)
-        ]
+            return pictures.reconstructions(self.model, data, split)
+
+    def samples(self, n: int = SAMPLES_SHOWN, *, seed: int | None = None) -> Image:
+        """A picture of `n` new images."""
+        with threads(self.settings.recipe.threads):
+            drawn = self.sample(n, seed=seed)
+        assert isinstance(self.model, Autoencoder)
+        return pictures.sample_grid(drawn, self.model.spec)
+
+    def draw(self, data: Dataset, split: str) -> None:
+        """Write the pictures."""
+        if isinstance(self.model, LinkModel) and isinstance(data, GraphDataset):
+            plots.save(plots.link_curves(self.model, data, split), self.pictures[0])
+        else:
+            pictures.save(self.reconstructions(data, split), self.pictures[0])
+            pictures.save(self.samples(), self.pictures[1])
 
     def _damaged(self, name: str, error: Exception) -> InputError:
         return InputError(f"{self.folder}: {name} is damaged or of another version ({error})")
 
 
-def load(folder: str | Path) -> Autoencoder:
+def load(folder: str | Path) -> Model:
     """The trained model of a run folder, bit for bit as it was saved.
 
     Raises:
@@ -184,7 +242,7 @@ def load(folder: str | Path) -> Autoencoder:
     return Run.open(folder).model
 
 
-def describe(settings: RunSettings, data: ImageDataset) -> dict[str, Any]:
+def describe(settings: RunSettings, data: Dataset) -> dict[str, Any]:
     """The content of config.json, all hyperparameters written out."""
     return {
         "format": FORMAT,

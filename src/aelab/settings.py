@@ -71,7 +71,7 @@ class DataSettings:
     """Which data a model is trained on, and how they are prepared."""
 
     name: str = "fashion-mnist"
-    """Name of the data set."""
+    """Name of the data set, or the path of an edge list."""
 
     splits: Literal["standard", "original"] = "standard"
     """How it is split. standard: 55,000 training images, 5,000 for validation (drawn from the
@@ -81,6 +81,9 @@ class DataSettings:
 
     scale: float = 1 / 255
     """What a stored pixel value (0 to 255) is multiplied by."""
+
+    features: str | None = None
+    """Of a graph in an edge list: the path of a table of node features."""
 
 
 @dataclass(frozen=True)

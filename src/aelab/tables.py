@@ -10,11 +10,10 @@ from rich.table import Table
 
 from aelab.evaluate import METRICS, Metric
 from aelab.files import write_json, write_text
+from aelab.runs import Run
+from aelab.settings import InputSpec
 
 Results = Mapping[str, Any]
-
-FACTS = ("split", "code_size", "side_channel_size", "side_channel_bits", "parameters")
-"""What evaluation says of a model that is no measurement."""
 
 FIRST_LEFT_OUT = ("psnr", "active", "parameters", "noisy_mse")
 """Columns that a narrow screen does without, in this order; the files have them."""
@@ -65,15 +64,20 @@ def columns(results: Results, left_out: Collection[str] = ()) -> dict[str, list[
 
 def code_size(row: Mapping[str, Any]) -> str:
     """How many numbers a code has: the latent ones, a side channel's bits, * if overcomplete."""
-    latent = row["code_size"] - row["side_channel_size"]
-    bits = row["side_channel_bits"]
+    latent = row["code_size"] - row.get("side_channel_size", 0)
+    bits = row.get("side_channel_bits", 0)
     side = f" + {bits:,.0f} bits" if bits else ""
     return f"{latent:,}{side}{OVERCOMPLETE if overcomplete(row) else ''}"
 
 
 def overcomplete(row: Mapping[str, Any]) -> bool:
     """Whether the code is no smaller than the input, and could be a copy of it."""
-    return bool(row["code_size"] >= row["input_size"])
+    return row["input_size"] is not None and bool(row["code_size"] >= row["input_size"])
+
+
+def input_size(run: Run) -> int | None:
+    """Numbers of an input; of a graph, whose nodes have codes and not the whole, None."""
+    return run.spec.size if isinstance(run.spec, InputSpec) else None
 
 
 def figure(name: str, value: Mapping[str, float | None] | None) -> str:
@@ -112,7 +116,7 @@ def as_markdown(results: Results) -> str:
 def as_csv(results: Results) -> str:
     """The table as CSV, a mean and a std column for each metric, empty where there is none."""
     names = shown_metrics(results)
-    facts = ["row", "model", "code_size", "side_channel_size", "side_channel_bits", "parameters"]
+    facts = ["row", "model", "code_size", "parameters"]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     spread = [f"{name}_{part}" for name in names for part in ("mean", "std")]

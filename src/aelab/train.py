@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from aelab.files import AelabError
-from aelab.models.base import Autoencoder, TrainingData
+from aelab.models.base import TrainingData
+from aelab.models.link_base import Model
 from aelab.randomness import permutation_at, seeded, set_global
 from aelab.settings import Recipe
 
@@ -60,7 +61,7 @@ class TrainState:
 
 
 def fit(
-    model: Autoencoder,
+    model: Model,
     data: TrainingData,
     recipe: Recipe,
     *,
@@ -108,7 +109,7 @@ def fit(
 
 
 def run_steps(
-    model: Autoencoder,
+    model: Model,
     data: TrainingData,
     recipe: Recipe,
     optimizer: torch.optim.Optimizer,

@@ -3,18 +3,57 @@
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from aelab.files import InputError
 from aelab.settings import DataSettings
 
 if TYPE_CHECKING:
-    import aelab.data.images
+    from aelab.models.base import TrainingData
 
 # name: module and function that load it. Import paths, so that listing names imports no torch.
 LOADERS = {
     "fashion-mnist": "aelab.data.fashion_mnist:load",
+    "cora": "aelab.data.graphs:load_settings",
+    "citeseer": "aelab.data.graphs:load_settings",
+    "pubmed": "aelab.data.graphs:load_settings",
+    "karate": "aelab.data.graphs:load_settings",
 }
+EDGE_LIST = "aelab.data.graphs:load_settings"
+EDGE_LIST_SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".pq")
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """Data with named splits: images, or one graph."""
+
+    @property
+    def name(self) -> str:
+        """What the data are called."""
+        ...
+
+    @property
+    def sha256(self) -> str:
+        """Of the stored content."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was found and done on reading, one sentence each, for the user."""
+        ...
+
+    @property
+    def spec(self) -> Any:  # noqa: ANN401
+        """What a model of these data is built from."""
+        ...
+
+    def split(self, name: str, /) -> "TrainingData":
+        """The split called `name`."""
+        ...
+
+    def to(self, device: str, /) -> "Dataset":
+        """The same data on `device`."""
+        ...
 
 
 def load(
@@ -23,29 +62,38 @@ def load(
     data_dir: str | Path | None = None,
     splits: Literal["standard", "original"] = "standard",
     scale: float = 1 / 255,
-) -> "aelab.data.images.ImageDataset":
-    """Load the data set called `name`, split and prepared as `aelab.settings.DataSettings` says.
+    features: str | None = None,
+    seed: int = 0,
+) -> Dataset:
+    """Load the data set called `name`, or the graph in an edge list at that path.
 
-    `data_dir` is the first folder where its files are looked for.
+    `data_dir` is the first folder where a named data set's files are looked for. The rest is as
+    in `aelab.settings.DataSettings`; the edges of a graph are split by `seed`.
 
     Raises:
         InputError: there is no such data set, or a file of it is damaged.
         MissingFileError: its files are nowhere to be found.
     """
-    return load_settings(DataSettings(name=name, splits=splits, scale=scale), data_dir)
+    settings = DataSettings(name=name, splits=splits, scale=scale, features=features)
+    return load_settings(settings, data_dir, seed=seed)
 
 
 def load_settings(
-    settings: DataSettings, data_dir: str | Path | None = None
-) -> "aelab.data.images.ImageDataset":
-    """Load as `load` does, from settings in one piece."""
-    if settings.name not in LOADERS:
+    settings: DataSettings, data_dir: str | Path | None = None, *, seed: int = 0
+) -> Dataset:
+    """Load what the settings name, as `load` does."""
+    path = LOADERS.get(settings.name)
+    if path is None and Path(settings.name).suffix.lower() in EDGE_LIST_SUFFIXES:
+        path = EDGE_LIST
+    if path is None:
         close = get_close_matches(settings.name, LOADERS, n=1)
         meant = f"; did you mean {close[0]}?" if close else ""
-        raise InputError(f"no data set {settings.name!r} (there is {', '.join(LOADERS)}){meant}")
-    module, function = LOADERS[settings.name].split(":")
+        raise InputError(
+            f"no data set {settings.name!r} (there is {', '.join(LOADERS)}, or the path of an "
+            f"edge list ending in {', '.join(EDGE_LIST_SUFFIXES)}){meant}"
+        )
+    module, function = path.split(":")
     loader = getattr(import_module(module), function)
-    dataset: aelab.data.images.ImageDataset = loader(
-        settings, None if data_dir is None else Path(data_dir)
-    )
+    folder = None if data_dir is None else Path(data_dir)
+    dataset: Dataset = loader(settings, folder, seed)
     return dataset

@@ -123,12 +123,13 @@ class Place:
         return found
 
 
-def load(settings: DataSettings, data_dir: Path | None = None) -> ImageDataset:
+def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) -> ImageDataset:
     """Load FashionMNIST, split and scaled as `settings` say; pixels ``[70000, 1, 28, 28]``.
 
     The official training images come first, at 0 to 59,999, then the official test images. The
     files are looked for in `data_dir` (or the variable AELAB_DATA), where Debian's package puts
-    them, and in the user's cache; failing that, they are downloaded into the cache.
+    them, and in the user's cache; failing that, they are downloaded into the cache. The split has
+    a seed of its own: `seed` changes nothing.
 
     Raises:
         InputError: a file is damaged, or is not FashionMNIST's; or `settings` cannot be.

@@ -49,10 +49,18 @@ class ImageDataset:
     sha256: str
     """Of the stored content, before any preparation."""
 
+    notes: tuple[str, ...] = ()
+    """What was found and done on reading, one sentence each, for the user."""
+
     @property
     def spec(self) -> InputSpec:
         """Shape and preparation of an input."""
         return self.splits["train"].spec
+
+    def to(self, device: str) -> "ImageDataset":
+        """Move the data set: its tensors on `device`."""
+        splits = {name: images.to(device) for name, images in self.splits.items()}
+        return replace(self, splits=splits)
 
     def split(self, name: str) -> Images:
         """The split called `name`.

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aelab.files import InputError
 
 if TYPE_CHECKING:
-    from aelab.models.base import Autoencoder
-    from aelab.settings import InputSpec
+    from aelab.models.link_base import Model
 
 
 @dataclass(frozen=True)
@@ -69,6 +68,22 @@ ZOO: dict[str, ZooEntry] = {
         "the same with max-pooling switches past the code",
         "Zeiler et al. 2011; the original study",
     ),
+    "graph-vae": ZooEntry(
+        "aelab.models.graph_vae:GraphVAE",
+        "variational, message passing between pixels",
+        "Kingma & Welling 2014; Monti et al. 2017, arXiv 1611.08402",
+    ),
+    "gae": ZooEntry(
+        "aelab.models.links:GraphAutoencoder",
+        "links of one graph, by a code a node",
+        "Kipf & Welling 2016, arXiv 1611.07308",
+    ),
+    "vgae": ZooEntry(
+        "aelab.models.links:GraphAutoencoder",
+        "the same, variational",
+        "Kipf & Welling 2016, arXiv 1611.07308",
+        {"variational": True},
+    ),
     "pca": ZooEntry(
         "aelab.models.pca:PCA",
         "principal components, the closed-form baseline",
@@ -95,13 +110,13 @@ def find(model: str) -> ZooEntry:
     )
 
 
-def model_class(model: str) -> "type[Autoencoder]":
+def model_class(model: str) -> "type[Model]":
     """The class behind a name of the zoo or a ``module:Class``.
 
     Raises:
-        InputError: it cannot be imported, or is no Autoencoder.
+        InputError: it cannot be imported, or follows neither contract.
     """
-    from aelab.models.base import Autoencoder
+    from aelab.models.link_base import Model
 
     path = find(model).path
     module_name, _, class_name = path.partition(":")
@@ -111,13 +126,18 @@ def model_class(model: str) -> "type[Autoencoder]":
         raise InputError(
             f"model {path!r} cannot be imported ({error}); is its folder on PYTHONPATH?"
         ) from error
-    if not (isinstance(found, type) and issubclass(found, Autoencoder)):
-        raise InputError(f"{path} is no subclass of aelab.models.base.Autoencoder")
+    if not (isinstance(found, type) and issubclass(found, Model)):
+        raise InputError(
+            f"{path} is no subclass of aelab.models.base.Autoencoder, nor of "
+            f"aelab.models.link_base.LinkModel"
+        )
     return found
 
 
-def build(model: str, spec: "InputSpec", **hyperparameters: Any) -> "Autoencoder":  # noqa: ANN401
-    """A model of the zoo, or of a class of one's own, for inputs of `spec`.
+def build(model: str, spec: Any, **hyperparameters: Any) -> Any:  # noqa: ANN401 - either contract
+    """A model of the zoo, or of a class of one's own, for data of `spec`.
+
+    `spec` is an InputSpec, or a GraphSpec for the models that predict links.
 
     >>> from aelab.settings import InputSpec
     >>> build("vanilla", InputSpec((1, 28, 28)), latent_dim=16).code_size

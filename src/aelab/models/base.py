@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64
@@ -31,7 +31,7 @@ class TrainingData(Protocol):
 
     def __len__(self) -> int: ...
 
-    def batch(self, i: Int64[Tensor, " batch"], /) -> Tensor:
+    def batch(self, i: Int64[Tensor, " batch"], /) -> Any:  # noqa: ANN401 - what its models take
         """The prepared inputs `i`."""
         ...
 

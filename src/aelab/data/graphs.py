@@ -1,0 +1,279 @@
+"""One graph with its edges split for link prediction: ``load("cora", seed=0)``.
+
+A graph is one example: a dataset has length 1, and a batch of it is the graph itself.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from numpy.typing import NDArray
+from torch import Tensor
+
+from aelab.files import InputError
+from aelab.models.link_base import GraphSpec, LinkGraph, Pairs, csr_matrix, pair_keys
+from aelab.randomness import seed_at
+from aelab.settings import DataSettings
+
+TEST_SHARE, VALIDATION_SHARE = 10, 20  # one edge in ten, one in twenty
+FEWEST_EDGES = 20  # with fewer, there is no validation edge
+NAMES = ("cora", "citeseer", "pubmed", "karate")
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A whole graph as it was read, before any split."""
+
+    name: str
+    node_ids: tuple[str, ...]
+
+    edges: Int64[Tensor, "2 edges"]
+    """Each undirected edge once, the smaller node first, in ascending order; no self-loops."""
+
+    features: Float[Tensor, "nodes features"] | None
+    """Dense or CSR; None where nodes have none."""
+
+    notes: tuple[str, ...] = ()
+    """What was found and done on reading, one sentence each, for the user."""
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of ids, edges and features: of the content, whatever file it came from."""
+        digest = hashlib.sha256("\0".join(self.node_ids).encode())
+        for tensor in (self.edges, *_parts(self.features)):
+            digest.update(f"{tuple(tensor.shape)}".encode())
+            digest.update(np.ascontiguousarray(tensor.numpy()).data)
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class LinkSplit:
+    """One split: the graph of the training edges, and the pairs that a model is asked about."""
+
+    graph: LinkGraph
+    """The same in every split: messages pass along training edges only."""
+
+    positives: Pairs
+    """The edges of this split."""
+
+    negatives: Pairs
+    """As many pairs that no edge of any split joins; none in training, where a model draws them."""
+
+    def __len__(self) -> int:
+        return 1
+
+    def batch(self, _: Int64[Tensor, " batch"], /) -> LinkGraph:
+        """Give the graph."""
+        return self.graph
+
+    def to(self, device: str | torch.device) -> "LinkSplit":
+        """Move the split: its tensors on `device`."""
+        moved = (self.graph.to(device), self.positives.to(device), self.negatives.to(device))
+        return LinkSplit(*moved)
+
+
+@dataclass(frozen=True, eq=False)
+class GraphDataset:
+    """A graph with its splits `train`, `validation` and `test`."""
+
+    name: str
+    splits: Mapping[str, LinkSplit]
+    node_ids: tuple[str, ...]
+    sha256: str
+    """Of the content before any split."""
+
+    notes: tuple[str, ...] = field(default=())
+    """What was found and done on reading, one sentence each, for the user."""
+
+    @property
+    def spec(self) -> GraphSpec:
+        """Size of the graph."""
+        return GraphSpec(*self.splits["train"].graph.x.shape)
+
+    @cached_property
+    def whole(self) -> LinkGraph:
+        """The graph with the edges of all splits, to tell which links are missing."""
+        graph = self.splits["train"].graph
+        edges = torch.cat([split.positives for split in self.splits.values()], 1)
+        return replace(graph, positives=edges)
+
+    @cached_property
+    def index(self) -> Mapping[str, int]:
+        """Number of each node by its id."""
+        return {node: number for number, node in enumerate(self.node_ids)}
+
+    def to(self, device: str) -> "GraphDataset":
+        """Move the data set: its tensors on `device`."""
+        splits = {name: split.to(device) for name, split in self.splits.items()}
+        return replace(self, splits=splits)
+
+    def split(self, name: str) -> LinkSplit:
+        """The split called `name`.
+
+        Raises:
+            ValueError: the data set has no such split.
+        """
+        if name not in self.splits:
+            raise ValueError(f"{self.name} has no split {name!r}; it has {', '.join(self.splits)}")
+        return self.splits[name]
+
+
+def load(
+    name: str,
+    *,
+    seed: int = 0,
+    data_dir: str | Path | None = None,
+    features: str | Path | None = None,
+) -> GraphDataset:
+    """Load a graph and split its edges by `seed`: 85 % train, 5 % validation, 10 % test.
+
+    `name` is cora, citeseer or pubmed (looked for in `data_dir` or the variable AELAB_DATA, then
+    in the user's cache, then downloaded), karate (always there), or the path of an edge list,
+    which may have a table of node `features`.
+
+    >>> karate = load("karate")
+    >>> karate.spec, karate.split("test").positives.shape[1]
+    (GraphSpec(nodes=34, features=34), 7)
+
+    Raises:
+        InputError: a file is damaged or cannot be used, or the graph cannot be split.
+        MissingFileError: a file is nowhere to be found.
+    """
+    return split_network(read(name, data_dir=data_dir, features=features), seed)
+
+
+def read(
+    name: str, *, data_dir: str | Path | None = None, features: str | Path | None = None
+) -> Network:
+    """Read the whole graph that `load` splits."""
+    if name not in NAMES:
+        from aelab.data.edge_list import read_edge_list
+
+        return read_edge_list(Path(name), None if features is None else Path(features))
+    if features is not None:
+        raise InputError(f"{name} comes with its own features; a table of them needs an edge list")
+    if name == "karate":
+        from aelab.data.planetoid import read_karate
+
+        return read_karate()
+    from aelab.data.planetoid import read_planetoid
+
+    return read_planetoid(name, None if data_dir is None else Path(data_dir))
+
+
+def split_network(network: Network, seed: int) -> GraphDataset:
+    """Split the edges by `seed`, after Kipf & Welling 2016: a tenth test, a twentieth validation.
+
+    As many negatives are drawn for each of the two, from the pairs that no edge joins, and none
+    is drawn twice: no negative of one split is an edge or a negative of another.
+
+    Raises:
+        InputError: there are too few edges, or too few pairs without one.
+    """
+    edges, nodes = network.edges, len(network.node_ids)
+    count = edges.shape[1]
+    if count < FEWEST_EDGES:
+        raise InputError(
+            f"{network.name} has {count} different edges, too few to split into 85 % training, 5 % "
+            f"validation and 10 % test; give a graph of at least {FEWEST_EDGES}"
+        )
+    test, validation = count // TEST_SHARE, count // VALIDATION_SHARE
+    if nodes * (nodes - 1) // 2 - count < test + validation:
+        raise InputError(
+            f"{network.name} joins almost every pair of its {nodes} nodes, so there are not "
+            f"{test + validation} pairs without an edge to test on; give a sparser graph"
+        )
+    random = np.random.default_rng(seed_at(seed, "links"))
+    order = torch.from_numpy(random.permutation(count))
+    parts = order.split([test, validation, count - test - validation])
+    positives = [edges[:, part.sort().values] for part in parts]
+    negatives = _non_links(edges, nodes, test + validation, random).split([test, validation], 1)
+    graph = LinkGraph(features_or_identity(network.features, nodes), positives[2])
+    splits = {
+        "train": LinkSplit(graph, positives[2], edges[:, :0]),
+        "validation": LinkSplit(graph, positives[1], negatives[1]),
+        "test": LinkSplit(graph, positives[0], negatives[0]),
+    }
+    return GraphDataset(network.name, splits, network.node_ids, network.sha256, network.notes)
+
+
+def features_or_identity(
+    features: Float[Tensor, "nodes features"] | None, nodes: int
+) -> Float[Tensor, "nodes features"]:
+    """The features, or the sparse identity: each node is then described by itself."""
+    if features is not None:
+        return features
+    return csr_matrix(torch.arange(nodes + 1), torch.arange(nodes), torch.ones(nodes), (nodes,) * 2)
+
+
+def canonical_edges(
+    pairs: NDArray[np.int64], nodes: int
+) -> tuple[Int64[Tensor, "2 edges"], tuple[str, ...]]:
+    """Bring ``[2, rows]`` pairs of nodes into a Network's form, and say what was dropped."""
+    first, second = np.minimum(*pairs), np.maximum(*pairs)
+    loops = first == second
+    rows = first[~loops] * nodes + second[~loops]
+    keys = np.unique(rows)
+    directed = len(np.unique(pairs[0][~loops] * nodes + pairs[1][~loops]))
+    notes = []
+    if loops.any():
+        notes.append(
+            f"{_rows(loops.sum())} joined a node to itself and {_was(loops.sum())} left out"
+        )
+    if len(rows) > directed:
+        repeated = len(rows) - directed
+        notes.append(f"{_rows(repeated)} repeated an edge and {_was(repeated)} left out")
+    if directed > len(keys):
+        both = directed - len(keys)
+        notes.append(
+            f"{both:,} of {len(keys):,} edges came in both directions; "
+            f"the graph is taken as undirected"
+        )
+    edges = np.stack([keys // nodes, keys % nodes])
+    return torch.from_numpy(edges), tuple(notes)
+
+
+def _non_links(
+    edges: Pairs, nodes: int, count: int, random: np.random.Generator
+) -> Int64[Tensor, "2 drawn"]:
+    """`count` different pairs that no edge joins, uniform."""
+    taken = pair_keys(edges, nodes).numpy()
+    keys = np.empty(0, dtype=np.int64)
+    while len(keys) < count:
+        pairs = np.sort(random.integers(nodes, size=(2, max(1024, 2 * count))), axis=0)
+        new = (pairs[0] * nodes + pairs[1])[pairs[0] != pairs[1]]
+        keys = np.concatenate([keys, new[~np.isin(new, taken)]])
+        keys = keys[np.sort(np.unique(keys, return_index=True)[1])]  # in the order drawn
+    keys = keys[:count]
+    return torch.from_numpy(np.stack([keys // nodes, keys % nodes]))
+
+
+def _parts(features: Tensor | None) -> tuple[Tensor, ...]:
+    if features is None:
+        return ()
+    if features.layout == torch.sparse_csr:
+        return features.crow_indices(), features.col_indices(), features.values()
+    return (features,)
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'s' if count != 1 else ''}"
+
+
+def _was(count: int) -> str:
+    return "were" if count != 1 else "was"
+
+
+def load_settings(settings: DataSettings, data_dir: Path | None, seed: int) -> GraphDataset:
+    """Load what the settings name, its edges split by `seed`.
+
+    Raises:
+        InputError: as `load`.
+        MissingFileError: as `load`.
+    """
+    return load(settings.name, seed=seed, data_dir=data_dir, features=settings.features)

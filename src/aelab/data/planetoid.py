@@ -1,0 +1,319 @@
+"""Citation graphs in Planetoid's format, and the graph that needs no file: Zachary's karate club.
+
+Cora, CiteSeer and PubMed (Yang, Cohen & Salakhutdinov 2016, arXiv 1603.08861) come as pickles of
+Python 2, and a pickle is a program. These are read by an unpickler that knows five names, each
+of which only makes a plain record of our own; no code of NumPy, SciPy or anything else is run.
+"""
+
+import io
+import os
+import pickle
+import pickletools
+import warnings
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from aelab.data.graphs import Network, canonical_edges
+from aelab.files import InputError, MissingFileError, read_tensors, write_tensors
+from aelab.models.link_base import csr_matrix
+
+FOLDERS = {"cora": "Cora", "citeseer": "CiteSeer", "pubmed": "PubMed"}
+PARTS = ("allx", "tx", "graph", "test.index")  # the features, the rest of them, links, their places
+LIMIT = 64 * 2**20  # bytes of a file; the largest of the nine has about 8 MB
+SOURCE = "https://github.com/kimiyoung/planetoid/raw/master/data/"
+TIMEOUT = 20  # seconds without an answer
+DAMAGED = (
+    pickle.UnpicklingError,
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)  # what bytes without sense may raise
+
+
+def read_karate() -> Network:
+    """Zachary's karate club (1977): 34 members, 78 friendships, no features."""
+    with warnings.catch_warnings():  # its import uses what PyTorch has deprecated
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from torch_geometric.datasets import KarateClub  # type: ignore[import-untyped]
+
+    pairs = KarateClub()[0].edge_index
+    edges, _ = canonical_edges(pairs[:, pairs[0] < pairs[1]].numpy(), 34)
+    return Network("karate", tuple(map(str, range(34))), edges, None)
+
+
+def read_planetoid(name: str, data_dir: Path | None = None) -> Network:
+    """Read a citation graph: from raw files the user has, from the cache, or from the network.
+
+    The raw files ``ind.<name>.…`` are looked for in ``planetoid/<Name>/raw`` of `data_dir` (or
+    the variable AELAB_DATA). What is downloaded is kept as safetensors, and not as pickles.
+
+    Raises:
+        InputError: a file is damaged, or holds what such a file has no need of.
+        MissingFileError: the files are nowhere, and cannot be downloaded.
+    """
+    import pooch  # type: ignore[import-untyped]
+
+    folder, tried = FOLDERS[name], []
+    named = data_dir or os.environ.get("AELAB_DATA")
+    if named:
+        raw = Path(named).expanduser() / "planetoid" / folder / "raw"
+        missing = [part for part in PARTS if not (raw / f"ind.{name}.{part}").is_file()]
+        if not missing:
+            return parse(name, {p: read_limited(raw / f"ind.{name}.{p}") for p in PARTS}, str(raw))
+        tried.append(f"{raw} (lacks {', '.join(f'ind.{name}.{part}' for part in missing)})")
+    cache = Path(pooch.os_cache("aelab")) / "planetoid" / f"{name}.safetensors"
+    if cache.is_file():
+        return from_tensors(name, cache)
+    try:
+        network = parse(name, {part: download(f"ind.{name}.{part}") for part in PARTS}, SOURCE)
+    except InputError as error:
+        tried.append(str(error))
+        raise MissingFileError(
+            f"{folder} not found. Tried: {'; '.join(tried)}. To get it, put the files ind.{name}.* "
+            f"of Planetoid into planetoid/{folder}/raw of a folder that you name with --data-dir "
+            f"or the variable AELAB_DATA, or run again with a network"
+        ) from error
+    write_tensors(cache, to_tensors(network))
+    return network
+
+
+def parse(name: str, files: Mapping[str, bytes], where: str) -> Network:
+    """Make a graph of the contents of a data set's files.
+
+    A node's features stand in `allx` at its number, or in `tx` at its place in `test.index`.
+    CiteSeer's `test.index` leaves out 15 nodes: they have no features, and most no links.
+
+    Raises:
+        InputError: naming `where`, the files do not fit together.
+    """
+    try:
+        matrices = [loads(files[part]).parts() for part in ("allx", "tx")]
+        neighbours = loads(files["graph"])
+        places = np.array(files["test.index"].split(), dtype=np.int64)
+        nodes = int(max(places.max() + 1, matrices[0][3][0]))
+        if nodes > matrices[0][3][0] + 2 * len(places):
+            raise ValueError(f"test.index names the node {nodes - 1}, far beyond the others")
+        features = stacked(matrices, [np.arange(matrices[0][3][0]), places], nodes)
+        pairs = [(i, j) for i, row in neighbours.items() for j in row]
+        ends = np.array(pairs, dtype=np.int64).T
+        if ends.min() < 0 or ends.max() >= nodes:
+            raise ValueError(f"links between nodes that are not among 0 to {nodes - 1}")
+        edges, _ = canonical_edges(ends, nodes)
+    except DAMAGED as error:
+        raise InputError(f"{where}: {FOLDERS[name]}'s files are damaged ({error})") from error
+    return with_notes(name, edges, features)
+
+
+def with_notes(name: str, edges: Tensor, features: Tensor) -> Network:
+    """The graph, and a note on its isolated nodes."""
+    nodes = len(features)
+    isolated = nodes - len(edges.unique())
+    notes = (f"{isolated} nodes have no edge",) if isolated else ()
+    return Network(name, tuple(map(str, range(nodes))), edges, features, notes)
+
+
+Parts = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32], tuple[int, int]]
+
+
+def stacked(
+    matrices: list[Parts], places: list[NDArray[np.int64]], nodes: int
+) -> Float[Tensor, "nodes features"]:
+    """One CSR matrix: row r of matrix m is node ``places[m][r]``."""
+    counts, width = np.zeros(nodes, dtype=np.int64), matrices[0][3][1]
+    rows, columns, values = [], [], []
+    for (starts, inner, data, shape), place in zip(matrices, places, strict=True):
+        if len(place) != shape[0] or shape[1] != width or place.min() < 0:
+            raise ValueError(f"{len(place)} places for {shape[0]} rows of {shape[1]} features")
+        counts[place] += np.diff(starts)
+        rows.append(np.repeat(place, np.diff(starts)))
+        columns.append(inner)
+        values.append(data)
+    row, column = np.concatenate(rows), np.concatenate(columns)
+    order = np.lexsort((column, row))
+    starts = np.concatenate([[0], counts.cumsum()])
+    arrays = starts, column[order], np.concatenate(values)[order]
+    first, second, third = map(torch.from_numpy, arrays)
+    return csr_matrix(first, second, third, (nodes, width))
+
+
+class Array:
+    """What a pickle may say of a NumPy array: its type, shape and bytes."""
+
+    values: NDArray[Any]
+
+    def __setstate__(self, state: object) -> None:
+        """Read ``(version, shape, type, Fortran order, content)``."""
+        match state:
+            case (1, tuple(shape), Dtype() as dtype, 0 | 1 as fortran, str(content)):
+                values = np.frombuffer(content.encode("latin1"), dtype.dtype)
+                self.values = values.reshape(shape, order="F" if fortran else "C")
+            case _:
+                raise pickle.UnpicklingError("an array of another form")
+
+
+class Dtype:
+    """What a pickle may say of a NumPy type: plain numbers, and their byte order."""
+
+    def __init__(self, code: str = "", *_: int) -> None:
+        if code not in ("f4", "f8", "i4", "i8"):
+            raise pickle.UnpicklingError(f"an array of type {code!r}")
+        self.dtype = np.dtype(code)
+
+    def __setstate__(self, state: object) -> None:
+        """Read ``(version, byte order, …)``."""
+        match state:
+            case (_, "<" | ">" as order, *_):
+                self.dtype = self.dtype.newbyteorder(order)
+            case _:
+                raise pickle.UnpicklingError("a type of another form")
+
+
+class Csr:
+    """What a pickle may say of a SciPy CSR matrix."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Read the arrays and the shape; the rest does not matter."""
+        self.state = state
+
+    def parts(self) -> Parts:
+        """Starts, columns and values as one would index them, and the shape; checked."""
+        arrays = [self.state[name].values for name in ("indptr", "indices", "data")]
+        shape = self.state["_shape"] if "_shape" in self.state else self.state["shape"]
+        starts, columns = (array.astype(np.int64) for array in arrays[:2])
+        rows, width = map(int, shape)
+        if len(starts) != rows + 1 or starts[0] != 0 or starts[-1] != len(columns):
+            raise ValueError("a matrix whose rows do not add up")
+        if (np.diff(starts) < 0).any() or len(columns) != len(arrays[2]):
+            raise ValueError("a matrix whose rows do not add up")
+        if len(columns) and not 0 <= columns.min() <= columns.max() < width:
+            raise ValueError("a matrix with entries outside of it")
+        return starts, columns, arrays[2].astype(np.float32), (rows, width)
+
+
+def empty_array(*_: object) -> Array:
+    """Stand in for NumPy's ``_reconstruct``; the content follows by ``__setstate__``."""
+    return Array()
+
+
+ALLOWED = {
+    ("numpy.core.multiarray", "_reconstruct"): empty_array,
+    ("numpy", "ndarray"): Array,
+    ("numpy", "dtype"): Dtype,
+    ("scipy.sparse.csr", "csr_matrix"): Csr,
+    ("collections", "defaultdict"): defaultdict,
+    ("__builtin__", "list"): list,
+    ("builtins", "list"): list,
+}
+
+
+class RestrictedUnpickler(pickle.Unpickler):
+    """Unpickles what Planetoid's files are made of, and refuses every other name."""
+
+    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - as pickle has it
+        """Look the name up among the allowed ones.
+
+        Raises:
+            UnpicklingError: it is none of them.
+        """
+        if (module, name) not in ALLOWED:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not allowed")
+        return ALLOWED[module, name]
+
+
+def loads(content: bytes, limit: int = LIMIT) -> Any:  # noqa: ANN401 - whatever was pickled
+    """Unpickle `content`, if it is small and made of the allowed names only.
+
+    Raises:
+        UnpicklingError: it is not.
+    """
+    if len(content) > limit:
+        raise pickle.UnpicklingError(f"more than {limit:,} bytes")
+    for opcode, argument, _ in pickletools.genops(content):
+        if "PUT" in opcode.name and int(argument or 0) > len(content):  # it would reserve that much
+            raise pickle.UnpicklingError("a memo larger than the file")
+    return RestrictedUnpickler(io.BytesIO(content), encoding="latin1").load()
+
+
+def read_limited(path: Path, limit: int = LIMIT) -> bytes:
+    """Read a file of at most `limit` bytes.
+
+    Raises:
+        InputError: it is larger, or cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(limit + 1)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    if len(content) > limit:
+        raise InputError(f"{path} is larger than {limit:,} bytes: not a file of Planetoid's")
+    return content
+
+
+def download(file: str) -> bytes:
+    """Bring one file from Planetoid's repository; nothing is left on the disk.
+
+    Raises:
+        InputError: it cannot be had.
+    """
+    import tempfile
+
+    import pooch
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / file
+        try:
+            pooch.HTTPDownloader(timeout=TIMEOUT)(SOURCE + file, str(path), None)
+        except OSError as error:
+            _no_answer(SOURCE + file, error)
+        return read_limited(path)
+
+
+def _no_answer(url: str, error: OSError) -> NoReturn:
+    """Tell a download's error in a few words; its own would fill a screen."""
+    status = getattr(getattr(error, "response", None), "status_code", "")
+    reason = error.strerror or f"{type(error).__name__} {status}".rstrip()
+    raise InputError(f"{url} ({reason})") from error
+
+
+def to_tensors(network: Network) -> dict[str, Tensor]:
+    """What is kept of a downloaded graph."""
+    x = network.features
+    assert x is not None
+    return {
+        "edges": network.edges,
+        "starts": x.crow_indices(),
+        "columns": x.col_indices(),
+        "values": x.values(),
+        "shape": torch.tensor(x.shape),
+    }
+
+
+def from_tensors(name: str, cache: Path) -> Network:
+    """Read the graph that `to_tensors` has kept.
+
+    Raises:
+        InputError: the file is damaged, or of another kind.
+    """
+    kept = read_tensors(cache)
+    try:
+        nodes, width = map(int, kept["shape"])
+        features = csr_matrix(kept["starts"], kept["columns"], kept["values"], (nodes, width))
+        return with_notes(name, kept["edges"], features)
+    except DAMAGED as error:
+        raise InputError(
+            f"{cache} is damaged ({error}); remove it, and it is downloaded again"
+        ) from error

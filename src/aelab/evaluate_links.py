@@ -1,0 +1,95 @@
+"""How a link model is scored: held-out edges against as many pairs that no edge joins."""
+
+from collections.abc import Mapping
+from typing import cast
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import ArrayLike
+from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
+from sklearn.metrics import precision_recall_curve as sklearn_precision_recall_curve
+from torch import Tensor
+
+from aelab.data.graphs import GraphDataset
+from aelab.models.link_base import LinkModel
+
+Scores = Float[Tensor, " pairs"]
+Curve = list[tuple[float, float]]
+
+
+def auc(positive_scores: Scores, negative_scores: Scores) -> float:
+    """Area under the ROC curve: how often a link scores above a non-link; ties count one half.
+
+    >>> auc(torch.tensor([2.0, 1.0]), torch.tensor([1.0, 0.0]))
+    0.875
+    """
+    return float(roc_auc_score(*_labelled(positive_scores, negative_scores)))
+
+
+def average_precision(positive_scores: Scores, negative_scores: Scores) -> float:
+    """Average precision: the mean, over links, of the precision down to their score.
+
+    >>> round(average_precision(torch.tensor([3.0, 1.0]), torch.tensor([2.0, 0.0])), 4)
+    0.8333
+    """
+    return float(average_precision_score(*_labelled(positive_scores, negative_scores)))
+
+
+def roc(positive_scores: Scores, negative_scores: Scores) -> Curve:
+    """(false positive rate, true positive rate) at each threshold, from (0, 0) to (1, 1)."""
+    false, true, _ = roc_curve(*_labelled(positive_scores, negative_scores))
+    return list(zip(false.tolist(), true.tolist(), strict=True))
+
+
+def precision_recall(positive_scores: Scores, negative_scores: Scores) -> Curve:
+    """(recall, precision) at each threshold, recall from 1 down to 0."""
+    labelled = _labelled(positive_scores, negative_scores)
+    precision, recall, _ = sklearn_precision_recall_curve(*labelled)
+    return list(zip(recall.tolist(), precision.tolist(), strict=True))
+
+
+def split_scores(model: LinkModel, data: GraphDataset, split: str) -> tuple[Scores, Scores]:
+    """Logits of a split's edges and of its negatives, from messages along training edges only.
+
+    Raises:
+        ValueError: it is the training split, which has no fixed negatives.
+    """
+    part = data.split(split).to(next(model.parameters()).device)
+    if not part.negatives.shape[1]:
+        raise ValueError(f"{data.name}: the split {split!r} has no negatives to score against")
+    with torch.no_grad():
+        z = model.encode(part.graph)
+        return model.decode(z, part.positives).cpu(), model.decode(z, part.negatives).cpu()
+
+
+def evaluate_links(model: LinkModel, data: GraphDataset, split: str = "test") -> dict[str, float]:
+    """``auc`` and ``ap`` on a split, from 0 to 1, with the sizes they rest on."""
+    links, non_links = split_scores(model, data, split)
+    return {
+        "auc": auc(links, non_links),
+        "ap": average_precision(links, non_links),
+        "nodes": data.spec.nodes,
+        "edges": data.whole.positives.shape[1],
+        "training_edges": data.split("train").positives.shape[1],
+        "scored_edges": len(links),
+        "scored_negatives": len(non_links),
+        "code_size": model.code_size,
+    }
+
+
+def validation_auc(model: LinkModel, data: GraphDataset) -> float:
+    """What an epoch is chosen by: the higher, the better."""
+    return auc(*split_scores(model, data, "validation"))
+
+
+def curves(model: LinkModel, data: GraphDataset, split: str = "test") -> Mapping[str, Curve]:
+    """The two curves of a split, for figures: ``roc`` and ``precision_recall``."""
+    scores = split_scores(model, data, split)
+    return {"roc": roc(*scores), "precision_recall": precision_recall(*scores)}
+
+
+def _labelled(positive_scores: Scores, negative_scores: Scores) -> tuple[ArrayLike, ArrayLike]:
+    labels = np.repeat([1, 0], [len(positive_scores), len(negative_scores)])
+    scores = torch.cat([positive_scores, negative_scores]).numpy()
+    return cast("ArrayLike", labels), cast("ArrayLike", scores)
