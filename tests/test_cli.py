@@ -110,6 +110,47 @@ def test_compare_prints_the_table_and_its_files(
     assert json.loads(Path("runs/mine-quick/results.json").read_text())["quick"] is True
 
 
+def test_links_of_a_graph(outside: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ring = [(f"n{i}", f"n{(i + 1) % 30}") for i in range(30)] + [("n0", "n0"), ("n1", "n0")]
+    Path("ring.csv").write_text("source,target\n" + "".join(f"{a},{b}\n" for a, b in ring))
+    ends_with(0, "train", "gae", "--data", "ring.csv", "--epochs", "5", "--out", "run")
+    captured = capsys.readouterr()
+    assert "joined a node to itself" in captured.err
+    assert 0 <= json.loads(Path("run/metrics.json").read_text())["auc"] <= 1
+    with Image.open("run/curves.png") as curves:
+        assert curves.width > 400
+    ends_with(0, "links", "run", "--top", "7", "--embeddings", "codes.csv")
+    listed = Path("run/links.csv").read_text().splitlines()
+    assert listed[0] == "source,target,score"
+    assert len(listed) == 8
+    assert len(Path("codes.csv").read_text().splitlines()) == 31
+    found = {frozenset(line.split(",")[:2]) for line in listed[1:]}
+    assert not found & {frozenset(edge) for edge in ring}
+    Path("pairs.csv").write_text("n0,n1\nn3,n9\n")
+    ends_with(0, "links", "run", "--pairs", "pairs.csv", "--out", "scored.csv")
+    assert Path("scored.csv").read_text().splitlines()[1].startswith("n0,n1,")
+    Path("pairs.csv").write_text("n0,n99\n")
+    ends_with(2, "links", "run", "--pairs", "pairs.csv")
+    assert "has no node 'n99'" in capsys.readouterr().err
+    ends_with(2, "sample", "run")
+    assert "draws no samples" in capsys.readouterr().err
+    Path("ring.csv").write_text(Path("ring.csv").read_text() + "n3,n9\n")
+    ends_with(2, "links", "run")
+    assert "was trained on another graph" in capsys.readouterr().err
+
+
+def test_a_model_meets_data_of_the_other_kind(
+    tiny: ImageDataset, outside: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ends_with(2, "train", "vgae", "--data", "tiny")
+    assert "vgae is a model of a graph, and tiny is images" in capsys.readouterr().err
+    ends_with(2, "train", "vae", "--data", "karate")
+    assert "vae is a model of images, and karate is a graph" in capsys.readouterr().err
+    ends_with(0, "train", "vanilla", *FAST, "--out", "run")
+    ends_with(2, "links", "run")
+    assert "predicts no links" in capsys.readouterr().err
+
+
 def test_models_lists_the_zoo(capsys: pytest.CaptureFixture[str]) -> None:
     ends_with(0, "models")
     listed = capsys.readouterr().out

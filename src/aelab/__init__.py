@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aelab.compare import load_study as load_study
+    from aelab.data import load as load_data  # noqa: F401
     from aelab.models import build as build
     from aelab.runner import train_run as train_run
     from aelab.runs import Run as Run
@@ -17,14 +18,15 @@ if TYPE_CHECKING:
     from aelab.settings import RunSettings as RunSettings
 
 PUBLIC = {
-    "DataSettings": "aelab.settings",
-    "Recipe": "aelab.settings",
-    "Run": "aelab.runs",
-    "RunSettings": "aelab.settings",
-    "build": "aelab.models",
-    "load": "aelab.runs",
-    "load_study": "aelab.compare",
-    "train_run": "aelab.runner",
+    "DataSettings": "aelab.settings:DataSettings",
+    "Recipe": "aelab.settings:Recipe",
+    "Run": "aelab.runs:Run",
+    "RunSettings": "aelab.settings:RunSettings",
+    "build": "aelab.models:build",
+    "load": "aelab.runs:load",
+    "load_data": "aelab.data:load",
+    "load_study": "aelab.compare:load_study",
+    "train_run": "aelab.runner:train_run",
 }
 __all__ = list(PUBLIC)
 
@@ -32,4 +34,5 @@ __all__ = list(PUBLIC)
 def __getattr__(name: str) -> Any:  # noqa: ANN401
     if name not in PUBLIC:
         raise AttributeError(f"module 'aelab' has no attribute {name!r}")
-    return getattr(importlib.import_module(PUBLIC[name]), name)
+    module, _, attribute = PUBLIC[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)

@@ -181,7 +181,9 @@ def links(arguments: list[str]) -> int:
     if options.pairs is None:
         found = top_missing_links(model, graph, options.top)
     else:
-        found = score_pairs(model, graph, list(zip(*read_pairs(options.pairs)[0], strict=True)))
+        found = score_pairs(
+            model, graph, list(zip(*read_pairs(options.pairs)[0].tolist(), strict=True))
+        )
     out = options.out or run.folder / "links.csv"
     write_links(out, found)
     for source, target, score in found[:SHOWN]:

@@ -14,11 +14,12 @@ from torch import Tensor
 from aelab.data.graphs import GraphDataset
 from aelab.models.link_base import LinkModel
 
-Scores = Float[Tensor, " pairs"]
+Positives = Float[Tensor, " positives"]
+Negatives = Float[Tensor, " negatives"]
 Curve = list[tuple[float, float]]
 
 
-def auc(positive_scores: Scores, negative_scores: Scores) -> float:
+def auc(positive_scores: Positives, negative_scores: Negatives) -> float:
     """Area under the ROC curve: how often a link scores above a non-link; ties count one half.
 
     >>> auc(torch.tensor([2.0, 1.0]), torch.tensor([1.0, 0.0]))
@@ -27,7 +28,7 @@ def auc(positive_scores: Scores, negative_scores: Scores) -> float:
     return float(roc_auc_score(*_labelled(positive_scores, negative_scores)))
 
 
-def average_precision(positive_scores: Scores, negative_scores: Scores) -> float:
+def average_precision(positive_scores: Positives, negative_scores: Negatives) -> float:
     """Average precision: the mean, over links, of the precision down to their score.
 
     >>> round(average_precision(torch.tensor([3.0, 1.0]), torch.tensor([2.0, 0.0])), 4)
@@ -36,20 +37,20 @@ def average_precision(positive_scores: Scores, negative_scores: Scores) -> float
     return float(average_precision_score(*_labelled(positive_scores, negative_scores)))
 
 
-def roc(positive_scores: Scores, negative_scores: Scores) -> Curve:
+def roc(positive_scores: Positives, negative_scores: Negatives) -> Curve:
     """(false positive rate, true positive rate) at each threshold, from (0, 0) to (1, 1)."""
     false, true, _ = roc_curve(*_labelled(positive_scores, negative_scores))
     return list(zip(false.tolist(), true.tolist(), strict=True))
 
 
-def precision_recall(positive_scores: Scores, negative_scores: Scores) -> Curve:
+def precision_recall(positive_scores: Positives, negative_scores: Negatives) -> Curve:
     """(recall, precision) at each threshold, recall from 1 down to 0."""
     labelled = _labelled(positive_scores, negative_scores)
     precision, recall, _ = sklearn_precision_recall_curve(*labelled)
     return list(zip(recall.tolist(), precision.tolist(), strict=True))
 
 
-def split_scores(model: LinkModel, data: GraphDataset, split: str) -> tuple[Scores, Scores]:
+def split_scores(model: LinkModel, data: GraphDataset, split: str) -> tuple[Positives, Negatives]:
     """Logits of a split's edges and of its negatives, from messages along training edges only.
 
     Raises:
@@ -89,7 +90,9 @@ def curves(model: LinkModel, data: GraphDataset, split: str = "test") -> Mapping
     return {"roc": roc(*scores), "precision_recall": precision_recall(*scores)}
 
 
-def _labelled(positive_scores: Scores, negative_scores: Scores) -> tuple[ArrayLike, ArrayLike]:
+def _labelled(
+    positive_scores: Positives, negative_scores: Negatives
+) -> tuple[ArrayLike, ArrayLike]:
     labels = np.repeat([1, 0], [len(positive_scores), len(negative_scores)])
     scores = torch.cat([positive_scores, negative_scores]).numpy()
     return cast("ArrayLike", labels), cast("ArrayLike", scores)

@@ -61,7 +61,7 @@ class LinkSplit:
     positives: Pairs
     """The edges of this split."""
 
-    negatives: Pairs
+    negatives: Int64[Tensor, "2 negatives"]
     """As many pairs that no edge of any split joins; none in training, where a model draws them."""
 
     def __len__(self) -> int:
@@ -221,10 +221,8 @@ def canonical_edges(
     keys = np.unique(rows)
     directed = len(np.unique(pairs[0][~loops] * nodes + pairs[1][~loops]))
     notes = []
-    if loops.any():
-        notes.append(
-            f"{_rows(loops.sum())} joined a node to itself and {_was(loops.sum())} left out"
-        )
+    if own := int(loops.sum()):
+        notes.append(f"{_rows(own)} joined a node to itself and {_was(own)} left out")
     if len(rows) > directed:
         repeated = len(rows) - directed
         notes.append(f"{_rows(repeated)} repeated an edge and {_was(repeated)} left out")

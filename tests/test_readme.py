@@ -1,0 +1,56 @@
+"""The README's examples run as they stand, but for the length of the training."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from aelab.cli import main
+from aelab.compare import parse_study
+from aelab.data.images import ImageDataset
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_python_use(fashion: ImageDataset, outside: Path) -> None:
+    code = next(block for block in blocks("python") if "train_run" in block)
+    assert "epochs=2" in code
+    names: dict[str, object] = {}
+    exec(code.replace("epochs=2", "epochs=0.02"), names)
+    assert names["x"].shape == names["x_hat"].shape == (8, 1, 28, 28)
+    assert names["new"].shape == (16, 1, 28, 28)
+
+
+def test_a_model_of_ones_own(
+    tiny: ImageDataset, outside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = next(block for block in blocks("python") if "class Mine" in block)
+    Path("my_models.py").write_text(code)
+    monkeypatch.syspath_prepend(str(outside))
+    arguments = "train my_models:Mine --width 8 --data tiny --epochs 1 --out run"
+    assert main(arguments.split()) == 0
+    assert json.loads(Path("run/metrics.json").read_text())["code_size"] == 8
+
+
+def test_a_study_of_ones_own() -> None:
+    study = parse_study("mine", blocks("toml")[0])
+    assert [row.name for row in study.rows] == ["narrow", "wide"]
+
+
+def test_links_of_the_karate_club(outside: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = next(block for block in blocks("sh") if "karate" in block).splitlines()
+    for line in lines[:2]:
+        assert main(line.split("#")[0].split()[1:]) == 0
+    assert "10 links: runs/karate/links.csv" in capsys.readouterr().out
+
+
+def test_every_command_of_the_readme_is_a_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--help"])
+    verbs = set(re.findall(r"^  (\w+)", capsys.readouterr().out, flags=re.MULTILINE))
+    used = set(re.findall(r"^aelab (\w+)", "\n".join(blocks("sh")), flags=re.MULTILINE))
+    assert used <= verbs
