@@ -69,8 +69,13 @@ def test_a_run_is_the_model_bit_for_bit(blobs: ImageDataset, tmp_path: Path, nam
 @pytest.mark.parametrize("reports", [1, 5, 8, 11])
 @pytest.mark.parametrize("model", ["vanilla", "vae"])
 def test_a_killed_run_goes_on_to_the_same_bytes(
-    blobs: ImageDataset, tmp_path: Path, reports: int, model: str
+    blobs: ImageDataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    reports: int,
+    model: str,
 ) -> None:
+    monkeypatch.setattr("aelab.runner.CHECKPOINT_SECONDS", 0.0)
     settings = RunSettings(model, {"latent_dim": 6}, recipe=RECIPE)
     train_run(settings, blobs, tmp_path / "whole")
     with pytest.raises(KilledError):
@@ -99,6 +104,27 @@ def test_a_run_killed_between_training_and_evaluation_is_finished(
     assert (tmp_path / "run" / "model.safetensors").stat().st_mtime_ns == weights
     assert run.is_finished("test")
     assert not run.is_finished("validation")
+
+
+def test_a_run_killed_when_patience_ends_it_trains_no_further(
+    blobs: ImageDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aelab.runner.CHECKPOINT_SECONDS", 0.0)
+    recipe = Recipe(epochs=30, batch_size=8, learning_rate=0.5, schedule="constant", patience=2)
+    settings = RunSettings("vanilla", {}, recipe=recipe)
+    train_run(settings, blobs, tmp_path / "whole")
+
+    def killed(*_: object, **__: object) -> None:
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("aelab.runner.fit_prior", killed)
+        with pytest.raises(KilledError):
+            train_run(settings, blobs, tmp_path / "killed")
+    train_run(settings, blobs, tmp_path / "killed")
+    for name in SAME_BYTES:
+        whole, killed_file = (tmp_path / folder / name for folder in ("whole", "killed"))
+        assert whole.read_bytes() == killed_file.read_bytes(), name
 
 
 def test_best_epoch_is_kept_and_patience_ends_it(blobs: ImageDataset, tmp_path: Path) -> None:

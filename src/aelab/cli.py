@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_USAGE
     except KeyboardInterrupt:
         print(
-            "aelab: stopped. Finished epochs are kept: the same command goes on from there",
+            "aelab: stopped. The same command goes on from the last checkpoint, to the same result",
             file=sys.stderr,
         )
         return EXIT_INTERRUPTED
@@ -210,6 +210,7 @@ def compare(arguments: list[str]) -> int:
     study = study.shortened() if options.quick else study
     study = study.on_split(options.split) if options.split else study
     with TrainingScreen() as screen:
+        screen.announce(study, len(options.seeds))
         result = compare(
             study,
             out=options.out,

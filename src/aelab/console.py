@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from aelab.compare import Study
 from aelab.evaluate import FACTS, METRICS, Metric
 from aelab.models import ZOO, build, model_class
 from aelab.models.link_base import GraphSpec, LinkModel
@@ -46,6 +47,11 @@ class TrainingScreen:
         trace: TracebackType | None,
     ) -> None:
         self.progress.stop()
+
+    def announce(self, study: Study, seeds: int) -> None:
+        """Say what is about to be trained."""
+        told = f"{study.name}: {len(study.rows)} rows × {seeds} seed{'s' if seeds > 1 else ''}"
+        self.console.print(told, highlight=False)
 
     def tell(self, label: str, progress: TrainingProgress | Run | str) -> None:
         """Show how far the training called `label` is, or that it ended in a run or an error."""

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,9 @@ class Progress:
     images_per_second: float
     seconds_left: float
 
+
+CHECKPOINT_SECONDS = 5.0
+"""A checkpoint is saved at the first end of an epoch that is so much later than the last."""
 
 OnProgress = Callable[[Progress], None]
 
@@ -150,6 +154,7 @@ class Training:
         self.state = TrainState()
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Tensor] = {}
+        self.saved = time.monotonic()
         if self.checkpoint.is_file():
             self.restore()
 
@@ -162,13 +167,12 @@ class Training:
             seed=self.settings.seed,
             state=self.state,
         )
-        for state in states:
+        while not self.out_of_patience() and (state := next(states, None)) is not None:
             if state.epoch_ended:
                 self.end_epoch()
             if on_progress is not None:
                 on_progress(self.progress())
-            if state.epoch_ended and self.out_of_patience():
-                break
+        self.write_history()
         if self.recipe.keep == "best" and self.best:
             self.model.load_state_dict(self.best)
         self.model.to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
@@ -205,19 +209,26 @@ class Training:
                 "validation": validation.shown,
             }
         )
+        # When it is saved changes nothing in what comes out; short epochs need not all be.
+        if time.monotonic() - self.saved >= CHECKPOINT_SECONDS:
+            self.save()
+            self.saved = time.monotonic()
+
+    def write_history(self) -> None:
+        """Write history.jsonl, an epoch a line."""
         lines = "".join(json.dumps(past) + "\n" for past in self.history)
         write_text(self.run.folder / "history.jsonl", lines)
-        self.save()
 
     def out_of_patience(self) -> bool:
         """No better epoch for as many epochs as the recipe allows."""
-        if self.recipe.patience is None:
+        if self.recipe.patience is None or not self.history:
             return False
         losses = [past["validation_loss"] for past in self.history]
         return len(losses) - 1 - losses.index(min(losses)) >= self.recipe.patience
 
     def save(self) -> None:
-        """Write all that going on needs, in one file."""
+        """Write all that going on needs, in one file, and the history so far."""
+        self.write_history()
         groups = {
             "model": self.model.state_dict(),
             "best": self.best,
