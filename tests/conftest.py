@@ -12,6 +12,8 @@ with install_import_hook("aelab", "typecheck.check"):
     import aelab.models.conv_vae
     import aelab.models.convolutional
     import aelab.models.dense
+    import aelab.models.graph_vae
+    import aelab.models.links
     import aelab.models.pca
     import aelab.models.sparse
     import aelab.models.vae

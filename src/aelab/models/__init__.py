@@ -70,8 +70,8 @@ ZOO: dict[str, ZooEntry] = {
     ),
     "graph-vae": ZooEntry(
         "aelab.models.graph_vae:GraphVAE",
-        "variational, message passing between pixels",
-        "Kingma & Welling 2014; Monti et al. 2017, arXiv 1611.08402",
+        "variational, message passing on a graph",
+        "Kingma & Welling 2014; Fey et al. 2018, arXiv 1711.08920",
     ),
     "gae": ZooEntry(
         "aelab.models.links:GraphAutoencoder",

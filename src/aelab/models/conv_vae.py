@@ -12,6 +12,7 @@ from aelab.layers import (
     OutputActivation,
     Resampling,
     activation_named,
+    multilayer_perceptron,
 )
 from aelab.losses import LikelihoodName
 from aelab.models.base import Batch, Code, Posterior, VariationalAutoencoder
@@ -22,13 +23,14 @@ class ConvolutionalVAE(VariationalAutoencoder):
     """Variational autoencoder of convolutions, whose decoder sees the latent numbers only.
 
     ``q(z | x) = N(mu(h), exp(log_var(h)))`` with ``h`` the encoder's last feature map, through
-    a dense layer if `hidden` is given; the decoder mirrors it.
+    dense layers if `hidden` names any; the decoder mirrors it.
 
     Args:
         spec: Shape and preparation of the input.
         latent_dim: Numbers in the code.
         channels: Channels of each stage; each stage halves height and width.
-        hidden: Size of a dense layer between feature map and code; none for no such layer.
+        hidden: Sizes of dense layers between feature map and code; the decoder's are the same
+            backwards.
         resampling: How a stage halves: pool (convolution, then max-pooling; nearest up-sampling
             in the decoder) or stride (strided and transposed convolutions).
         activation: After each hidden layer.
@@ -45,7 +47,7 @@ class ConvolutionalVAE(VariationalAutoencoder):
         *,
         latent_dim: int = 32,
         channels: tuple[int, ...] = (32, 32, 32),
-        hidden: int | None = 32,
+        hidden: tuple[int, ...] = (32,),
         resampling: Resampling = "pool",
         activation: Activation = "relu",
         output: OutputActivation = "sigmoid",
@@ -64,15 +66,10 @@ class ConvolutionalVAE(VariationalAutoencoder):
         self.encoder = ConvolutionalEncoder(spec.image_shape, channels, resampling, activation)
         self.features = self.encoder.out_shape
         size = self.encoder.out_size
-        between: list[nn.Module] = []
-        if hidden is not None:
-            between = [nn.Linear(size, hidden), activation_named(activation)]
-        self.heads = nn.Sequential(*between, nn.Linear(hidden or size, 2 * latent_dim))
-        between = []
-        if hidden is not None:
-            between = [nn.Linear(latent_dim, hidden), activation_named(activation)]
+        self.heads = multilayer_perceptron([size, *hidden, 2 * latent_dim], activation)
         self.from_code = nn.Sequential(
-            *between, nn.Linear(hidden or latent_dim, size), activation_named(activation)
+            multilayer_perceptron([latent_dim, *hidden[::-1], size], activation),
+            activation_named(activation),
         )
         self.decoder = ConvolutionalDecoder(
             self.encoder, (spec.shape[0], *channels), resampling, activation

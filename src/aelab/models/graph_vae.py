@@ -32,7 +32,8 @@ class GraphVAE(VariationalAutoencoder):
         spec: Shape and preparation of the input, and its graph.
         latent_dim: Numbers in the code.
         channels: Channels of each level; each level has about a quarter of the nodes before.
-        hidden: Size of a dense layer between coarsest level and code; none for no such layer.
+        hidden: Sizes of dense layers between coarsest level and code; the decoder's are the same
+            backwards.
         kernels: Relative positions that have weights of their own, at most; those between them
             share. 16 cover the neighbourhood of 2×2 pixels on a grid.
         activation: After each hidden layer.
@@ -50,8 +51,8 @@ class GraphVAE(VariationalAutoencoder):
         spec: InputSpec,
         *,
         latent_dim: int = 32,
-        channels: tuple[int, ...] = (16, 32),
-        hidden: int | None = 256,
+        channels: tuple[int, ...] = (32, 64),
+        hidden: tuple[int, ...] = (256,),
         kernels: int = 16,
         activation: Activation = "silu",
         output: OutputActivation = "sigmoid",
@@ -87,9 +88,8 @@ class GraphVAE(VariationalAutoencoder):
         self.activation = activation_named(activation)
         self.features = (len(graph), channels[-1])
         size = len(graph) * channels[-1]
-        between = [] if hidden is None else [hidden]
-        self.heads = multilayer_perceptron([size, *between, 2 * latent_dim], activation)
-        self.from_code = multilayer_perceptron([latent_dim, *between, size], activation)
+        self.heads = multilayer_perceptron([size, *hidden, 2 * latent_dim], activation)
+        self.from_code = multilayer_perceptron([latent_dim, *hidden[::-1], size], activation)
 
     def posterior(self, x: Batch) -> Posterior:
         """Mean and log-variance are the two halves of one linear layer."""
