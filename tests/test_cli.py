@@ -62,6 +62,7 @@ def test_train_evaluate_reconstruct_sample(
     assert "MSE" in capsys.readouterr().out
     ends_with(0, "reconstruct", "my run", "--out", "r.png")
     ends_with(0, "sample", "my run", "-n", "9", "--seed", "3", "--out", "sub/s.png")
+    assert "Codes drawn from the prior N(0, 1)" in capsys.readouterr().out
     with Image.open("sub/s.png") as grid:
         assert grid.width == grid.height
     with Image.open("r.png") as grid:

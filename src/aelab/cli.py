@@ -165,6 +165,7 @@ def sample(arguments: list[str]) -> int:
     options = parse(SampleOptions, "sample", arguments, sample.__doc__)
     run = Run.open(options.run)
     picture = run.samples(options.n, seed=options.seed)
+    print(f"Codes drawn from {run.sampled_from}")
     print(pictures.save(picture, options.out or run.folder / "samples.png"))
     return 0
 

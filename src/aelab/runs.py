@@ -28,7 +28,7 @@ from aelab.files import InputError, MissingFileError, read_json, read_tensors, w
 from aelab.models import build, find, model_class
 from aelab.models.base import Autoencoder
 from aelab.models.link_base import GraphSpec, LinkModel, Model
-from aelab.sampling import CodePrior, sample
+from aelab.sampling import CodePrior, code_source, sample
 from aelab.settings import DataSettings, InputSpec, Recipe, RunSettings, SignalGraph, check_value
 from aelab.train import threads
 
@@ -178,6 +178,13 @@ class Run:
         if isinstance(self.spec, GraphSpec):
             return [self.folder / "curves.png"]
         return [self.folder / "reconstructions.png", self.folder / "samples.png"]
+
+    @property
+    def sampled_from(self) -> str:
+        """Where the codes of its samples are drawn from, for people to read."""
+        if not isinstance(self.model, Autoencoder):
+            raise InputError(f"{self.folder}: {self.settings.model} draws no samples")
+        return code_source(self.model, self.prior).sampled_from
 
     def sample(self, n: int, *, seed: int | None = None) -> Tensor:
         """`n` new inputs, by the run's own seed unless another is given.

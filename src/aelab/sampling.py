@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -24,6 +24,8 @@ CHUNK = 500
 class CodeSource(Protocol):
     """Anything that draws codes: a variational model, or a CodePrior."""
 
+    sampled_from: ClassVar[str]
+
     def sample_codes(self, n: int) -> Code:
         """`n` codes, drawn from the global generator."""
         ...
@@ -38,6 +40,8 @@ class CodePrior:
     not drawn negative (fitting a mixture to an autoencoder's codes: Ghosh et al. 2020, arXiv
     1903.12436, section 4).
     """
+
+    sampled_from: ClassVar[str] = "a Gaussian mixture fitted to the codes of training images"
 
     mean: Float[Tensor, " code"]
     basis: Float[Tensor, "dimensions code"]
@@ -106,13 +110,7 @@ def sample(model: Autoencoder, n: int, *, seed: int = 0, prior: CodePrior | None
     Raises:
         ValueError: the model has no prior of its own and none is given.
     """
-    source: CodeSource
-    if isinstance(model, VariationalAutoencoder):
-        source = model
-    elif prior is not None:
-        source = prior
-    else:
-        raise ValueError(f"a {type(model).__name__} has no prior; fit one with fit_prior()")
+    source = code_source(model, prior)
     codes = []
     with seeded(seed), torch.inference_mode():
         for i in range(n):
@@ -121,6 +119,19 @@ def sample(model: Autoencoder, n: int, *, seed: int = 0, prior: CodePrior | None
         return torch.cat(
             [model.decode(z.to(device_of(model))) for z in torch.cat(codes).split(CHUNK)]
         )
+
+
+def code_source(model: Autoencoder, prior: CodePrior | None) -> CodeSource:
+    """What draws codes for a model: itself, or a prior fitted to its codes.
+
+    Raises:
+        ValueError: the model has no prior of its own and none is given.
+    """
+    if isinstance(model, VariationalAutoencoder):
+        return model
+    if prior is None:
+        raise ValueError(f"a {type(model).__name__} has no prior; fit one with fit_prior()")
+    return prior
 
 
 def device_of(model: Autoencoder) -> torch.device:

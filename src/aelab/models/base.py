@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64
@@ -112,6 +112,9 @@ class VariationalAutoencoder(Autoencoder):
     ``loss = E_q[-log p(x | z)] + beta KL(q(z | x) || N(0, 1))`` with one sample of z; beta = 1
     is the bound itself. A subclass gives `posterior` and `decoder_output`.
     """
+
+    sampled_from: ClassVar[str] = "the prior N(0, 1)"
+    """Where `sample_codes` draws from, for people to read."""
 
     def __init__(
         self,

@@ -1,5 +1,7 @@
 """Convolutional variational autoencoders: `conv-vae` and, with a side channel, its original."""
 
+from typing import ClassVar
+
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
@@ -128,6 +130,10 @@ class SwitchesVAE(VariationalAutoencoder):
         variance: The variance of gaussian-fixed; 0.5 makes it the squared error.
         beta: Weight of the KL divergence; 1 is the evidence lower bound.
     """
+
+    sampled_from: ClassVar[str] = (
+        "the prior N(0, 1), and its switches at random, for no prior is theirs"
+    )
 
     def __init__(
         self,
