@@ -168,7 +168,7 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
     one-cycle rises along a cosine from 1/25 of the peak over the first 30 % of the steps, and
     falls along a cosine to 1/250,000 of the peak (PyTorch's OneCycleLR without its momentum).
 
-    >>> [round(learning_rate(Recipe(learning_rate=1.0), step, 11), 3) for step in (0, 2, 10)]
+    >>> [round(learning_rate(Recipe(learning_rate=1.0), step, 20), 3) for step in (0, 5, 19)]
     [0.04, 1.0, 0.0]
     """
     if recipe.schedule == "constant":
