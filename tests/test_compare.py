@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import time
 from pathlib import Path
 from statistics import mean, stdev
@@ -205,6 +206,38 @@ def test_jobs_go_on_past_failures(at_once: int) -> None:
     assert outcomes[3] == "three is wrong"
     assert "RuntimeError: a bug" in str(outcomes[4])
     assert sorted(told) == [(job, f"at {job}") for job in range(6)]
+
+
+def test_large_jobs_run_alone() -> None:
+    told: list[tuple[int, str]] = []
+    sizes = {0: 1, 1: 1, 2: 2, 3: 3, 4: 1}
+    outcomes = run_all(
+        slow, range(5), 2, lambda job, what: told.append((job, what)), size=lambda job: sizes[job]
+    )
+    assert dict(outcomes) == {job: job for job in range(5)}
+    now: set[int] = set()
+    for job, what in told:
+        now = now | {job} if what == "begins" else now - {job}
+        assert sum(sizes[other] for other in now) <= 2 or len(now) == 1
+
+
+def slow(job: int, tell: object) -> int:
+    tell("begins")
+    time.sleep(0.2)
+    tell("ends")
+    return job
+
+
+def test_a_process_that_is_gone_is_told() -> None:
+    outcomes = dict(run_all(vanish, range(4), 2, lambda job, what: None))
+    assert set(outcomes) == set(range(4))
+    assert "ended from outside" in str(outcomes[0])
+
+
+def vanish(job: int, tell: object) -> int:
+    if job == 0:
+        os._exit(1)
+    return job
 
 
 def endless(job: int, tell: object) -> int:

@@ -180,6 +180,11 @@ def do_job(job: Job, on_progress: Callable[[Progress], None]) -> Run:
     return train_run(job.settings, data, job.folder, split=job.split, on_progress=on_progress)
 
 
+def threads_of(job: Job) -> int:
+    """The processor threads that a job keeps busy."""
+    return job.settings.recipe.threads
+
+
 @dataclass(frozen=True)
 class Result:
     """A study with the runs that it gave, by row, and what went wrong."""
@@ -245,7 +250,8 @@ def compare(
 ) -> Result:
     """Train all rows of a study, each with every seed, and write its table.
 
-    Runs that are finished are taken as they are. `jobs` of them are trained at once. A row that
+    Runs that are finished are taken as they are. `jobs` of them are trained at once, where one of
+    two threads counts as two, for threads that share a processor wait on each other. A row that
     fails is told in the result, and the others go on. `on_progress` is called with each job's
     progress, and when it ends with its run or the error's one line.
 
@@ -271,7 +277,7 @@ def compare(
     runs: dict[str, list[Run]] = {}
     errors: dict[str, str] = {}
     tell = on_progress or (lambda job, progress: None)
-    for job, outcome in run_all(do_job, work, jobs, tell):
+    for job, outcome in run_all(do_job, work, jobs, tell, size=threads_of):
         tell(job, outcome)
         if isinstance(outcome, Run):
             runs.setdefault(job.row, []).append(outcome)

@@ -122,7 +122,7 @@ class CompareOptions(DataOptions):
     """Train every row once with each of these; the table gives mean ± standard deviation."""
 
     jobs: int = 1
-    """Rows trained at once, each in a process of its own."""
+    """Rows trained at once, each in a process of its own; a row of two threads counts as two."""
 
     quick: bool = False
     """A tenth of the training, for a look."""

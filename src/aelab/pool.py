@@ -3,8 +3,9 @@
 import multiprocessing
 import signal
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from threading import Thread
@@ -21,6 +22,9 @@ ManagedQueue = Any
 ManagedEvent = Any
 
 
+GONE = "a process was ended from outside, perhaps for want of memory; try --jobs 1"
+
+
 class StoppedError(Exception):
     """The program is being stopped; a job ends where it is."""
 
@@ -30,18 +34,20 @@ def run_all(
     jobs: Sequence[J],
     at_once: int,
     on_progress: Callable[[J, P], None] | None = None,
+    size: Callable[[J], int] = lambda job: 1,
 ) -> Iterator[tuple[J, R | str]]:
     """Each job with what ``work(job, tell)`` returned, or with the error's one line.
 
-    `on_progress` is called with what a job tells. With more than one at once the order is that
-    of their ends, and `work`, jobs and results go between processes.
+    `on_progress` is called with what a job tells. Jobs are begun in their order while their
+    sizes add up to at most `at_once`; one that is larger runs alone. With more than one at once
+    they come back in the order of their ends, and `work`, jobs and results go between processes.
     """
     tell = on_progress or (lambda job, progress: None)
     if at_once == 1:
         for job in jobs:
             yield job, attempt(work, job, partial(tell, job))
         return
-    yield from in_processes(work, jobs, at_once, tell)
+    yield from in_processes(work, jobs, at_once, tell, size)
 
 
 def attempt(
@@ -65,6 +71,7 @@ def in_processes(
     jobs: Sequence[J],
     at_once: int,
     tell: Callable[[J, P], None],
+    size: Callable[[J], int],
 ) -> Iterator[tuple[J, R | str]]:
     """run_all with processes; they are new ones, so that PyTorch's threads are not inherited."""
     context = multiprocessing.get_context("spawn")
@@ -73,20 +80,29 @@ def in_processes(
         ProcessPoolExecutor(at_once, context, ignore_interrupt) as pool,
     ):
         told, stop = manager.Queue(), manager.Event()
-        futures: dict[Future[R | str], J] = {
-            pool.submit(in_process, work, job, number, told, stop): job
-            for number, job in enumerate(jobs)
-        }
         listener = Thread(target=listen, args=(told, jobs, tell), daemon=True)
         listener.start()
+        waiting = deque(enumerate(jobs))
+        running: dict[Future[R | str], J] = {}
         try:
-            for future in as_completed(futures):
-                yield futures[future], outcome_of(future)
+            while waiting or running:
+                used = sum(size(job) for job in running.values())
+                if waiting and (not running or used + size(waiting[0][1]) <= at_once):
+                    number, job = waiting.popleft()
+                    try:
+                        future = pool.submit(in_process, work, job, number, told, stop)
+                    except BrokenProcessPool:
+                        yield job, GONE
+                    else:
+                        running[future] = job
+                    continue
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    yield running.pop(future), outcome_of(future)
         except BaseException:
             stop.set()
-            pool.shutdown(cancel_futures=True)
             raise
         finally:
+            pool.shutdown(cancel_futures=True)
             told.put(None)
             listener.join()
 
@@ -96,7 +112,7 @@ def outcome_of(future: "Future[R | str]") -> R | str:
     try:
         return future.result()
     except BrokenProcessPool:
-        return "its process was ended from outside, perhaps for want of memory; try --jobs 1"
+        return GONE
 
 
 def ignore_interrupt() -> None:
