@@ -93,6 +93,21 @@ def test_a_class_of_ones_own_works_like_a_name(tiny: ImageDataset, outside: Path
     done = subprocess.run([sys.executable, "-c", code, tests], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert json.loads(Path("run/config.json").read_text())["hyperparameters"] == {"gain": 0.5}
+    for model, said in ([], "--model my_models:Mean"), (["--model", "my_models:Mean"], "s.png"):
+        code = "import sys; from aelab.cli import main; sys.exit(main(sys.argv[1:]))"
+        command = [sys.executable, "-c", code, "sample", "run", "--out", "s.png", *model]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert said in done.stdout + done.stderr
+        assert done.returncode == (0 if model else 2)
+
+
+def test_the_original_splits_have_no_test(
+    tiny: ImageDataset, outside: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ends_with(0, "train", "vanilla", *FAST, "--splits", "original", "--out", "run")
+    assert json.loads(Path("run/metrics.json").read_text())["split"] == "validation"
+    ends_with(2, "compare", "original", "--split", "test")
+    assert "row vanilla: fashion-mnist has no split 'test'" in capsys.readouterr().err
 
 
 def test_compare_prints_the_table_and_its_files(
@@ -137,7 +152,7 @@ def test_links_of_a_graph(outside: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "draws no samples" in capsys.readouterr().err
     Path("ring.csv").write_text(Path("ring.csv").read_text() + "n3,n9\n")
     ends_with(2, "links", "run")
-    assert "was trained on another graph" in capsys.readouterr().err
+    assert "was trained on other data" in capsys.readouterr().err
 
 
 def test_a_model_meets_data_of_the_other_kind(
@@ -171,6 +186,9 @@ def test_models_lists_the_zoo(capsys: pytest.CaptureFixture[str]) -> None:
         (["sample", "nothing here"], "is no run"),
         (["reconstruct", "nothing here"], "is no run"),
         (["compare", "nothing"], "there is no study 'nothing'"),
+        (["train", "convolutional", "--channels"], "channels must name at least one stage"),
+        (["train", "vanilla", "--device", "meta"], "device 'meta' cannot be used"),
+        (["train", ":Foo"], "cannot be imported"),
     ],
 )
 def test_a_mistake_is_one_line_and_code_2(

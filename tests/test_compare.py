@@ -93,12 +93,31 @@ def test_a_row_adds_to_the_studys_own_settings() -> None:
         ("[rows.vae]\npublished = { mse = 'low' }", "row vae: published must be"),
         ('[rows."../up"]\nmodel = "vae"', "a row's name is a folder's name"),
         ("spilt = 'test'\n[rows.vae]", "study: spilt is unknown; did you mean split"),
+        ("split = 'best'\n[rows.vae]", "study: split must be 'train' or 'validation' or 'test'"),
+        ("[rows.vae]\ndata = { scale = -1 }", "row vae: data: scale must be a number above 0"),
     ],
 )  # fmt: skip
 def test_mistakes_in_a_study_are_named(text: str, said: str) -> None:
     with pytest.raises(InputError) as caught:
         parse_study("mine", text)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[rows.vae]\nhyperparameters = { latent = 3 }", "row vae: model vae: latent is unknown"),
+        ("[rows.vae]\n[rows.vgae]", "row vgae: vgae is a model of a graph, and tiny is images"),
+        ("[rows.x]\nmodel = 'no.such:Model'", "row x: model 'no.such:Model' cannot be imported"),
+    ],
+)
+def test_rows_that_cannot_be_are_told_before_any_training(
+    tiny: ImageDataset, tmp_path: Path, text: str, said: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        compare(parse_study("mine", '[data]\nname = "tiny"\n' + text), out=tmp_path)
+    assert said in str(caught.value)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_study_that_is_not_there_is_told(tmp_path: Path) -> None:
@@ -114,6 +133,7 @@ def test_a_study_gives_one_table(tiny: ImageDataset, tmp_path: Path) -> None:
     assert result.errors == {}
     results = json.loads((tmp_path / "mine" / "results.json").read_text())
     assert results["split"] == "test"
+    assert results["units"]["mse"] == "squared error a pixel, pixels in [0, 1]"
     assert [row["row"] for row in results["rows"]] == [
         "vanilla",
         "pca",

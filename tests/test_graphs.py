@@ -134,7 +134,7 @@ def test_the_seed_decides_the_split() -> None:
         assert torch.equal(first.split(name).positives, again.split(name).positives)
         assert torch.equal(first.split(name).negatives, again.split(name).negatives)
     assert not torch.equal(first.split("test").positives, other.split("test").positives)
-    assert first.sha256 == other.sha256
+    assert first.sha256 != other.sha256
 
 
 def test_a_data_set_is_one_example_and_a_batch_is_the_graph() -> None:

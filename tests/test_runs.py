@@ -67,7 +67,7 @@ def test_a_run_is_the_model_bit_for_bit(blobs: ImageDataset, tmp_path: Path, nam
 
 
 @pytest.mark.parametrize("reports", [1, 5, 8, 11])
-@pytest.mark.parametrize("model", ["vanilla", "vae"])
+@pytest.mark.parametrize("model", ["vanilla", "vae", "convolutional"])
 def test_a_killed_run_goes_on_to_the_same_bytes(
     blobs: ImageDataset,
     tmp_path: Path,
@@ -76,7 +76,9 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
     model: str,
 ) -> None:
     monkeypatch.setattr("aelab.runner.CHECKPOINT_SECONDS", 0.0)
-    settings = RunSettings(model, {"latent_dim": 6}, recipe=RECIPE)
+    # A layout of its own must not get lost on the way through the checkpoint.
+    recipe = replace(RECIPE, channels_last=model == "convolutional")
+    settings = RunSettings(model, {"latent_dim": 6}, recipe=recipe)
     train_run(settings, blobs, tmp_path / "whole")
     with pytest.raises(KilledError):
         train_run(settings, blobs, tmp_path / "killed", on_progress=stop_after(reports))
@@ -224,6 +226,63 @@ def test_damaged_runs_are_told(
     spoil(tmp_path / "run")
     with pytest.raises(AelabError, match=said):
         aelab.load(tmp_path / "run")
+
+
+def test_codes_that_are_all_the_same_cost_no_run(blobs: ImageDataset, tmp_path: Path) -> None:
+    dead = ImageDataset(
+        "dark",
+        {
+            name: replace(images, pixels=torch.zeros_like(images.pixels))
+            for name, images in blobs.splits.items()
+        },
+        blobs.classes,
+        sha256="dark",
+    )
+    run = train_run(RunSettings("pca", {"latent_dim": 3}, recipe=Recipe(epochs=0)), dead, tmp_path)
+    torch.testing.assert_close(run.sample(2), torch.zeros(2, 1, 12, 10), atol=1e-3, rtol=0)
+
+
+def test_a_run_is_evaluated_on_its_own_data_only(blobs: ImageDataset, tmp_path: Path) -> None:
+    run = train_run(replace(SETTINGS, recipe=replace(RECIPE, epochs=1)), blobs, tmp_path / "run")
+    before = (tmp_path / "run" / "metrics.json").read_bytes()
+    with pytest.raises(InputError, match="trained on other data"):
+        run.evaluate(replace(blobs, sha256="changed"), "test")
+    assert (tmp_path / "run" / "metrics.json").read_bytes() == before
+
+
+def test_links_of_another_split_are_refused(tmp_path: Path) -> None:
+    settings = RunSettings("gae", recipe=Recipe(epochs=2, batch_size=1))
+    run = train_run(settings, aelab.load_data("karate", seed=0), tmp_path / "run")
+    with pytest.raises(InputError, match="on another split"):
+        run.evaluate(aelab.load_data("karate", seed=1), "test")
+
+
+def test_a_folder_does_not_decide_what_is_imported(
+    blobs: ImageDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_run(replace(SETTINGS, recipe=replace(RECIPE, epochs=1)), blobs, tmp_path / "run")
+    path = tmp_path / "run" / "config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps({**config, "model": "evil_module:Model"}))
+    (tmp_path / "evil_module.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(InputError, match="names the class evil_module:Model"):
+        aelab.load(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("metrics.json", "{}"), ("timings.json", "{}"), ("prior.safetensors", None)],
+)
+def test_missing_parts_of_a_run_are_told(
+    blobs: ImageDataset, tmp_path: Path, name: str, content: str | None
+) -> None:
+    train_run(replace(SETTINGS, recipe=replace(RECIPE, epochs=1)), blobs, tmp_path / "run")
+    path = tmp_path / "run" / name
+    path.unlink() if content is None else path.write_text(content)
+    run = Run.open(tmp_path / "run")
+    with pytest.raises(AelabError, match=r"damaged|no prior"):
+        _ = (run.metrics, run.timings, run.sample(1))
 
 
 def test_a_run_of_another_model_is_not_loaded_into_this_one(

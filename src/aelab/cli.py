@@ -11,6 +11,7 @@ from aelab.files import AelabError
 
 if TYPE_CHECKING:
     from aelab.data import Dataset
+    from aelab.options import FolderOptions
     from aelab.runs import Run
 
 SHOWN = 10
@@ -113,7 +114,7 @@ def train(arguments: list[str]) -> int:
     from aelab.runner import train_run
 
     model = arguments[0]
-    sys.path.insert(0, os.getcwd())  # noqa: PTH109 - where a class of the user's may be
+    import_from_here(model)
     asked = parse(train_options(model), f"train {model}", arguments[1:], train.__doc__)
     settings, options = training(model, asked)
     out = options.out or Path("runs") / model.replace(":", ".") / f"seed-{options.seed}"
@@ -125,7 +126,7 @@ def train(arguments: list[str]) -> int:
             settings,
             data,
             out,
-            split=options.split,
+            split=options.split or ("validation" if options.splits == "original" else "test"),
             on_progress=lambda progress: screen.tell(model, progress),
         )
     print_run(run)
@@ -138,7 +139,7 @@ def evaluate(arguments: list[str]) -> int:
     from aelab.options import EvaluateOptions
 
     options = parse(EvaluateOptions, "evaluate", arguments, evaluate.__doc__)
-    run, data = opened(options.run, options.data_dir)
+    run, data = opened(options, options.data_dir)
     run.evaluate(data, options.split or run.metrics["split"])
     print_run(run)
     return 0
@@ -150,7 +151,7 @@ def reconstruct(arguments: list[str]) -> int:
     from aelab.options import ReconstructOptions
 
     options = parse(ReconstructOptions, "reconstruct", arguments, reconstruct.__doc__)
-    run, data = opened(options.run, options.data_dir)
+    run, data = opened(options, options.data_dir)
     picture = run.reconstructions(data, options.split or run.metrics["split"])
     print(pictures.save(picture, options.out or run.folder / "reconstructions.png"))
     return 0
@@ -160,10 +161,9 @@ def sample(arguments: list[str]) -> int:
     """Draw new images from a trained run."""
     from aelab import pictures
     from aelab.options import SampleOptions
-    from aelab.runs import Run
 
     options = parse(SampleOptions, "sample", arguments, sample.__doc__)
-    run = Run.open(options.run)
+    run = opened_run(options)
     picture = run.samples(options.n, seed=options.seed)
     print(f"Codes drawn from {run.sampled_from}")
     print(pictures.save(picture, options.out or run.folder / "samples.png"))
@@ -177,7 +177,7 @@ def links(arguments: list[str]) -> int:
     from aelab.options import LinksOptions
 
     options = parse(LinksOptions, "links", arguments, links.__doc__)
-    run, data = opened(options.run, options.data_dir)
+    run, data = opened(options, options.data_dir)
     model, graph = run.link_model, run.graph(data)
     if options.pairs is None:
         found = top_missing_links(model, graph, options.top)
@@ -185,14 +185,14 @@ def links(arguments: list[str]) -> int:
         found = score_pairs(
             model, graph, list(zip(*read_pairs(options.pairs)[0].tolist(), strict=True))
         )
+    if options.embeddings is not None:
+        write_embeddings(options.embeddings, model, graph)
+        print(f"Codes of the nodes: {options.embeddings}")
     out = options.out or run.folder / "links.csv"
     write_links(out, found)
     for source, target, score in found[:SHOWN]:
         print(f"{source} {target} {score:.3f}")
     print(f"{len(found):,} links: {out}")
-    if options.embeddings is not None:
-        write_embeddings(options.embeddings, model, graph)
-        print(f"Codes of the nodes: {options.embeddings}")
     return 0
 
 
@@ -206,7 +206,7 @@ def compare(arguments: list[str]) -> int:
     from aelab.tables import as_rich
 
     options = parse(CompareOptions, "compare", arguments, "Train the rows of a study.")
-    sys.path.insert(0, os.getcwd())  # noqa: PTH109 - where a class of the user's may be
+    import_from_here()
     study = load_study(options.study)
     study = study.shortened() if options.quick else study
     study = study.on_split(options.split) if options.split else study
@@ -230,14 +230,30 @@ def compare(arguments: list[str]) -> int:
     return EXIT_FAILED if result.errors else 0
 
 
-def opened(folder: Path, data_dir: Path | None) -> "tuple[Run, Dataset]":
-    """A run and the data that it was trained on."""
-    from aelab.data import load_settings
+def opened_run(options: "FolderOptions") -> "Run":
+    """The run in a folder; a class of the user's own is imported if the user names it."""
+    from aelab.models import model_class
     from aelab.runs import Run
 
-    run = Run.open(folder)
+    if options.model is not None:
+        import_from_here(options.model)
+        model_class(options.model)
+    return Run.open(options.run)
+
+
+def opened(options: "FolderOptions", data_dir: Path | None) -> "tuple[Run, Dataset]":
+    """A run and the data that it was trained on."""
+    from aelab.data import load_settings
+
+    run = opened_run(options)
     settings = run.settings
     return run, load_settings(settings.data, data_dir, seed=settings.seed)
+
+
+def import_from_here(model: str = ":") -> None:
+    """Let a class of the user's be found in the working folder, after all that is installed."""
+    if ":" in model:
+        sys.path.append(str(Path.cwd()))
 
 
 VERBS: dict[str, Callable[[list[str]], int]] = {

@@ -7,15 +7,15 @@ from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any
+from typing import Any, Literal
 
 from aelab.data import Dataset, load_settings
-from aelab.evaluate import FACTS
+from aelab.evaluate import FACTS, METRICS
 from aelab.files import InputError, MissingFileError
 from aelab.models import find
 from aelab.pool import run_all
-from aelab.runner import Progress, make_way, train_run
-from aelab.runs import Run, describe
+from aelab.runner import Progress, make_way, refuse_kind, train_run
+from aelab.runs import Run, all_hyperparameters, describe
 from aelab.settings import DataSettings, Recipe, RunSettings, checked
 from aelab.tables import input_size, write_results
 
@@ -84,6 +84,8 @@ def load_study(name: str) -> Study:
             f"there is no study {name!r}: the packaged ones are "
             f"{', '.join(packaged_studies())}, and there is no such file"
         )
+    if path.stem in packaged_studies():
+        raise InputError(f"{path} has the name of a packaged study: rename it, for its runs' sake")
     if path.stat().st_size > STUDY_LIMIT:
         raise InputError(f"{path} is larger than {STUDY_LIMIT:,} bytes: not a study")
     try:
@@ -98,7 +100,7 @@ class StudyTable:
 
     rows: dict[str, dict[str, Any]]
     title: str = ""
-    split: str = "test"
+    split: Literal["train", "validation", "test"] = "test"
     data: dict[str, Any] = field(default_factory=dict)
     recipe: dict[str, Any] = field(default_factory=dict)
 
@@ -150,6 +152,23 @@ def parse_row(name: str, values: Mapping[str, Any], table: StudyTable) -> Row:
     return Row(name, settings, row.published)
 
 
+def check_row(row: Row, split: str, data_dir: Path | None, seed: int) -> None:
+    """Make sure that a row's model, hyperparameters and data go together.
+
+    Raises:
+        InputError: they do not; it names the row.
+        MissingFileError: the data are nowhere to be found.
+    """
+    settings = row.settings
+    try:
+        all_hyperparameters(settings)
+        data = dataset(settings.data, data_dir, seed)
+        refuse_kind(settings.model, data)
+        data.split(split)
+    except InputError as error:
+        raise InputError(f"row {row.name}: {error}") from error
+
+
 @dataclass(frozen=True)
 class Job:
     """One run of a study."""
@@ -177,7 +196,9 @@ def do_job(job: Job, on_progress: Callable[[Progress], None]) -> Run:
     """Train, evaluate and draw a run, unless that was done; an edited row's old run gives way."""
     data = dataset(job.settings.data, job.data_dir, job.seed)
     make_way(job.folder, describe(job.settings, data))
-    return train_run(job.settings, data, job.folder, split=job.split, on_progress=on_progress)
+    run = train_run(job.settings, data, job.folder, split=job.split, on_progress=on_progress)
+    assert run.timings  # a damaged file is this row's failure
+    return run
 
 
 def threads_of(job: Job) -> int:
@@ -206,6 +227,7 @@ class Result:
             "quick": self.study.quick,
             "data": ", ".join(data),
             "split": self.study.split,
+            "units": units(rows),
             "rows": rows,
             "errors": dict(self.errors),
         }
@@ -229,6 +251,13 @@ def row_as_json(row: Row, runs: Sequence[Run]) -> dict[str, Any]:
         "metrics": {name: spread([metrics[name] for metrics in every]) for name in names},
         "published": dict(row.published),
     }
+
+
+def units(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The unit of each metric that there is."""
+    names = dict.fromkeys(name for row in rows for name in row["metrics"])
+    known = {name: METRICS[name].unit for name in names if name in METRICS}
+    return {**known, "train_seconds": "seconds of training, without evaluation"}
 
 
 def spread(values: Sequence[float | None]) -> dict[str, float | None]:
@@ -272,8 +301,8 @@ def compare(
         for row in study.rows
         for seed in seeds
     ]
-    for settings in {job.settings.data for job in work}:
-        dataset(settings, where, seeds[0])  # missing data are better told once than by every row
+    for row in study.rows:  # mistakes are better told before any training
+        check_row(row, study.split, where, seeds[0])
     runs: dict[str, list[Run]] = {}
     errors: dict[str, str] = {}
     tell = on_progress or (lambda job, progress: None)

@@ -128,7 +128,7 @@ def print_run(run: Run) -> None:
     table.add_row("parameters", f"{metrics['parameters']:,}", "")
     for name, value in metrics.items():
         if name not in FACTS and value is not None:
-            metric = METRICS.get(name, Metric(name, "", 4))
+            metric = METRICS.get(name, Metric(name, "", 4, ""))
             table.add_row(metric.title, figure(name, {"mean": value, "std": None}), metric.unit)
     table.add_row("training", f"{run.timings['train_seconds']:.1f}", "s")
     console.print(table)

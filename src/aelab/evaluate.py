@@ -18,23 +18,31 @@ class Metric:
     """How a figure is presented."""
 
     title: str
-    unit: str
+    short_unit: str
+    """Below the title, in a table."""
+
     digits: int
+    unit: str
+    """In full."""
 
 
 METRICS: dict[str, Metric] = {
-    "mse": Metric("MSE", "pixel", 4),
-    "pca_mse": Metric("PCA's", "MSE", 4),
-    "psnr": Metric("PSNR", "dB", 1),
-    "noisy_mse": Metric("noisy", "MSE", 4),
-    "active": Metric("active", "numbers", 1),
-    "reconstruction_gaussian": Metric("rec.", "nats", 0),
-    "reconstruction_bernoulli": Metric("rec. Bern.", "nats", 0),
-    "reconstruction_continuous_bernoulli": Metric("rec. CB", "nats", 0),
-    "kl": Metric("KL", "nats", 1),
-    "auc": Metric("AUC", "links", 4),
-    "ap": Metric("AP", "links", 4),
-    "original_figure": Metric("original's", "ours", 4),
+    "mse": Metric("MSE", "pixel", 4, "squared error a pixel, pixels in [0, 1]"),
+    "pca_mse": Metric("PCA's", "MSE", 4, "the same, of PCA with the same code size"),
+    "psnr": Metric("PSNR", "dB", 1, "decibels, of the mean squared error"),
+    "noisy_mse": Metric("noisy", "MSE", 4, "squared error a pixel, from inputs with noise of 0.2"),
+    "active": Metric("active", "numbers", 1, "non-zero latent numbers of a code"),
+    "reconstruction_gaussian": Metric("rec.", "nats", 0, "nats, Gaussian likelihood"),
+    "reconstruction_bernoulli": Metric("rec. Bern.", "nats", 0, "nats, Bernoulli likelihood"),
+    "reconstruction_continuous_bernoulli": Metric(
+        "rec. CB", "nats", 0, "nats, continuous Bernoulli likelihood"
+    ),
+    "kl": Metric("KL", "nats", 1, "nats"),
+    "auc": Metric("AUC", "links", 4, "area under the ROC curve, 0 to 1"),
+    "ap": Metric("AP", "links", 4, "average precision, 0 to 1"),
+    "original_figure": Metric(
+        "original's", "ours", 4, "squared error a pixel in the inputs' scale; of a batch, with KL"
+    ),
 }
 """Every metric, in the order of the table."""
 

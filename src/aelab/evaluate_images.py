@@ -14,6 +14,7 @@ from aelab.metrics import psnr, squared_errors
 from aelab.models.base import Autoencoder, VariationalAutoencoder
 from aelab.models.pca import EXACT_SIZE, principal_components
 from aelab.randomness import seeded, set_global
+from aelab.train import threads
 
 CHUNK = 500
 """Examples evaluated at a time; the noise of an example depends on it."""
@@ -60,7 +61,7 @@ def evaluate_images(
     metrics: dict[str, float | None] = {
         "mse": mse,
         "pca_mse": pca_mse(data, split, model.code_size),
-        "psnr": psnr(mse),
+        "psnr": psnr(mse) if mse else None,  # of no error at all, infinite
         "noisy_mse": mean_over(images, noisy_error),
         "active": mean_over(images, active),
         "code_size": model.code_size,
@@ -118,13 +119,15 @@ def pca_mse(data: ImageDataset, split: str, code_size: int) -> float | None:
         centred = x.flatten(1) - mean
         return squared_errors(centred @ basis.T @ basis, centred, data.spec.peak)
 
-    return mean_over(data.split(split), error)
+    with threads(1):
+        return mean_over(data.split(split), error)
 
 
 @lru_cache(maxsize=2)
 def fitted_components(data: ImageDataset, n: int) -> tuple[Tensor, Tensor]:
     """Principal components of the training split; the last few are kept at hand."""
-    return principal_components(data.split("train"), n)
+    with threads(1):  # whoever asks first, the same bits
+        return principal_components(data.split("train"), n)
 
 
 def original_figure(model: Autoencoder, images: Images, batch_size: int) -> float:

@@ -12,6 +12,7 @@ from sklearn.metrics import precision_recall_curve as sklearn_precision_recall_c
 from torch import Tensor
 
 from aelab.data.graphs import GraphDataset
+from aelab.files import InputError
 from aelab.models.link_base import LinkModel
 
 Positives = Float[Tensor, " positives"]
@@ -54,11 +55,11 @@ def split_scores(model: LinkModel, data: GraphDataset, split: str) -> tuple[Posi
     """Logits of a split's edges and of its negatives, from messages along training edges only.
 
     Raises:
-        ValueError: it is the training split, which has no fixed negatives.
+        InputError: it is the training split, which has no fixed negatives.
     """
     part = data.split(split).to(next(model.parameters()).device)
     if not part.negatives.shape[1]:
-        raise ValueError(f"{data.name}: the split {split!r} has no negatives to score against")
+        raise InputError(f"{data.name}: the split {split!r} has no negatives to score against")
     with torch.no_grad():
         z = model.encode(part.graph)
         return model.decode(z, part.positives).cpu(), model.decode(z, part.negatives).cpu()

@@ -93,6 +93,8 @@ class ConvolutionalEncoder(nn.Module):
         activation: str,
     ) -> None:
         super().__init__()
+        if not channels:
+            raise ValueError("channels must name at least one stage")
         positive("channels", *channels)
         size = (shape[1], shape[2])
         self.sizes = [size]

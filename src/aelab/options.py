@@ -9,6 +9,7 @@ from docstring_parser import parse as parse_docstring
 from tyro.conf import Positional
 
 from aelab.compare import load_study
+from aelab.data import LOADERS
 from aelab.files import InputError
 from aelab.models import model_class
 from aelab.runs import hyperparameter_hints, model_defaults, thaw
@@ -45,8 +46,9 @@ class TrainOptions(DataOptions):
     features: str | None = None
     """Table of node features, of a graph given as an edge list."""
 
-    split: Split = "test"
-    """Which images it is evaluated on at the end."""
+    split: Split | None = None
+    """What it is evaluated on at the end: test unless given; of the original splits, which have
+    no test split, validation."""
 
     seed: int = 0
     """Governs initialisation, order, noise and samples."""
@@ -56,11 +58,20 @@ class TrainOptions(DataOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateOptions(DataOptions):
-    """A trained run and what to evaluate it on."""
+class FolderOptions:
+    """A trained run."""
 
     run: Positional[Path]
     """The run's folder."""
+
+    model: str | None = None
+    """The run's class, mypackage.mymodule:MyModel, where it is one of your own: a run's folder
+    does not by itself decide what code is imported."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(FolderOptions, DataOptions):
+    """A trained run and what to evaluate it on."""
 
     split: Split | None = None
     """Which images; those of the last evaluation unless given."""
@@ -75,11 +86,8 @@ class ReconstructOptions(EvaluateOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SampleOptions:
+class SampleOptions(FolderOptions):
     """Which samples, and where they go."""
-
-    run: Positional[Path]
-    """The run's folder."""
 
     n: Annotated[int, tyro.conf.arg(aliases=("-n",))] = 64
     """How many."""
@@ -92,11 +100,8 @@ class SampleOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LinksOptions(DataOptions):
+class LinksOptions(FolderOptions, DataOptions):
     """Which links of which run, and where they go."""
-
-    run: Positional[Path]
-    """The run's folder."""
 
     top: int = 100
     """How many of the likeliest links that the graph lacks."""
@@ -189,9 +194,14 @@ def training(model: str, asked: Any) -> tuple[RunSettings, TrainOptions]:  # noq
     options: TrainOptions = asked.run
     hyperparameters = {name: getattr(asked, name) for name in hyperparameter_hints(model)}
     data = DataSettings(
-        name=options.data,
+        name=absolute(options.data) if options.data not in LOADERS else options.data,
         splits=options.splits,
         scale=options.pixel_scale,
-        features=options.features,
+        features=absolute(options.features) if options.features else None,
     )
     return RunSettings(model, hyperparameters, data, asked.recipe, options.seed), options
+
+
+def absolute(path: str) -> str:
+    """The path of a file from wherever one stands; what is no file's is left as it is."""
+    return str(Path(path).resolve()) if Path(path).is_file() else path

@@ -77,8 +77,9 @@ def train_run(
     try:
         with seeded(settings.seed, "initialisation"):
             model = build(settings.model, data.spec, **thaw(config["hyperparameters"]))
-    except (TypeError, ValueError) as error:
-        raise InputError(f"model {settings.model}: {error}") from error
+    except (TypeError, ValueError, RuntimeError, MemoryError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"model {settings.model}: {reason}") from error
     claim(folder, config)
     run = Run(folder, json.loads(json.dumps(config)))
     if not (folder / "model.safetensors").is_file():
@@ -104,7 +105,7 @@ def refuse_kind(model: str, data: Dataset) -> None:
 def refuse_device(device: str) -> None:
     """Raise InputError if there is no such device here."""
     try:
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"device {device!r} cannot be used ({reason}); try cpu") from error
@@ -118,7 +119,7 @@ def claim(folder: Path, config: Mapping[str, Any]) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is no folder; name another with --out")
-    if not folder.exists() or not any(folder.iterdir()):
+    if not folder.exists() or all(path.name.startswith(".") for path in folder.iterdir()):
         return
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder} holds other files; name a new folder with --out")

@@ -8,6 +8,7 @@ images without a prior of their own), ``history.jsonl`` (an epoch a line), ``met
 import inspect
 import json
 import platform
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -25,7 +26,7 @@ from aelab.data.images import ImageDataset
 from aelab.evaluate import evaluate
 from aelab.evaluate_images import original_figure
 from aelab.files import InputError, MissingFileError, read_json, read_tensors, write_json
-from aelab.models import build, find, model_class
+from aelab.models import ZOO, build, find, model_class
 from aelab.models.base import Autoencoder
 from aelab.models.link_base import GraphSpec, LinkModel, Model
 from aelab.sampling import CodePrior, code_source, sample
@@ -88,7 +89,7 @@ class Run:
                 edges=tuple(tuple(edge) for edge in given["graph"]["edges"]),
                 positions=tuple(tuple(position) for position in given["graph"]["positions"]),
             )
-            return InputSpec(tuple(given["shape"]), given["scale"], graph)
+            return InputSpec(tuple(given["shape"]), float(given["scale"]), graph)
         except (KeyError, TypeError, ValueError) as error:
             raise self._damaged("config.json", error) from error
 
@@ -106,12 +107,13 @@ class Run:
                 f"with the same settings and it goes on from where it was"
             )
         settings = self.settings
+        refuse_unknown_class(self.folder, settings.model)
         tensors = read_tensors(path)
         try:
             hyperparameters = thaw(settings.hyperparameters)
             model: Model = build(settings.model, self.spec, **hyperparameters)
             model.load_state_dict(tensors)
-        except (TypeError, RuntimeError) as error:
+        except (TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise self._damaged("model.safetensors or config.json", error) from error
         return model.eval()
 
@@ -127,14 +129,18 @@ class Run:
         return self.model
 
     def graph(self, data: Dataset) -> GraphDataset:
-        """`data`, made sure to be the graph that the run was trained on.
-
-        Raises:
-            InputError: it is another one.
-        """
-        if not isinstance(data, GraphDataset) or data.sha256 != self.config["data"]["sha256"]:
-            raise InputError(f"{self.folder} was trained on another graph than {data.name} is now")
+        """`data`, made sure to be the graph that the run was trained on."""
+        self.refuse_other(data)
+        assert isinstance(data, GraphDataset)
         return data
+
+    def refuse_other(self, data: Dataset) -> None:
+        """Raise InputError unless `data` are what the run was trained on, split as they were."""
+        if data.sha256 != self.config["data"]["sha256"]:
+            raise InputError(
+                f"{self.folder} was trained on other data, or on another split, than "
+                f"{data.name} is now"
+            )
 
     @cached_property
     def prior(self) -> CodePrior | None:
@@ -150,18 +156,12 @@ class Run:
     @property
     def metrics(self) -> dict[str, Any]:
         """The last evaluation, with the split it is of."""
-        metrics = read_json(self.folder / "metrics.json")
-        if not isinstance(metrics, dict):
-            raise self._damaged("metrics.json", TypeError("not an object"))
-        return metrics
+        return self._table("metrics.json", "split", "code_size", "parameters")
 
     @property
     def timings(self) -> dict[str, Any]:
         """How long it took."""
-        timings = read_json(self.folder / "timings.json")
-        if not isinstance(timings, dict):
-            raise self._damaged("timings.json", TypeError("not an object"))
-        return timings
+        return self._table("timings.json", "train_seconds")
 
     def is_finished(self, split: str) -> bool:
         """Whether it is trained, evaluated on `split`, and drawn."""
@@ -198,7 +198,12 @@ class Run:
         return sample(self.model, n, seed=seed, prior=self.prior)
 
     def evaluate(self, data: Dataset, split: str) -> dict[str, Any]:
-        """Evaluate on a split, and write metrics.json."""
+        """Evaluate on a split, and write metrics.json.
+
+        Raises:
+            InputError: the data are not those that the run was trained on.
+        """
+        self.refuse_other(data)
         settings = self.settings
         with threads(settings.recipe.threads):
             metrics: dict[str, Any] = {"split": split, **evaluate(self.model, data, split)}
@@ -218,6 +223,7 @@ class Run:
         """
         if not (isinstance(self.model, Autoencoder) and isinstance(data, ImageDataset)):
             raise InputError(f"{self.folder}: {self.settings.model} reconstructs no images")
+        self.refuse_other(data)
         with threads(self.settings.recipe.threads):
             return pictures.reconstructions(self.model, data, split)
 
@@ -236,8 +242,27 @@ class Run:
             pictures.save(self.reconstructions(data, split), self.pictures[0])
             pictures.save(self.samples(), self.pictures[1])
 
+    def _table(self, name: str, *keys: str) -> dict[str, Any]:
+        table = read_json(self.folder / name)
+        if not isinstance(table, dict) or not set(keys) <= set(table):
+            raise self._damaged(name, KeyError(*keys))
+        return table
+
     def _damaged(self, name: str, error: Exception) -> InputError:
         return InputError(f"{self.folder}: {name} is damaged or of another version ({error})")
+
+
+def refuse_unknown_class(folder: Path, model: str) -> None:
+    """Raise InputError if a run names a class that nobody here has imported.
+
+    A folder may come from anywhere; importing what it names would run whatever that does.
+    """
+    module = model.partition(":")[0]
+    if model not in ZOO and module not in sys.modules:
+        raise InputError(
+            f"{folder} names the class {model}; if you trust it, import {module} first (on the "
+            f"command line: --model {model})"
+        )
 
 
 def load(folder: str | Path) -> Model:

@@ -7,10 +7,12 @@ from typing import ClassVar, Protocol, runtime_checkable
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
+from aelab.files import InputError
 from aelab.models.base import Autoencoder, Batch, Code, TrainingData, VariationalAutoencoder
 from aelab.randomness import permutation_at, seed_at, seeded, set_global
 
@@ -78,19 +80,24 @@ def fit_prior(model: Autoencoder, data: TrainingData, *, seed: int = 0) -> CodeP
     chosen = permutation_at(len(data), seed, "prior")[:MOST_CODES]
     with torch.inference_mode():
         codes = torch.cat([model.encode(data.batch(i)).cpu() for i in chosen.split(CHUNK)])
-    z = codes.double().numpy()
+    with threadpool_limits(1):  # sums depend on the number of threads in their last bits
+        arrays = fit_mixture(codes.double().numpy(), seed_at(seed, "mixture") % 2**32)
+    return CodePrior(**{name: torch.from_numpy(a).float() for name, a in arrays.items()})
+
+
+def fit_mixture(z: NDArray[np.float64], seed: int) -> dict[str, NDArray[np.float64]]:
+    """The arrays of a CodePrior for codes `z`, a row each."""
     mean = z.mean(0)
     _, singular, rows = np.linalg.svd(z - mean, full_matrices=False)
-    spread = singular / np.sqrt(len(z))
-    kept = int((spread[:MOST_DIMENSIONS] > 1e-4 * spread[0]).sum())
+    spread = np.maximum(singular / np.sqrt(len(z)), np.finfo(np.float64).tiny)
+    # At least one, also of codes that are all the same.
+    kept = max(1, int((spread[:MOST_DIMENSIONS] > max(1e-4 * spread[0], 1e-12)).sum()))
     basis = rows[:kept] * spread[:kept, None]  # of unit variance along each coordinate
     coordinates = (z - mean) @ (rows[:kept] / spread[:kept, None]).T
-    mixture = GaussianMixture(
-        min(COMPONENTS, len(z)), reg_covar=1e-4, random_state=seed_at(seed, "mixture") % 2**32
-    )
-    with threadpool_limits(1):  # sums depend on the number of threads in their last bits
-        mixture.fit(coordinates)
-    arrays = {
+    components = min(COMPONENTS, len(np.unique(coordinates, axis=0)))
+    mixture = GaussianMixture(components, reg_covar=1e-4, random_state=seed)
+    mixture.fit(coordinates)
+    return {
         "mean": mean,
         "basis": basis,
         "low": z.min(0),
@@ -99,7 +106,6 @@ def fit_prior(model: Autoencoder, data: TrainingData, *, seed: int = 0) -> CodeP
         "means": mixture.means_,
         "factors": np.linalg.cholesky(mixture.covariances_),
     }
-    return CodePrior(**{name: torch.from_numpy(a).float() for name, a in arrays.items()})
 
 
 def sample(model: Autoencoder, n: int, *, seed: int = 0, prior: CodePrior | None = None) -> Batch:
@@ -108,8 +114,10 @@ def sample(model: Autoencoder, n: int, *, seed: int = 0, prior: CodePrior | None
     The i-th follows from (seed, i): asking for more only adds to them.
 
     Raises:
-        ValueError: the model has no prior of its own and none is given.
+        InputError: `n` is less than 1, or the model has no prior of its own and none is given.
     """
+    if n < 1:
+        raise InputError(f"the number of samples must be 1 or more, not {n}")
     source = code_source(model, prior)
     codes = []
     with seeded(seed), torch.inference_mode():
@@ -125,12 +133,12 @@ def code_source(model: Autoencoder, prior: CodePrior | None) -> CodeSource:
     """What draws codes for a model: itself, or a prior fitted to its codes.
 
     Raises:
-        ValueError: the model has no prior of its own and none is given.
+        InputError: the model has no prior of its own and none is given.
     """
     if isinstance(model, VariationalAutoencoder):
         return model
     if prior is None:
-        raise ValueError(f"a {type(model).__name__} has no prior; fit one with fit_prior()")
+        raise InputError(f"a {type(model).__name__} has no prior; fit one with fit_prior()")
     return prior
 
 

@@ -85,6 +85,10 @@ class DataSettings:
     features: str | None = None
     """Of a graph in an edge list: the path of a table of node features."""
 
+    def __post_init__(self) -> None:
+        if not 0 < self.scale < math.inf:
+            raise InputError(f"scale must be a number above 0, not {self.scale}")
+
 
 @dataclass(frozen=True)
 class Recipe:

@@ -44,14 +44,17 @@ def shown_metrics(results: Results) -> list[str]:
 def columns(results: Results, left_out: Collection[str] = ()) -> dict[str, list[str]]:
     """Title to cells, the title with its unit below it."""
     rows = results["rows"]
-    table = {"row": [row["row"] for row in rows], "code\nnumbers": [code_size(row) for row in rows]}
+    table = {
+        "row": [row_name(row, results) for row in rows],
+        "code\nnumbers": [code_size(row) for row in rows],
+    }
     if "parameters" not in left_out:
         table["parameters"] = [f"{row['parameters']:,}" for row in rows]
     for name in shown_metrics(results):
         if name not in left_out:
-            metric = METRICS.get(name, Metric(name, "", 4))
+            metric = METRICS.get(name, Metric(name, "", 4, ""))
             cells = [figure(name, row["metrics"].get(name)) for row in rows]
-            table[f"{metric.title}\n{metric.unit}"] = cells
+            table[f"{metric.title}\n{metric.short_unit}"] = cells
     for name in dict.fromkeys(name for row in rows for name in row["published"]):
         title = METRICS[name].title if name in METRICS else name
         figures = [row["published"].get(name) for row in rows]
@@ -60,6 +63,13 @@ def columns(results: Results, left_out: Collection[str] = ()) -> dict[str, list[
         ]
     table["training\ns"] = [f"{row['train_seconds']:.1f}" for row in rows]
     return table
+
+
+def row_name(row: Mapping[str, Any], results: Results) -> str:
+    """A row's name, with its number of seeds if others have more."""
+    most = max(len(other["seeds"]) for other in results["rows"])
+    seeds = len(row["seeds"])
+    return row["row"] if seeds == most else f"{row['row']} ({seeds} of {most} seeds)"
 
 
 def code_size(row: Mapping[str, Any]) -> str:
@@ -94,6 +104,8 @@ def figure(name: str, value: Mapping[str, float | None] | None) -> str:
 def caption(results: Results) -> str:
     """What the figures are of."""
     seeds = sorted({seed for row in results["rows"] for seed in row["seeds"]})
+    if not seeds:
+        return f"{results['data']}: no row was finished."
     of_seeds = f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds, mean ± std"
     text = f"{results['data']}, {results['split']} split, {of_seeds}."
     if any(overcomplete(row) for row in results["rows"]):
@@ -120,7 +132,8 @@ def as_csv(results: Results) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     spread = [f"{name}_{part}" for name in names for part in ("mean", "std")]
-    writer.writerow([*facts, "split", "seeds", "train_seconds", *spread, "published"])
+    writer.writerow([*facts, "split", "seeds", "train_seconds", *spread, "published", "units"])
+    units = "; ".join(f"{name}: {unit}" for name, unit in results["units"].items())
     for row in results["rows"]:
         none = {"mean": None, "std": None}
         values = [row["metrics"].get(name, none) for name in names]
@@ -128,7 +141,9 @@ def as_csv(results: Results) -> str:
         seeds = " ".join(str(seed) for seed in row["seeds"])
         published = " ".join(f"{key}={value}" for key, value in row["published"].items())
         line = [row[fact] for fact in facts]
-        writer.writerow([*line, results["split"], seeds, row["train_seconds"], *figures, published])
+        writer.writerow(
+            [*line, results["split"], seeds, row["train_seconds"], *figures, published, units]
+        )
     return text.getvalue()
 
 

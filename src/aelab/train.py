@@ -222,7 +222,8 @@ def restore_moments(
         optimizer.state[parameter] = {
             "step": torch.tensor(float(state.step), device=parameter.device),
             **{
-                kind: state.moments[f"{kind}.{name}"].to(parameter, copy=True)
+                # In the parameter's own memory layout: the fused steps rely on it.
+                kind: torch.empty_like(parameter).copy_(state.moments[f"{kind}.{name}"])
                 for kind in ("exp_avg", "exp_avg_sq")
             },
         }

@@ -132,11 +132,9 @@ def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) ->
     a seed of its own: `seed` changes nothing.
 
     Raises:
-        InputError: a file is damaged, or is not FashionMNIST's; or `settings` cannot be.
+        InputError: a file is damaged, or is not FashionMNIST's.
         MissingFileError: the files are nowhere, and cannot be downloaded.
     """
-    if not 0 < settings.scale < math.inf:
-        raise InputError(f"scale must be a number above 0, not {settings.scale}")
     pixels, labels = _read_all(locate(data_dir))
     spec = InputSpec(shape=(1, 28, 28), scale=settings.scale)
     shared = torch.from_numpy(pixels), torch.from_numpy(labels.astype(np.int64))

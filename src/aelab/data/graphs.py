@@ -85,7 +85,7 @@ class GraphDataset:
     splits: Mapping[str, LinkSplit]
     node_ids: tuple[str, ...]
     sha256: str
-    """Of the content before any split."""
+    """Of the content and the seed that it was split by."""
 
     notes: tuple[str, ...] = field(default=())
     """What was found and done on reading, one sentence each, for the user."""
@@ -116,10 +116,10 @@ class GraphDataset:
         """The split called `name`.
 
         Raises:
-            ValueError: the data set has no such split.
+            InputError: the data set has no such split.
         """
         if name not in self.splits:
-            raise ValueError(f"{self.name} has no split {name!r}; it has {', '.join(self.splits)}")
+            raise InputError(f"{self.name} has no split {name!r}; it has {', '.join(self.splits)}")
         return self.splits[name]
 
 
@@ -199,7 +199,8 @@ def split_network(network: Network, seed: int) -> GraphDataset:
         "validation": LinkSplit(graph, positives[1], negatives[1]),
         "test": LinkSplit(graph, positives[0], negatives[0]),
     }
-    return GraphDataset(network.name, splits, network.node_ids, network.sha256, network.notes)
+    sha256 = hashlib.sha256(f"{network.sha256} split by {seed}".encode()).hexdigest()
+    return GraphDataset(network.name, splits, network.node_ids, sha256, network.notes)
 
 
 def features_or_identity(

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
+from aelab.files import InputError
 from aelab.settings import InputSpec
 
 
@@ -66,8 +67,8 @@ class ImageDataset:
         """The split called `name`.
 
         Raises:
-            ValueError: the data set has no such split.
+            InputError: the data set has no such split.
         """
         if name not in self.splits:
-            raise ValueError(f"{self.name} has no split {name!r}; it has {', '.join(self.splits)}")
+            raise InputError(f"{self.name} has no split {name!r}; it has {', '.join(self.splits)}")
         return self.splits[name]

@@ -122,9 +122,10 @@ def model_class(model: str) -> "type[Model]":
     module_name, _, class_name = path.partition(":")
     try:
         found = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # whatever the user's own module raises
         raise InputError(
-            f"model {path!r} cannot be imported ({error}); is its folder on PYTHONPATH?"
+            f"model {path!r} cannot be imported ({type(error).__name__}: {error}); is its folder "
+            f"on PYTHONPATH?"
         ) from error
     if not (isinstance(found, type) and issubclass(found, Model)):
         raise InputError(
