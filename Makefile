@@ -16,7 +16,7 @@ help:  ## list the targets
 compare: .venv/.run data  ## train the models, one after another, and print one table
 	$(VENV)/aelab compare $(ARGS)
 
-quick: .venv/.run data  ## the same table from a tenth of the training, in about a minute
+quick: .venv/.run data  ## the same table from a tenth of the training
 	$(VENV)/aelab compare --quick $(ARGS)
 
 test: .venv/.test data  ## run the tests

@@ -123,7 +123,7 @@ class SwitchesVAE(VariationalAutoencoder):
         latent_dim: Latent numbers in the code.
         channels: Channels of the three convolutions.
         hidden: Size of the dense layer between feature map and code.
-        activation: After each hidden layer.
+        activation: After each convolution; the dense layers have none, as in the original.
         output: Output activation of the Gaussian likelihoods' mean.
         likelihood: gaussian (one variance, fitted), gaussian-fixed, bernoulli or
             continuous-bernoulli.
@@ -182,7 +182,7 @@ class SwitchesVAE(VariationalAutoencoder):
         )
         self.to_hidden = nn.Linear(size, hidden)
         self.heads = nn.Linear(hidden, 2 * latent_dim)
-        self.from_code = nn.Sequential(nn.Linear(latent_dim, size), activation_named(activation))
+        self.from_code = nn.Linear(latent_dim, size)
         self.transposed = nn.ModuleList(
             [
                 nn.ConvTranspose2d(third, second, 2),
@@ -202,8 +202,7 @@ class SwitchesVAE(VariationalAutoencoder):
         features, first = pool_with_switches(self.activation(self.conv[0](x)))
         features, second = pool_with_switches(self.activation(self.conv[1](features)))
         features = self.activation(self.conv[2](features))
-        hidden = self.activation(self.to_hidden(features.flatten(1)))
-        mu, log_var = self.heads(hidden).chunk(2, dim=1)
+        mu, log_var = self.heads(self.to_hidden(features.flatten(1))).chunk(2, dim=1)
         return Posterior(mu, log_var, side=torch.cat([first.flatten(1), second.flatten(1)], 1))
 
     def decoder_output(self, z: Code) -> Batch:
