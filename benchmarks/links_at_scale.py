@@ -15,7 +15,7 @@ import torch
 
 from aelab.apps.links import top_missing_links
 from aelab.data.graphs import GraphDataset, Network, canonical_edges, split_network
-from aelab.evaluate_links import evaluate_links
+from aelab.evaluate.links import evaluate_links
 from aelab.models.links import GraphAutoencoder
 from aelab.randomness import seeded
 from aelab.settings import Recipe

@@ -18,7 +18,7 @@ from aelab.apps.links import (
     write_links,
 )
 from aelab.data.graphs import GraphDataset, load
-from aelab.evaluate_links import (
+from aelab.evaluate.links import (
     auc,
     average_precision,
     curves,

@@ -10,7 +10,7 @@ from statistics import mean, stdev
 from typing import Any, Literal
 
 from aelab.data import Dataset, load_settings
-from aelab.evaluate import FACTS, METRICS
+from aelab.evaluate.columns import FACTS, METRICS
 from aelab.files import InputError, MissingFileError
 from aelab.models import find
 from aelab.pool import run_all

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Table
 
 from aelab.compare import Study
-from aelab.evaluate import FACTS, METRICS, Metric
+from aelab.evaluate.columns import FACTS, METRICS, metric_named
 from aelab.models import ZOO, build, model_class
 from aelab.models.link_base import GraphSpec, LinkModel
 from aelab.runner import Progress as TrainingProgress
@@ -128,7 +128,7 @@ def print_run(run: Run) -> None:
     table.add_row("parameters", f"{metrics['parameters']:,}", "")
     for name, value in metrics.items():
         if name not in FACTS and value is not None:
-            metric = METRICS.get(name, Metric(name, "", 4, ""))
+            metric = metric_named(name)
             table.add_row(metric.title, figure(name, {"mean": value, "std": None}), metric.unit)
     table.add_row("training", f"{run.timings['train_seconds']:.1f}", "s")
     console.print(table)

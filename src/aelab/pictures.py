@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from aelab.data.images import ImageDataset
-from aelab.evaluate_images import NOISE, SEED
+from aelab.evaluate.images import NOISE, SEED
 from aelab.files import atomic_path
 from aelab.layers import corrupt
 from aelab.models.base import Autoencoder, Batch

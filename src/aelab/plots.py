@@ -5,7 +5,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from aelab.data.graphs import GraphDataset
-from aelab.evaluate_links import auc, average_precision, precision_recall, roc, split_scores
+from aelab.evaluate.links import auc, average_precision, precision_recall, roc, split_scores
 from aelab.files import atomic_path
 from aelab.models.link_base import LinkModel
 

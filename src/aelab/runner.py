@@ -13,7 +13,8 @@ from torch import Tensor
 
 from aelab.data import Dataset
 from aelab.data.graphs import GraphDataset
-from aelab.evaluate import Figures, validate
+from aelab.evaluate import validate
+from aelab.evaluate.columns import Figures
 from aelab.files import (
     InputError,
     read_metadata,

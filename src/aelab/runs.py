@@ -24,7 +24,7 @@ from aelab.data import Dataset
 from aelab.data.graphs import GraphDataset
 from aelab.data.images import ImageDataset
 from aelab.evaluate import evaluate
-from aelab.evaluate_images import original_figure
+from aelab.evaluate.images import original_figure
 from aelab.files import InputError, MissingFileError, read_json, read_tensors, write_json
 from aelab.models import ZOO, build, find, model_class
 from aelab.models.base import Autoencoder

@@ -8,14 +8,14 @@ from typing import Any
 
 from rich.table import Table
 
-from aelab.evaluate import METRICS, Metric
+from aelab.evaluate.columns import METRICS, metric_named
 from aelab.files import write_json, write_text
 from aelab.runs import Run
 from aelab.settings import InputSpec
 
 Results = Mapping[str, Any]
 
-FIRST_LEFT_OUT = ("psnr", "active", "parameters", "noisy_mse")
+FIRST_LEFT_OUT = ("psnr", "active_fraction", "parameters", "noisy_mse_0.2")
 """Columns that a narrow screen does without, in this order; the files have them."""
 
 NONE = "–"
@@ -52,7 +52,7 @@ def columns(results: Results, left_out: Collection[str] = ()) -> dict[str, list[
         table["parameters"] = [f"{row['parameters']:,}" for row in rows]
     for name in shown_metrics(results):
         if name not in left_out:
-            metric = METRICS.get(name, Metric(name, "", 4, ""))
+            metric = metric_named(name)
             cells = [figure(name, row["metrics"].get(name)) for row in rows]
             table[f"{metric.title}\n{metric.short_unit}"] = cells
     for name in dict.fromkeys(name for row in rows for name in row["published"]):

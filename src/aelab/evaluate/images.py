@@ -35,9 +35,9 @@ def evaluate_images(
     where pixels lie in [0, 1] whatever the preparation; psnr is of that mean. noisy_mse is the
     error, against the clean image, of the reconstruction from an input with Gaussian noise of
     σ = 0.2, clipped to the pixels' range. pca_mse is that of as many principal components,
-    fitted on the training split; None where the code is not smaller than the input. active
-    counts the non-zero latent numbers of a code. For variational models, reconstruction and KL
-    are the two terms of minus the evidence lower bound (without beta), with one sample of z an
+    fitted on the training split; None where the code is not smaller than the input. active_fraction
+    is the share of a code's latent numbers that are not 0. For variational models, reconstruction
+    and KL are the two terms of minus the evidence lower bound (without beta), with one sample of z an
     example.
 
     Raises:
@@ -55,15 +55,15 @@ def evaluate_images(
 
     def active(x: Tensor) -> Tensor:
         latent = model.code_size - model.side_channel[0]
-        return model.encode(x)[:, :latent].count_nonzero(1)
+        return model.encode(x)[:, :latent].count_nonzero(1) / latent
 
     mse = reconstruction_mse(model, images)
     metrics: dict[str, float | None] = {
         "mse": mse,
         "pca_mse": pca_mse(data, split, model.code_size),
         "psnr": psnr(mse) if mse else None,  # of no error at all, infinite
-        "noisy_mse": mean_over(images, noisy_error),
-        "active": mean_over(images, active),
+        "noisy_mse_0.2": mean_over(images, noisy_error),
+        "active_fraction": mean_over(images, active),
         "code_size": model.code_size,
         "side_channel_size": model.side_channel[0],
         "side_channel_bits": model.side_channel[1],

@@ -1,0 +1,52 @@
+"""The one protocol: which metrics, for which kind of model."""
+
+from dataclasses import dataclass
+
+from aelab.data import Dataset
+from aelab.data.graphs import GraphDataset
+from aelab.data.images import ImageDataset
+from aelab.evaluate.columns import Figures
+from aelab.evaluate.images import evaluate_images, reconstruction_mse, validation_loss
+from aelab.evaluate.links import evaluate_links, validation_auc
+from aelab.models.base import Autoencoder
+from aelab.models.link_base import LinkModel, Model
+
+
+def evaluate(model: Model, data: Dataset, split: str = "test") -> Figures:
+    """All metrics of `model` on a split of `data`; those that do not apply are None.
+
+    parameters are all numbers that were learnt, those found in closed form included.
+
+    Raises:
+        ValueError: the data are of another kind or shape than the model's.
+    """
+    if isinstance(model, LinkModel) and isinstance(data, GraphDataset):
+        figures: Figures = {**evaluate_links(model, data, split)}
+    elif isinstance(model, Autoencoder) and isinstance(data, ImageDataset):
+        figures = evaluate_images(model, data, split)
+    else:
+        raise ValueError(f"{data.name} is no data set for a {type(model).__name__}")
+    parameters = sum(tensor.numel() for tensor in model.state_dict().values())
+    return {**figures, "parameters": parameters}
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What an epoch is worth on the validation split."""
+
+    loss: float
+    """The best epoch has the least."""
+
+    shown: Figures
+    """What is told of it, by metric."""
+
+
+def validate(model: Model, data: Dataset) -> Validation:
+    """Score an epoch: by the model's own objective, or by minus the AUC of a link model."""
+    if isinstance(model, LinkModel) and isinstance(data, GraphDataset):
+        auc = validation_auc(model, data)
+        return Validation(-auc, {"auc": auc})
+    assert isinstance(model, Autoencoder)
+    assert isinstance(data, ImageDataset)
+    images = data.split("validation")
+    return Validation(validation_loss(model, images), {"mse": reconstruction_mse(model, images)})

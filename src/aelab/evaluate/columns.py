@@ -1,0 +1,151 @@
+"""Every figure of the protocol: what it is called, its unit, and which way is better.
+
+`docs/protocol.md` explains each, with its source and what must not be concluded from it.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Figures = dict[str, float | None]
+
+Group = Literal["reconstruction", "robustness", "code", "bound", "importance", "samples", "links"]
+"""What is measured together. `importance` and `samples` take minutes, and are asked for by name."""
+
+QUICK_GROUPS: tuple[Group, ...] = ("reconstruction", "robustness", "code", "bound")
+SLOW_GROUPS: tuple[Group, ...] = ("importance", "samples")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a figure is presented."""
+
+    title: str
+    short_unit: str
+    """Below the title, in a table."""
+
+    digits: int
+    unit: str
+    """In full."""
+
+    group: Group | Literal[""]
+    better: Literal["less", "more", ""] = ""
+    """Empty where neither is better by itself."""
+
+
+def by_likelihood(title: str, what: str, better: Literal["less", ""]) -> dict[str, Metric]:
+    """One column a likelihood: figures under different ones are not compared."""
+    shown = {
+        "gaussian": ("Gauss", "Gaussian"),
+        "bernoulli": ("Bern.", "Bernoulli"),
+        "continuous_bernoulli": ("CB", "continuous Bernoulli"),
+    }
+    group: Group = "importance" if what.startswith("importance") else "bound"
+    return {
+        f"{what}_{name}": Metric(
+            f"{title} {short}", "nats", 1, f"nats, {full} likelihood", group, better
+        )
+        for name, (short, full) in shown.items()
+    }
+
+
+METRICS: dict[str, Metric] = {
+    "mse": Metric(
+        "MSE", "pixel", 4, "squared error a pixel, pixels in [0, 1]", "reconstruction", "less"
+    ),
+    "pca_mse": Metric(
+        "PCA's", "MSE", 4, "the MSE of PCA with the same code size", "reconstruction"
+    ),
+    "pca_share": Metric(
+        "share", "of PCA's", 2, "the MSE as a share of PCA's", "reconstruction", "less"
+    ),
+    "psnr": Metric(
+        "PSNR", "dB", 1, "decibels, of the mean squared error", "reconstruction", "more"
+    ),
+    "ssim": Metric("SSIM", "to 1", 3, "structural similarity, up to 1", "reconstruction", "more"),
+    "noisy_mse_0.1": Metric(
+        "noise 0.1", "MSE", 4, "MSE from inputs with noise of 0.1", "robustness", "less"
+    ),
+    "noisy_mse_0.2": Metric(
+        "noise 0.2", "MSE", 4, "MSE from inputs with noise of 0.2", "robustness", "less"
+    ),
+    "noisy_mse_0.4": Metric(
+        "noise 0.4", "MSE", 4, "MSE from inputs with noise of 0.4", "robustness", "less"
+    ),
+    "masked_mse": Metric(
+        "masked",
+        "MSE",
+        4,
+        "MSE from inputs with a quarter of the pixels at 0",
+        "robustness",
+        "less",
+    ),
+    "active_fraction": Metric(
+        "non-zero", "share", 2, "share of a code's latent numbers that are not 0", "code"
+    ),
+    "active_units": Metric(
+        "active", "units", 1, "latent numbers whose posterior mean has variance above 0.01", "code"
+    ),
+    "probe": Metric(
+        "probe", "accuracy", 3, "test accuracy of logistic regression on the codes", "code", "more"
+    ),
+    "pca_probe": Metric("PCA's", "probe", 3, "the same on as many principal components", "code"),
+    "pixel_probe": Metric("pixels'", "probe", 3, "the same on the pixels", "code"),
+    "knn": Metric(
+        "5-NN", "accuracy", 3, "test accuracy of the 5 nearest neighbours' vote", "code", "more"
+    ),
+    "pca_knn": Metric("PCA's", "5-NN", 3, "the same on as many principal components", "code"),
+    "pixel_knn": Metric("pixels'", "5-NN", 3, "the same on the pixels", "code"),
+    **by_likelihood("rec.", "reconstruction", ""),
+    "kl": Metric("KL", "nats", 1, "nats", "bound"),
+    **by_likelihood("-ELBO", "negative_elbo", "less"),
+    **by_likelihood("-log p", "importance_bound", "less"),
+    "frechet": Metric("Fréchet", "distance", 2, "squared Fréchet distance", "samples", "less"),
+    "frechet_floor": Metric(
+        "Fréchet", "floor", 2, "the same, training images against test images", "samples"
+    ),
+    "precision": Metric(
+        "precision", "share", 2, "samples among the test images", "samples", "more"
+    ),
+    "recall": Metric("recall", "share", 2, "test images among the samples", "samples", "more"),
+    "nearest": Metric(
+        "nearest", "distance", 2, "median distance to the nearest training image", "samples"
+    ),
+    "nearest_test": Metric("nearest", "of test", 2, "the same of the test images", "samples"),
+    "auc": Metric("AUC", "links", 4, "area under the ROC curve, 0 to 1", "links", "more"),
+    "ap": Metric("AP", "links", 4, "average precision, 0 to 1", "links", "more"),
+    "original_figure": Metric(
+        "original's",
+        "ours",
+        4,
+        "squared error a pixel in the inputs' scale; of a batch, with KL",
+        "reconstruction",
+    ),
+}
+"""Every metric, in the order of the tables."""
+
+FACTS = (
+    "split",
+    "groups",
+    "code_size",
+    "side_channel_size",
+    "side_channel_bits",
+    "parameters",
+    "multiply_adds",
+    "importance_samples",
+    "feature_accuracy",
+    "feature_hash",
+    "by_class",
+    "worst",
+    "audits",
+    "nodes",
+    "edges",
+    "training_edges",
+    "scored_edges",
+    "scored_negatives",
+)
+"""What evaluation says that is no column of figures."""
+
+
+def metric_named(name: str) -> Metric:
+    """How a figure is presented, also one that is no metric of ours."""
+    return METRICS.get(name, Metric(name, "", 4, "", ""))
