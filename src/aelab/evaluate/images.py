@@ -37,8 +37,8 @@ def evaluate_images(
     σ = 0.2, clipped to the pixels' range. pca_mse is that of as many principal components,
     fitted on the training split; None where the code is not smaller than the input. active_fraction
     is the share of a code's latent numbers that are not 0. For variational models, reconstruction
-    and KL are the two terms of minus the evidence lower bound (without beta), with one sample of z an
-    example.
+    and KL are the two terms of minus the evidence lower bound (without beta), with one sample of
+    z an example.
 
     Raises:
         ValueError: the data set has no such split, or its images are of another shape.
