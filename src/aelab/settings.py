@@ -97,6 +97,10 @@ class Recipe:
     epochs: float = 10.0
     """Passes over the training data; may be a fraction."""
 
+    seconds: float | None = None
+    """Train for about so many seconds instead: the epochs follow from the speed of a few steps
+    on this machine, measured before training, and are recorded with the run."""
+
     batch_size: int = 64
     """Images a step."""
 
@@ -138,7 +142,7 @@ class Recipe:
         for name in ("batch_size", "learning_rate", "threads"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be more than 0, not {getattr(self, name)}")
-        for name in ("clip_norm", "patience"):
+        for name in ("seconds", "clip_norm", "patience"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name} must be more than 0, not {value}")
