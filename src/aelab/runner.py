@@ -26,9 +26,9 @@ from aelab.files import (
 from aelab.models import build, model_class
 from aelab.models.link_base import LinkModel, Model
 from aelab.randomness import seeded
-from aelab.runs import Run, describe, same_work, thaw
+from aelab.runs import Run, describe, same_work
 from aelab.sampling import CodeSource, fit_prior
-from aelab.settings import RunSettings
+from aelab.settings import RunSettings, thaw
 from aelab.train import TrainState, count_steps, fit, threads
 
 
