@@ -91,7 +91,8 @@ class Run:
                 edges=tuple(tuple(edge) for edge in given["graph"]["edges"]),
                 positions=tuple(tuple(position) for position in given["graph"]["positions"]),
             )
-            return InputSpec(tuple(given["shape"]), float(given["scale"]), graph)
+            binarise = bool(given.get("binarise", False))
+            return InputSpec(tuple(given["shape"]), float(given["scale"]), graph, binarise)
         except (KeyError, TypeError, ValueError) as error:
             raise self._damaged("config.json", error) from error
 

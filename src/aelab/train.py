@@ -81,7 +81,7 @@ def fit(
     state = state or TrainState()
     model.to(recipe.device)
     if state.step == 0:
-        with threads(recipe.threads):
+        with threads(recipe.threads), seeded(seed, "closed form"):
             model.initialise(data)
     parameters = dict(model.named_parameters())
     if not parameters:

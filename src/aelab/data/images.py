@@ -27,8 +27,12 @@ class Images:
         return len(self.index)
 
     def batch(self, i: Int64[Tensor, " batch"]) -> Float[Tensor, "batch channels height width"]:
-        """Give the prepared inputs of the examples `i` of this split, float32."""
-        return self.pixels[self.index[i]].float() * self.spec.scale
+        """Give the prepared inputs of the examples `i` of this split, float32.
+
+        Binarised ones are drawn from the global generator.
+        """
+        x = self.pixels[self.index[i]].float() * self.spec.scale
+        return x.bernoulli() if self.spec.binarise else x
 
     def intensities(
         self, i: Int64[Tensor, " batch"]
