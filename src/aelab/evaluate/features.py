@@ -33,6 +33,9 @@ IMAGES_SEEN, MOST_EPOCHS = 220_000, 30
 SIZE = 64
 """Features of an image."""
 
+LARGEST = 32
+"""Height and width, in pixels, of what the classifier sees."""
+
 CHUNK = 500
 
 Pictures = Float[Tensor, "batch channels height width"]
@@ -58,23 +61,23 @@ class LabelledImages:
 class Classifier(Trainable):
     """Two convolutions, a layer of 64 features, and a logit a class.
 
-    Height and width are halved twice, and averaged to 7×7 where they are still larger.
+    Larger images are averaged down to 32×32 pixels first, so that training takes as long.
     """
 
     def __init__(self, shape: tuple[int, int, int], classes: int) -> None:
         super().__init__()
         channels, height, width = shape
-        rows, columns = min(height // 4, 7), min(width // 4, 7)
+        rows, columns = min(height, LARGEST), min(width, LARGEST)
         self.hidden = nn.Sequential(
+            nn.AdaptiveAvgPool2d((rows, columns)),
             nn.Conv2d(channels, 16, 3, padding=1),
             nn.MaxPool2d(2),
             nn.ReLU(),
             nn.Conv2d(16, 32, 3, padding=1),
             nn.MaxPool2d(2),
             nn.ReLU(),
-            nn.AdaptiveAvgPool2d((rows, columns)),
             nn.Flatten(),
-            nn.Linear(32 * rows * columns, SIZE),
+            nn.Linear(32 * (rows // 4) * (columns // 4), SIZE),
             nn.ReLU(),
         )
         self.logits = nn.Linear(SIZE, classes)
