@@ -9,6 +9,9 @@ with install_import_hook("aelab", "typecheck.check"):
     import aelab.cli
     import aelab.compare
     import aelab.console
+    import aelab.evaluate.features
+    import aelab.evaluate.importance
+    import aelab.evaluate.samples
     import aelab.models.baselines
     import aelab.models.conv_vae
     import aelab.models.convolutional

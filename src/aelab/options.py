@@ -45,6 +45,9 @@ class TrainOptions(DataOptions):
     pixel_scale: float = 1 / 255
     """What a stored pixel value (0 to 255) is multiplied by."""
 
+    binarise: bool = False
+    """Draw each pixel as 0 or 1 with the probability of its intensity, anew at every step."""
+
     features: str | None = None
     """Table of node features, of a graph given as an edge list."""
 
@@ -129,8 +132,8 @@ class CompareOptions(DataOptions):
     """Which study, and how it is done."""
 
     study: Positional[str] = "default"
-    """A packaged study (default, equal, claims, original, links, likelihood) or the path of a
-    TOML file."""
+    """A packaged study (default, equal, claims, original, links, likelihood, code-size,
+    anomalies) or the path of a TOML file."""
 
     seeds: tuple[int, ...] | None = None
     """Train every row once with each of these; the table gives mean ± standard deviation, and
@@ -213,7 +216,10 @@ def train_options(model: str) -> type[Any]:
             f"rename the hyperparameter"
         )
     general = TrainOptions(
-        data=settings.data.name, splits=settings.data.splits, pixel_scale=settings.data.scale
+        data=settings.data.name,
+        splits=settings.data.splits,
+        pixel_scale=settings.data.scale,
+        binarise=settings.data.binarise,
     )
     defaults = {**model_defaults(model), **thaw(settings.hyperparameters)}
     helps = {
@@ -249,6 +255,7 @@ def training(model: str, asked: Any) -> tuple[RunSettings, TrainOptions]:  # noq
         splits=options.splits,
         scale=options.pixel_scale,
         features=absolute(options.features) if options.features else None,
+        binarise=options.binarise,
     )
     return RunSettings(model, hyperparameters, data, asked.recipe, options.seed), options
 

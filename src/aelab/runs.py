@@ -99,7 +99,8 @@ class Run:
                 edges=tuple(tuple(edge) for edge in given["graph"]["edges"]),
                 positions=tuple(tuple(position) for position in given["graph"]["positions"]),
             )
-            return InputSpec(tuple(given["shape"]), float(given["scale"]), graph)
+            binarise = bool(given.get("binarise", False))
+            return InputSpec(tuple(given["shape"]), float(given["scale"]), graph, binarise)
         except (KeyError, TypeError, ValueError) as error:
             raise self._damaged("config.json", error) from error
 
@@ -226,7 +227,9 @@ class Run:
         self.refuse_other(data)
         settings = self.settings
         with threads(settings.recipe.threads):
-            figures = evaluate(self.model, data, split, groups)
+            figures = evaluate(
+                self.model, data, split, groups, prior=self.prior, seed=settings.seed
+            )
             if settings.data.splits == "original" and isinstance(data, ImageDataset):
                 assert isinstance(self.model, Autoencoder)
                 figures["original_figure"] = original_figure(

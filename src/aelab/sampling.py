@@ -78,7 +78,7 @@ def fit_prior(model: Autoencoder, data: TrainingData, *, seed: int = 0) -> CodeP
     every sample is at the mean.
     """
     chosen = permutation_at(len(data), seed, "prior")[:MOST_CODES]
-    with torch.inference_mode():
+    with seeded(seed, "prior"), torch.inference_mode():
         codes = torch.cat([model.encode(data.batch(i)).cpu() for i in chosen.split(CHUNK)])
     with threadpool_limits(1):  # sums depend on the number of threads in their last bits
         arrays = fit_mixture(codes.double().numpy(), seed_at(seed, "mixture") % 2**32)

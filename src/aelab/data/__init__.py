@@ -63,6 +63,7 @@ def load(
     splits: Literal["standard", "original"] = "standard",
     scale: float = 1 / 255,
     features: str | None = None,
+    binarise: bool = False,
     seed: int = 0,
 ) -> Dataset:
     """Load the data set called `name`, or the graph in an edge list at that path.
@@ -74,7 +75,9 @@ def load(
         InputError: there is no such data set, or a file of it is damaged.
         MissingFileError: its files are nowhere to be found.
     """
-    settings = DataSettings(name=name, splits=splits, scale=scale, features=features)
+    settings = DataSettings(
+        name=name, splits=splits, scale=scale, features=features, binarise=binarise
+    )
     return load_settings(settings, data_dir, seed=seed)
 
 

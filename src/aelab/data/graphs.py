@@ -272,7 +272,9 @@ def load_settings(settings: DataSettings, data_dir: Path | None, seed: int) -> G
     """Load what the settings name, its edges split by `seed`.
 
     Raises:
-        InputError: as `load`.
+        InputError: as `load`; or the settings ask for binarised pixels.
         MissingFileError: as `load`.
     """
+    if settings.binarise:
+        raise InputError(f"{settings.name} is a graph: it has no pixels to binarise")
     return load(settings.name, seed=seed, data_dir=data_dir, features=settings.features)

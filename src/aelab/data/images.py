@@ -27,8 +27,18 @@ class Images:
         return len(self.index)
 
     def batch(self, i: Int64[Tensor, " batch"]) -> Float[Tensor, "batch channels height width"]:
-        """Give the prepared inputs of the examples `i` of this split, float32."""
-        return self.pixels[self.index[i]].float() * self.spec.scale
+        """Give the prepared inputs of the examples `i` of this split, float32.
+
+        Binarised ones are drawn from the global generator.
+        """
+        x = self.pixels[self.index[i]].float() * self.spec.scale
+        return x.bernoulli() if self.spec.binarise else x
+
+    def intensities(
+        self, i: Int64[Tensor, " batch"]
+    ) -> Float[Tensor, "batch channels height width"]:
+        """Give the stored images `i` of this split on a scale of [0, 1], whatever the spec."""
+        return self.pixels[self.index[i]].float() / 255
 
     def classes_of(self, i: Int64[Tensor, " batch"]) -> Int64[Tensor, " batch"]:
         """Give the class numbers of the examples `i` of this split."""

@@ -167,15 +167,19 @@ def mean_over(images: Images, figure: Callable[[Tensor], PerExample]) -> float:
     """Mean over a split of a figure of each example; its noise is the same for every model."""
     total = 0.0
     with seeded(SEED), torch.inference_mode():
-        for number, x in enumerate(chunks(images)):
-            set_global(SEED, "evaluate", number)
+        for x in chunks(images):
             total += figure(x).double().sum().item()
     return total / len(images)
 
 
 def chunks(images: Images) -> Iterator[Tensor]:
-    """The inputs of a split in order."""
-    for i in torch.arange(len(images)).split(CHUNK):
+    """The inputs of a split in order, within `seeded`.
+
+    Before each, the global generators are pointed at its place: binarised inputs, and whatever is
+    drawn after them, are the same for every model.
+    """
+    for number, i in enumerate(torch.arange(len(images)).split(CHUNK)):
+        set_global(SEED, "evaluate", number)
         yield images.batch(i)
 
 
@@ -188,8 +192,7 @@ def validation_loss(model: Autoencoder, images: Images) -> float:
     """The model's own objective on a split: what the best epoch is chosen by."""
     total = 0.0
     with seeded(SEED), torch.inference_mode():
-        for number, x in enumerate(chunks(images)):
-            set_global(SEED, "evaluate", number)
+        for x in chunks(images):
             total += sum(term.item() for term in model.loss(x).values()) * len(x)
     return total / len(images)
 
@@ -219,7 +222,7 @@ def fitted_components(
 @lru_cache(maxsize=2)
 def all_components(data: ImageDataset, n: int) -> tuple[Tensor, Tensor]:
     """The last few are kept at hand."""
-    with threads(1):  # whoever asks first, the same bits
+    with threads(1), seeded(SEED, "components"):  # whoever asks first, the same bits
         return principal_components(data.split("train"), n)
 
 
