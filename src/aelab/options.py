@@ -144,7 +144,7 @@ class CompareOptions(DataOptions):
     The study's own unless given, mostly 1."""
 
     quick: bool = False
-    """A tenth of the training, for a look."""
+    """A tenth of the training and the quickest metrics, for a look."""
 
     time_budget: str | None = None
     """Train every row for about so long instead of so many epochs: 60s, 2m."""
@@ -174,7 +174,10 @@ class CompareOptions(DataOptions):
         if self.time_budget is not None:
             study = study.within(seconds_of(self.time_budget))
         study = study.shortened() if self.quick else study
-        groups = (*study.groups, *(name for name in self.metrics if name not in study.groups))
+        groups: tuple[Group, ...] = (
+            *study.groups,
+            *(name for name in self.metrics if name not in study.groups),
+        )
         return replace(
             study,
             split=self.split or study.split,
