@@ -183,7 +183,7 @@ class CompareOptions(DataOptions):
             split=self.split or study.split,
             seeds=self.seeds or study.seeds,
             jobs=self.jobs or study.jobs,
-            groups=groups,
+            groups=tuple(dict.fromkeys(groups)),
         )
 
 
