@@ -9,7 +9,7 @@ from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
 from aelab.data.images import ImageDataset, Images
 from aelab.evaluate.images import mean_over
-from aelab.evaluate.importance import importance_bound, log_mean_exp
+from aelab.evaluate.importance import importance_bound, log_mean_exp, mean_and_error
 from aelab.files import InputError
 from aelab.models import build
 from aelab.models.base import Batch, Code, Posterior, VariationalAutoencoder
@@ -122,6 +122,29 @@ def test_error_is_the_standard_error_over_images(images: Images) -> None:
     assert importance_bound(model, images, 1)[1] == pytest.approx(expected, rel=1e-4)
 
 
+def test_some_images_tell_how_far_the_bound_falls(images: Images) -> None:
+    exact = Linear(images.spec, weights(orthogonal=True))
+    # No image gains anything by samples of an exact posterior.
+    assert importance_bound(exact, images, 50, tightened=3)[0] == pytest.approx(
+        exact.exact(images), rel=1e-5
+    )
+    model = Linear(images.spec, weights(orthogonal=False), wrong=0.9)
+    whole, error = importance_bound(model, images, 300)
+    some, larger = importance_bound(model, images, 300, tightened=60)
+    none, _ = importance_bound(model, images, 1)
+    assert abs(some - whole) < abs(none - whole) / 3
+    assert larger == pytest.approx(error, rel=0.4)
+    assert importance_bound(model, images, 300, tightened=10**6) == (whole, error)
+
+
+def test_mean_and_error_by_hand() -> None:
+    # L_1 = 1, 2, 6 and gains of 0.5 and 1.5 for the first and last: L_1 - g is 0.5 and 4.5.
+    mean, error = mean_and_error([1.0, 2.0, 6.0], {0: 0.5, 2: 1.5})
+    assert mean == pytest.approx(3 - 1)
+    assert error == pytest.approx(math.sqrt(8 / 3 + 0.5 * (1 / 2 - 1 / 3)))
+    assert math.isnan(mean_and_error([1.0, 2.0], {1: 0.5})[1])
+
+
 @pytest.mark.parametrize("name", ["vae", "conv-vae", "graph-vae"])
 def test_same_draws_each_time_in_any_portions(
     blobs: ImageDataset, name: str, monkeypatch: pytest.MonkeyPatch
@@ -143,9 +166,12 @@ def test_side_channels_have_no_likelihood(slice_of_fashion: ImageDataset) -> Non
     assert importance_bound(model, slice_of_fashion.split("test"), 2) is None
 
 
-def test_at_least_one_sample(images: Images) -> None:
-    with pytest.raises(InputError, match="must be 1 or more, not 0"):
-        importance_bound(Linear(images.spec, weights(orthogonal=True)), images, 0)
+def test_at_least_one_sample_and_image(images: Images) -> None:
+    model = Linear(images.spec, weights(orthogonal=True))
+    with pytest.raises(InputError, match="must be 1 or more, not 0 and 200"):
+        importance_bound(model, images, 0)
+    with pytest.raises(InputError, match="must be 1 or more, not 5 and 0"):
+        importance_bound(model, images, 5, tightened=0)
 
 
 def test_mean_of_exponentials_by_hand() -> None:

@@ -11,7 +11,7 @@ from aelab.evaluate.audits import audit_model
 from aelab.evaluate.codes import code_figures
 from aelab.evaluate.columns import QUICK_GROUPS, Figures
 from aelab.evaluate.images import evaluate_images, reconstruction_mse, validation_loss
-from aelab.evaluate.importance import SAMPLES, importance_bound
+from aelab.evaluate.importance import SAMPLES, TIGHTENED, importance_bound
 from aelab.evaluate.links import evaluate_links, validation_auc
 from aelab.evaluate.samples import sample_figures
 from aelab.models.base import Autoencoder, VariationalAutoencoder
@@ -68,13 +68,14 @@ def evaluate_autoencoder(
 
 def importance_figures(model: VariationalAutoencoder, images: Images) -> dict[str, Any]:
     """The importance-weighted bound, if the model has one, and what it was measured by."""
-    found = importance_bound(model, images)
+    found = importance_bound(model, images, SAMPLES, TIGHTENED)
     if found is None:
         return {}
     return {
         f"importance_bound_{model.likelihood.name}": found[0],
         "importance_error": found[1],
         "importance_samples": SAMPLES,
+        "importance_images": min(TIGHTENED, len(images)),
     }
 
 

@@ -38,7 +38,7 @@ class Finding:
 
 def audit_model(model: Autoencoder, images: Images, codes: Codes) -> dict[str, dict[str, Any]]:
     """The findings on one model, by audit, as JSON; `codes` are the split's latent numbers."""
-    x = images.batch(torch.arange(min(AUDITED, len(images))))
+    x = next(chunks(images))[:AUDITED]
     findings = {
         "side channel": audit_side_channel(model, x),
         "code size": audit_code_size(model),

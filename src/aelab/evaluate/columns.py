@@ -132,6 +132,7 @@ FACTS = (
     "parameters",
     "multiply_adds",
     "importance_samples",
+    "importance_images",
     "importance_error",
     "feature_accuracy",
     "feature_hash",

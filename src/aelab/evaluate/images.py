@@ -153,8 +153,9 @@ def multiply_adds(model: Autoencoder, images: Images) -> int:
     bags = dict.fromkeys(
         (torch.ops.aten._embedding_bag, torch.ops.aten._embedding_bag_forward_only), bag_operations
     )
+    x = next(chunks(images))[:1]
     with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=bags) as counter:
-        model(images.batch(torch.zeros(1, dtype=torch.int64)))
+        model(x)
     return int(counter.get_total_flops()) // 2
 
 
@@ -167,20 +168,18 @@ def mean_over(images: Images, figure: Callable[[Tensor], PerExample]) -> float:
     """Mean over a split of a figure of each example; its noise is the same for every model."""
     total = 0.0
     with seeded(SEED), torch.inference_mode():
-        for x in chunks(images):
+        for number, x in enumerate(chunks(images)):
+            set_global(SEED, "evaluate", number)
             total += figure(x).double().sum().item()
     return total / len(images)
 
 
 def chunks(images: Images) -> Iterator[Tensor]:
-    """The inputs of a split in order, within `seeded`.
-
-    Before each, the global generators are pointed at its place: binarised inputs, and whatever is
-    drawn after them, are the same for every model.
-    """
+    """The inputs of a split in order; binarised ones are drawn the same for every model."""
     for number, i in enumerate(torch.arange(len(images)).split(CHUNK)):
-        set_global(SEED, "evaluate", number)
-        yield images.batch(i)
+        with seeded(SEED, "inputs", number):
+            x = images.batch(i)
+        yield x
 
 
 def reconstruction_mse(model: Autoencoder, images: Images) -> float:
@@ -192,7 +191,8 @@ def validation_loss(model: Autoencoder, images: Images) -> float:
     """The model's own objective on a split: what the best epoch is chosen by."""
     total = 0.0
     with seeded(SEED), torch.inference_mode():
-        for x in chunks(images):
+        for number, x in enumerate(chunks(images)):
+            set_global(SEED, "evaluate", number)
             total += sum(term.item() for term in model.loss(x).values()) * len(x)
     return total / len(images)
 
