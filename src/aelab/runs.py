@@ -31,7 +31,15 @@ from aelab.models import ZOO, build, find, model_class
 from aelab.models.base import Autoencoder
 from aelab.models.link_base import GraphSpec, LinkModel, Model
 from aelab.sampling import CodePrior, code_source, sample
-from aelab.settings import DataSettings, InputSpec, Recipe, RunSettings, SignalGraph, check_value
+from aelab.settings import (
+    Columns,
+    DataSettings,
+    InputSpec,
+    Recipe,
+    RunSettings,
+    SignalGraph,
+    check_value,
+)
 from aelab.train import threads
 
 FORMAT = 2
@@ -90,7 +98,8 @@ class Run:
                 edges=tuple(tuple(edge) for edge in given["graph"]["edges"]),
                 positions=tuple(tuple(position) for position in given["graph"]["positions"]),
             )
-            return InputSpec(tuple(given["shape"]), float(given["scale"]), graph)
+            columns = given.get("columns") and Columns(**thaw(given["columns"]))
+            return InputSpec(**{**thaw(given), "graph": graph, "columns": columns})
         except (KeyError, TypeError, ValueError) as error:
             raise self._damaged("config.json", error) from error
 
