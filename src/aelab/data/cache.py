@@ -39,7 +39,8 @@ def workers() -> ThreadPoolExecutor:
 
 def key_of(*parts: object) -> str:
     """A key for what follows from `parts`, and from nothing else."""
-    return hashlib.sha256(json.dumps([FORMAT, *parts], default=str).encode()).hexdigest()
+    text = json.dumps([FORMAT, *parts], default=str, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def hashes(paths: Sequence[Path], root: Path) -> list[str]:
