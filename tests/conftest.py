@@ -13,6 +13,7 @@ with install_import_hook("aelab", "typecheck.check"):
     import aelab.data.folders
     import aelab.data.inputs
     import aelab.data.table_rows
+    import aelab.models.baselines
     import aelab.models.conv_vae
     import aelab.models.convolutional
     import aelab.models.dense

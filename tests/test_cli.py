@@ -70,7 +70,7 @@ def test_train_evaluate_reconstruct_sample(
 
 
 def test_train_takes_its_defaults_from_the_default_study(tiny: ImageDataset, outside: Path) -> None:
-    from aelab.compare import load_study
+    from aelab.study import load_study
 
     ends_with(0, "train", "vanilla", "--data", "tiny", "--epochs", "0.5")
     row = load_study("default").row("vanilla")

@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 import aelab.cli
 import aelab.settings
-from aelab.data import load, of_model
+from aelab.data import load, settled
 from aelab.data.graphs import GraphDataset
 from aelab.data.images import ImageDataset
 from aelab.data.inputs import open_inputs
@@ -200,9 +200,9 @@ def test_files_that_are_no_tables(tmp_path: Path) -> None:
 
 def test_the_model_says_what_rows_are(tmp_path: Path) -> None:
     path = str(written(tmp_path / "t.csv", frame()))
-    assert of_model(DataSettings(path), "vae").rows == "inputs"
-    assert of_model(DataSettings(path), "vgae").rows == "edges"
-    assert of_model(DataSettings("digits"), "vae").rows is None
+    assert settled(DataSettings(path), "vae").rows == "inputs"
+    assert settled(DataSettings(path), "vgae").rows == "edges"
+    assert settled(DataSettings("digits"), "vae").rows is None
     (tmp_path / "e.csv").write_text("".join(f"{i},{(i * 7 + 1) % 30}\n" for i in range(30)))
     assert isinstance(load(str(tmp_path / "e.csv")), GraphDataset)
 

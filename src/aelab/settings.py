@@ -257,12 +257,18 @@ def checked(settings: type[T], values: Mapping[str, Any], where: str) -> T:
         InputError: naming `where` and the key, for an unknown key or a value of another type.
     """
     hints = get_type_hints(settings)
+    values = thaw(values)
     for key, value in values.items():
         check_value(f"{where}: {key}", key, value, hints)
     try:
         return settings(**values)
     except ValueError as error:
         raise InputError(f"{where}: {error}") from error
+
+
+def thaw(values: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON's and TOML's lists as the tuples that constructors take."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
 
 
 def check_value(where: str, key: str, value: object, hints: Mapping[str, Any]) -> None:
@@ -294,7 +300,7 @@ def type_name(hint: Any) -> str:  # noqa: ANN401
     if get_origin(hint) is dict:
         return "a table"
     if get_origin(hint) is tuple:
-        return f"a list of {arguments[0].__name__}"
+        return f"a list of {type_name(arguments[0])}"
     if arguments:
         return " or ".join(map(type_name, arguments))
     return "none" if hint is type(None) else str(hint.__name__)
