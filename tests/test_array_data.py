@@ -1,4 +1,7 @@
+import os
 import pickle
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -324,3 +327,39 @@ def test_archives_that_cannot_be_used(
     np.savez(tmp_path / "a.npz", **arrays)
     with pytest.raises(InputError, match=told):
         opened(tmp_path / "a.npz")
+
+
+# Larger than memory
+
+LIMITED = """
+import resource
+from pathlib import Path
+import torch
+from aelab.data import load
+
+limit = 900 * 2**20  # less than the array, and what PyTorch takes for itself
+resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+data = load("large.npy")
+train = data.split("train")
+x = train.batch(torch.randperm(len(train))[:64])
+print(len(train), tuple(x.shape), x.max().item(), train.pixels.nbytes > limit)
+"""
+
+
+def test_an_array_larger_than_the_memory_allowed(tmp_path: Path, own_cache: Path) -> None:
+    array = np.lib.format.open_memmap(
+        tmp_path / "large.npy", mode="w+", dtype=np.uint8, shape=(100_000, 3, 64, 64)
+    )
+    array[:, 0, 0, 0] = 255  # the rest is a hole in the file
+    array.flush()
+    environment = {**os.environ, "XDG_CACHE_HOME": str(own_cache), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert done.stdout.strip() == "80000 (64, 3, 64, 64) 1.0 True"

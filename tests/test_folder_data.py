@@ -1,4 +1,5 @@
 import io
+import resource
 import struct
 import zlib
 from pathlib import Path
@@ -12,11 +13,13 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+import aelab.cli
 from aelab.data import cache, folders, load
 from aelab.data.image_files import PIXEL_LIMIT, Kind, Wanted, grey, kind_of, quiet, read, resize
 from aelab.data.images import ImageDataset
 from aelab.data.inputs import open_inputs
 from aelab.files import InputError, MissingFileError
+from aelab.runs import Run
 from aelab.settings import DataSettings, InputSpec
 
 
@@ -359,3 +362,38 @@ def test_a_run_of_another_shape_says_what_it_takes(zoo: Path) -> None:
 def test_sizes_that_are_none(size: str) -> None:
     with pytest.raises(InputError, match="size must be as 64 or 48x64"):
         DataSettings(size=size)
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(zoo: Path, own_cache: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(InputError, match=r"cannot write .*: File too large"):
+            opened(zoo)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [path for path in own_cache.rglob("*") if path.is_file()] == []
+    assert sum(map(len, opened(zoo).splits.values())) == 20
+
+
+def test_a_run_on_a_folder_from_the_command_line(
+    zoo: Path, outside: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (zoo / "cat" / "words.png").write_text("words")
+    told = ["train", "pca", "--data", str(zoo), "--latent-dim", "3", "--size", "16x12"]
+    assert aelab.cli.main([*told, "--out", "run"]) == 0
+    said = capsys.readouterr().err
+    assert "20 images of 16×12, 3 channels, uint8; 2 classes; 16 train" in said
+    assert "1 file left out: cat/words.png is no image" in said
+    run = Run.open(outside / "run")
+    assert run.spec == InputSpec((3, 16, 12), resized=True)
+    assert {path.name for path in run.pictures if path.is_file()} == {
+        "reconstructions.png",
+        "samples.png",
+    }
+    assert aelab.cli.main(["evaluate", "run", "--split", "validation"]) == 0
+    save(zoo / "dog" / "new.png", noise(6, 5, 3))
+    assert aelab.cli.main(["evaluate", "run"]) == 2
+    assert "was trained on other data" in capsys.readouterr().err
+    assert aelab.cli.main([*told, "--strict"]) == 2
+    assert "1 file cannot be used: cat/words.png" in capsys.readouterr().err

@@ -201,9 +201,10 @@ def refuse_or_tell(root: Path, skipped: Skipped, *, strict: bool) -> list[str]:
         return []
     shown = "; ".join(f"{name} {why}" for name, why in skipped[:SHOWN])
     more = f"; and {len(skipped) - SHOWN:,} more" if len(skipped) > SHOWN else ""
+    count = "1 file" if len(skipped) == 1 else f"{len(skipped):,} files"
     if strict:
-        raise InputError(f"{root}: {len(skipped):,} files cannot be used: {shown}{more}")
-    return [f"{len(skipped):,} files left out: {shown}{more}"]
+        raise InputError(f"{root}: {count} cannot be used: {shown}{more}")
+    return [f"{count} left out: {shown}{more}"]
 
 
 def arrange(pictures: Pictures) -> tuple[tuple[str, ...], dict[str, Part]]:
