@@ -6,7 +6,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -409,7 +408,7 @@ def test_a_scale_that_cannot_be(small: Path, scale: float) -> None:
 
 
 def test_binarised_pixels_are_drawn_anew_with_their_intensity_as_probability(small: Path) -> None:
-    train = load(write(small / "mine"), binarise=True, splits="original").split("train")
+    train = load(write(small / "mine"), splits="original").binarised().split("train")
     i = torch.arange(TRAIN)
     with seeded(0):
         draws = torch.stack([train.batch(i) for _ in range(100)])
@@ -435,12 +434,6 @@ def test_binarising_needs_intensities() -> None:
         aelab.data.load("karate", binarise=True)
 
 
-def binarised(data: ImageDataset) -> ImageDataset:
-    spec = replace(data.spec, binarise=True)
-    splits = {name: replace(images, spec=spec) for name, images in data.splits.items()}
-    return replace(data, splits=splits)
-
-
 def trained_on(data: ImageDataset, name: str, stops: int = 0) -> Autoencoder:
     """Two epochs of training, stopped once after some of its reports and taken up again."""
     with seeded(0):
@@ -457,7 +450,7 @@ def trained_on(data: ImageDataset, name: str, stops: int = 0) -> Autoencoder:
 
 @pytest.mark.parametrize("name", ["vae", "pca"])
 def test_training_on_binarised_pixels_gives_the_same_bytes(blobs: ImageDataset, name: str) -> None:
-    data = binarised(blobs)
+    data = blobs.binarised()
     first = trained_on(data, name).state_dict()
     torch.rand(3)  # what a caller draws in between has no influence
     before = torch.get_rng_state()
@@ -472,7 +465,7 @@ def test_training_on_binarised_pixels_gives_the_same_bytes(blobs: ImageDataset, 
 
 
 def test_every_model_is_evaluated_on_the_same_draws(blobs: ImageDataset) -> None:
-    data = binarised(blobs)
+    data = blobs.binarised()
     seen: dict[str, list[torch.Tensor]] = {}
     for name in ("vae", "vanilla"):
         model = build(name, data.spec)
@@ -484,7 +477,7 @@ def test_every_model_is_evaluated_on_the_same_draws(blobs: ImageDataset) -> None
 
 
 def test_binarised_data_has_a_baseline_a_prior_and_all_figures(blobs: ImageDataset) -> None:
-    data = binarised(blobs)
+    data = blobs.binarised()
     model = trained_on(data, "vanilla")
     before = torch.get_rng_state()
     # Draws have the variance p (1 - p) over their intensity, which few components cannot follow.

@@ -11,6 +11,6 @@ DATASET: ImageDataset | None = None
 
 def load(settings: DataSettings, data_dir: Path | None, seed: int) -> ImageDataset:
     assert DATASET is not None
-    spec = InputSpec(DATASET.spec.shape, settings.scale, binarise=settings.binarise)
+    spec = InputSpec(DATASET.spec.shape, settings.scale)
     splits = {name: replace(images, spec=spec) for name, images in DATASET.splits.items()}
     return replace(DATASET, splits=splits)

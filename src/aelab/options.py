@@ -9,7 +9,7 @@ import tyro
 from docstring_parser import parse as parse_docstring
 from tyro.conf import Positional
 
-from aelab.data import LOADERS
+from aelab.data import settled
 from aelab.evaluate.columns import QUICK_GROUPS, Group
 from aelab.files import InputError
 from aelab.models import model_class
@@ -36,14 +36,32 @@ class TrainOptions(DataOptions):
     """What is trained on, and where the run goes."""
 
     data: str = "fashion-mnist"
-    """Name of the data set, or the path of an edge list (CSV, TSV or Parquet)."""
+    """Name of a data set, or the path of a folder of images, of an array (.npy, .npz), of a table
+    (.csv, .tsv, .parquet), or of an edge list for the models of a graph."""
 
     splits: Literal["standard", "original"] = "standard"
     """standard: 55,000 training, 5,000 validation and 10,000 test images. original: 60,000
-    training images and 8,000 of the test images for validation, as in the original study."""
+    training images and 8,000 of the test images for validation, as in the original study. Data
+    by path: their own folders train, validation and test, or 80 %, 10 % and 10 %."""
 
     pixel_scale: float = 1 / 255
-    """What a stored pixel value (0 to 255) is multiplied by."""
+    """What a stored pixel value is multiplied by, where 255 is the largest there can be."""
+
+    size: str | None = None
+    """Resize images to this height and width, as 64 or 48x64. Unless given, images of another
+    size than most are left out."""
+
+    grayscale: bool = False
+    """Turn images grey."""
+
+    strict: bool = False
+    """Refuse the data if a file of a folder, or a column of a table, would be left out."""
+
+    impute: bool = False
+    """Take a missing value of a table to be the mean of the training rows."""
+
+    label: str | None = None
+    """Column of a table with the class of each row; it is no input."""
 
     binarise: bool = False
     """Draw each pixel as 0 or 1 with the probability of its intensity, anew at every step."""
@@ -254,15 +272,16 @@ def training(model: str, asked: Any) -> tuple[RunSettings, TrainOptions]:  # noq
     options: TrainOptions = asked.run
     hyperparameters = {name: getattr(asked, name) for name in hyperparameter_hints(model)}
     data = DataSettings(
-        name=absolute(options.data) if options.data not in LOADERS else options.data,
+        name=options.data,
         splits=options.splits,
         scale=options.pixel_scale,
-        features=absolute(options.features) if options.features else None,
+        features=options.features,
+        size=options.size,
+        grayscale=options.grayscale,
+        strict=options.strict,
+        impute=options.impute,
+        label=options.label,
         binarise=options.binarise,
     )
+    data = settled(data, model)
     return RunSettings(model, hyperparameters, data, asked.recipe, options.seed), options
-
-
-def absolute(path: str) -> str:
-    """The path of a file from wherever one stands; what is no file's is left as it is."""
-    return str(Path(path).resolve()) if Path(path).is_file() else path

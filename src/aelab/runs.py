@@ -33,6 +33,7 @@ from aelab.models.base import Autoencoder
 from aelab.models.link_base import GraphSpec, LinkModel, Model
 from aelab.sampling import CodePrior, code_source, sample
 from aelab.settings import (
+    Columns,
     DataSettings,
     InputSpec,
     Recipe,
@@ -99,8 +100,8 @@ class Run:
                 edges=tuple(tuple(edge) for edge in given["graph"]["edges"]),
                 positions=tuple(tuple(position) for position in given["graph"]["positions"]),
             )
-            binarise = bool(given.get("binarise", False))
-            return InputSpec(tuple(given["shape"]), float(given["scale"]), graph, binarise)
+            columns = given.get("columns") and Columns(**thaw(given["columns"]))
+            return InputSpec(**{**thaw(given), "graph": graph, "columns": columns})
         except (KeyError, TypeError, ValueError) as error:
             raise self._damaged("config.json", error) from error
 
@@ -196,6 +197,8 @@ class Run:
         """Where its pictures are, or will be."""
         if isinstance(self.spec, GraphSpec):
             return [self.folder / "curves.png"]
+        if len(self.spec.shape) != 3:
+            return []
         return [self.folder / "reconstructions.png", self.folder / "samples.png"]
 
     @property
@@ -249,12 +252,23 @@ class Run:
         """
         if not (isinstance(self.model, Autoencoder) and isinstance(data, ImageDataset)):
             raise InputError(f"{self.folder}: {self.settings.model} reconstructs no images")
+        self.refuse_pictures()
         self.refuse_other(data)
         with threads(self.settings.recipe.threads):
             return pictures.reconstructions(self.model, data, split)
 
+    def refuse_pictures(self) -> None:
+        """Raise InputError if its inputs are no images."""
+        if not self.pictures:
+            raise InputError(f"{self.folder}: its inputs are rows of numbers, and no pictures")
+
     def samples(self, n: int = SAMPLES_SHOWN, *, seed: int | None = None) -> Image:
-        """A picture of `n` new images."""
+        """A picture of `n` new images.
+
+        Raises:
+            InputError: the run is no model of images.
+        """
+        self.refuse_pictures()
         with threads(self.settings.recipe.threads):
             drawn = self.sample(n, seed=seed)
         assert isinstance(self.model, Autoencoder)
@@ -264,7 +278,7 @@ class Run:
         """Write the pictures."""
         if isinstance(self.model, LinkModel) and isinstance(data, GraphDataset):
             plots.save(plots.link_curves(self.model, data, split), self.pictures[0])
-        else:
+        elif self.pictures:
             pictures.save(self.reconstructions(data, split), self.pictures[0])
             pictures.save(self.samples(), self.pictures[1])
 

@@ -136,7 +136,7 @@ def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) ->
         MissingFileError: the files are nowhere, and cannot be downloaded.
     """
     pixels, labels = _read_all(locate(data_dir))
-    spec = InputSpec(shape=(1, 28, 28), scale=settings.scale, binarise=settings.binarise)
+    spec = InputSpec(shape=(1, 28, 28), scale=settings.scale)
     shared = torch.from_numpy(pixels), torch.from_numpy(labels.astype(np.int64))
     splits = {
         name: Images(*shared, index=torch.from_numpy(index), spec=spec)

@@ -112,6 +112,10 @@ class GraphDataset:
         splits = {name: split.to(device) for name, split in self.splits.items()}
         return replace(self, splits=splits)
 
+    def binarised(self) -> "GraphDataset":
+        """Raise InputError: there is nothing to binarise."""
+        raise InputError(f"{self.name} is a graph: it has no pixels to binarise")
+
     def split(self, name: str) -> LinkSplit:
         """The split called `name`.
 
@@ -272,9 +276,7 @@ def load_settings(settings: DataSettings, data_dir: Path | None, seed: int) -> G
     """Load what the settings name, its edges split by `seed`.
 
     Raises:
-        InputError: as `load`; or the settings ask for binarised pixels.
+        InputError: as `load`.
         MissingFileError: as `load`.
     """
-    if settings.binarise:
-        raise InputError(f"{settings.name} is a graph: it has no pixels to binarise")
     return load(settings.name, seed=seed, data_dir=data_dir, features=settings.features)

@@ -1,24 +1,28 @@
-"""Images in memory: bytes in one tensor, from which a batch is an index, a cast and a product."""
+"""Images and other inputs in one tensor: a batch is an index, a cast and a product."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
+from aelab.data.preparation import prepare
 from aelab.files import InputError
 from aelab.settings import InputSpec
 
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """One split of an image data set; ``batch(i)`` gives its inputs ``x``.
+    """One split of a data set; ``batch(i)`` gives its inputs ``x``.
 
-    The splits of a data set share one tensor of pixels; `index` says which are this split's.
+    The splits of a data set may share one tensor of stored values, which may be a file's
+    (memory-mapped); `index` says which are this split's.
     """
 
-    pixels: UInt8[Tensor, "images channels height width"]
+    pixels: Shaped[Tensor, "images *shape"]
+    """Stored values: bytes, 16-bit numbers or floats; the rows of a table are no images."""
+
     labels: Int64[Tensor, " images"]
     index: Int64[Tensor, " n"]
     spec: InputSpec
@@ -26,19 +30,17 @@ class Images:
     def __len__(self) -> int:
         return len(self.index)
 
-    def batch(self, i: Int64[Tensor, " batch"]) -> Float[Tensor, "batch channels height width"]:
+    def batch(self, i: Int64[Tensor, " batch"]) -> Float[Tensor, "batch *shape"]:
         """Give the prepared inputs of the examples `i` of this split, float32.
 
         Binarised ones are drawn from the global generator.
         """
-        x = self.pixels[self.index[i]].float() * self.spec.scale
+        x = prepare(self.pixels[self.index[i]], self.spec)
         return x.bernoulli() if self.spec.binarise else x
 
-    def intensities(
-        self, i: Int64[Tensor, " batch"]
-    ) -> Float[Tensor, "batch channels height width"]:
-        """Give the stored images `i` of this split on a scale of [0, 1], whatever the spec."""
-        return self.pixels[self.index[i]].float() / 255
+    def intensities(self, i: Int64[Tensor, " batch"]) -> Float[Tensor, "batch *shape"]:
+        """Give the images `i` of this split on a scale of [0, 1], whatever the spec."""
+        return prepare(self.pixels[self.index[i]], self.spec) / self.spec.peak
 
     def classes_of(self, i: Int64[Tensor, " batch"]) -> Int64[Tensor, " batch"]:
         """Give the class numbers of the examples `i` of this split."""
@@ -52,7 +54,10 @@ class Images:
 
 @dataclass(frozen=True, eq=False)
 class ImageDataset:
-    """A data set of images with its splits, `train` and `validation` and maybe `test`."""
+    """A data set of images, or of a table's rows, with its splits.
+
+    They are `train` and `validation` and maybe `test`.
+    """
 
     name: str
     splits: Mapping[str, Images]
@@ -71,6 +76,18 @@ class ImageDataset:
     def to(self, device: str) -> "ImageDataset":
         """Move the data set: its tensors on `device`."""
         splits = {name: images.to(device) for name, images in self.splits.items()}
+        return replace(self, splits=splits)
+
+    def binarised(self) -> "ImageDataset":
+        """The same data, each value of an input 1 with its probability, and else 0.
+
+        Raises:
+            InputError: the inputs are no probabilities.
+        """
+        if not self.spec.in_unit_interval:
+            raise InputError(f"{self.name} has inputs beyond [0, 1]: they cannot be binarised")
+        spec = replace(self.spec, binarise=True)
+        splits = {name: replace(images, spec=spec) for name, images in self.splits.items()}
         return replace(self, splits=splits)
 
     def split(self, name: str) -> Images:

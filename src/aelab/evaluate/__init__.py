@@ -40,7 +40,7 @@ def evaluate(
         figures: dict[str, Any] = {**evaluate_links(model, data, split)}
     elif isinstance(model, Autoencoder) and isinstance(data, ImageDataset):
         figures = evaluate_autoencoder(model, data, split, groups)
-        if "samples" in groups:
+        if "samples" in groups and len(model.spec.shape) == 3:
             figures |= sample_figures(model, prior, data, split, seed)
     else:
         raise ValueError(f"{data.name} is no data set for a {type(model).__name__}")

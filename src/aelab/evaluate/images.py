@@ -60,7 +60,9 @@ def evaluate_images(
     result: dict[str, Any] = {name: values.mean().item() for name, values in figures.items()}
     if "reconstruction" in groups:
         result |= relative_to_pca(result["mse"], data, split, model.code_size)
-        result["psnr"] = psnr(result["mse"]) if result["mse"] else None  # infinite
+        # Of no error at all it is infinite, and without a largest value there is none.
+        measurable = result["mse"] > 0 and model.spec.bounded
+        result["psnr"] = psnr(result["mse"]) if measurable else None
         result["by_class"] = mean_by_class(figures["mse"], images, data.classes)
         result["worst"] = worst(figures["mse"])
     if "bound" in groups and isinstance(model, VariationalAutoencoder):
@@ -100,9 +102,11 @@ def figures_of_chunk(
     if "reconstruction" in groups:
         x_hat = model.decode(z)
         figures["mse"] = squared_errors(x_hat, x, peak)
-        if min(x.shape[2:]) >= SSIM_WINDOW:
+        if x.dim() == 4 and min(x.shape[2:]) >= SSIM_WINDOW:
             figures["ssim"] = ssim(x_hat, x, peak)
-    for name, (kind, level) in CORRUPTIONS.items() if "robustness" in groups else ():
+    for name, (kind, level) in (
+        CORRUPTIONS.items() if "robustness" in groups and model.spec.bounded else ()
+    ):
         set_global(SEED, name, number)
         figures[name] = squared_errors(model(corrupt(x, kind, level, peak)), x, peak)
     if "bound" in groups and isinstance(model, VariationalAutoencoder):
