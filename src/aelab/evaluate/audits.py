@@ -15,9 +15,6 @@ from aelab.evaluate.samples import distances_to_training
 from aelab.metrics import squared_errors
 from aelab.models.base import Autoencoder, Batch, VariationalAutoencoder
 
-AUDITED = 500
-"""Images that a model's decoder is audited with."""
-
 
 NEAR = 1e-3
 """Mean squared difference a pixel below which two images are taken for one."""
@@ -38,7 +35,7 @@ class Finding:
 
 def audit_model(model: Autoencoder, images: Images, codes: Codes) -> dict[str, dict[str, Any]]:
     """The findings on one model, by audit, as JSON; `codes` are the split's latent numbers."""
-    x = next(chunks(images))[:AUDITED]
+    x = next(chunks(images))
     findings = {
         "side channel": audit_side_channel(model, x),
         "code size": audit_code_size(model),
