@@ -15,7 +15,6 @@ from aelab.evaluate.samples import distances_to_training
 from aelab.metrics import squared_errors
 from aelab.models.base import Autoencoder, Batch, VariationalAutoencoder
 
-
 NEAR = 1e-3
 """Mean squared difference a pixel below which two images are taken for one."""
 
