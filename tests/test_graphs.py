@@ -37,7 +37,7 @@ def cora_folder() -> Path:
 
 def network(pairs: np.ndarray, nodes: int) -> Network:
     edges, notes = canonical_edges(pairs, nodes)
-    return Network("made", tuple(map(str, range(nodes))), edges, None, notes)
+    return Network("made", tuple(map(str, range(nodes))), edges, None, notes=notes)
 
 
 def keys(pairs: torch.Tensor, nodes: int) -> set[int]:

@@ -3,10 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from html import escape
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from aelab import html
 from aelab.data import Dataset, load_settings
 from aelab.data.images import ImageDataset
 from aelab.evaluate.audits import audit_data
@@ -17,7 +19,7 @@ from aelab.runner import Progress, make_way, refuse_kind, train_run
 from aelab.runs import Run, all_hyperparameters, describe
 from aelab.settings import DataSettings, RunSettings
 from aelab.study import Row, Study
-from aelab.tables import COSTS, input_size, write_results
+from aelab.tables import COSTS, caption, columns, input_size, write_results
 from aelab.verdicts import answer, verdict
 
 
@@ -130,6 +132,18 @@ class Result:
     def pictures(self) -> list[Path]:
         """The pictures of every run."""
         return [path for runs in self.runs.values() for run in runs for path in run.pictures]
+
+    def _repr_html_(self) -> str:
+        """The study in a notebook: its table, and a picture of each row's first seed."""
+        results = self.as_json()
+        shown = [
+            f"<p>{escape(name)}</p>{html.picture(runs[0].pictures[0], name)}"
+            for name, runs in self.runs.items()
+        ]
+        title = escape(results["title"] or results["study"])
+        told = f"<p>{escape(caption(results))}</p>"
+        table = html.table(columns(results)) if results["rows"] else ""
+        return f"<h4>{title}</h4>{table}{told}{''.join(shown)}"
 
 
 def row_as_json(row: Row, runs: Sequence[Run]) -> dict[str, Any]:

@@ -128,6 +128,23 @@ class LinksOptions(FolderOptions, DataOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReportOptions(DataOptions):
+    """What is shown, and where the page goes."""
+
+    folder: Positional[Path]
+    """The folder of a run or of a study."""
+
+    classes: tuple[str, ...] = ()
+    """The classes shown in reconstructions; all unless some are named."""
+
+    model: str | None = None
+    """The class, mypackage.mymodule:MyModel, of runs whose model is one of your own."""
+
+    out: Path | None = None
+    """Folder for report.html and its figures; the run's or study's own unless given."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class CompareOptions(DataOptions):
     """Which study, and how it is done."""
 
@@ -155,6 +172,9 @@ class CompareOptions(DataOptions):
 
     split: Literal["validation", "test"] | None = None
     """Evaluate on this split instead of the study's; validation is for tuning."""
+
+    no_report: bool = False
+    """Write the table only, and no page of pictures."""
 
     out: Path = Path("runs")
     """Folder to write to; the study gets its own inside."""

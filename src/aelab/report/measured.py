@@ -1,0 +1,180 @@
+"""How a page's figures came to be: settings, versions, data, machine, audits, and the command."""
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from aelab.compare import load_study, packaged_studies
+from aelab.files import AelabError
+from aelab.report.material import Material
+from aelab.runs import Run
+from aelab.settings import DataSettings
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A name and what is known."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What an audit of a row, or of the data, found."""
+
+    row: str
+    name: str
+    found: str
+    clean: bool
+
+
+def facts(material: Material) -> list[Fact]:
+    """Data, machine and versions."""
+    results, runs = material.results, list(material.runs.values())
+    settings = runs[0].settings.data
+    return [
+        Fact("data", f"{results['data']}, {settings.splits} splits, {results['split']} split"),
+        Fact("data, SHA-256", str(runs[0].config["data"]["sha256"])),
+        Fact(
+            "seeds",
+            ", ".join(map(str, sorted({s for row in results["rows"] for s in row["seeds"]}))),
+        ),
+        Fact("machine", several(str(run.timings.get("machine") or "not recorded") for run in runs)),
+        Fact("versions", several(versions(run) for run in runs)),
+        Fact("in pictures", f"the first seed of each row: {shown_seeds(material)}"),
+    ]
+
+
+def several(values: Iterable[str]) -> str:
+    """Different values, each once."""
+    return "; ".join(dict.fromkeys(values))
+
+
+def versions(run: Run) -> str:
+    """What a run was trained with."""
+    return ", ".join(f"{name} {version}" for name, version in run.config["versions"].items())
+
+
+def shown_seeds(material: Material) -> str:
+    """The seeds of the runs that are drawn."""
+    return several(f"seed {run.settings.seed}" for run in material.runs.values())
+
+
+def settings_of(run: Run) -> dict[str, str]:
+    """A run's hyperparameters and recipe, and what its training took, each in one line."""
+    timings = run.timings
+    cost = [f"{timings['train_seconds']:.1f} s"]
+    if speed := timings.get("images_per_second"):
+        cost.append(f"{speed:,.0f} images/s")
+    if peak := timings.get("peak_memory_bytes"):
+        cost.append(f"{peak / 2**20:,.0f} MiB at most")
+    settings = run.settings
+    return {
+        "model": settings.model,
+        "hyperparameters": listed(settings.hyperparameters),
+        "recipe": listed(asdict(settings.recipe)),
+        "training": ", ".join(cost),
+    }
+
+
+def listed(values: Mapping[str, Any]) -> str:
+    """Names and values in one line, without those that are not set."""
+    told = {name.replace("_", " "): value for name, value in values.items() if value is not None}
+    return ", ".join(f"{name} {plain(value)}" for name, value in told.items())
+
+
+def plain(value: object) -> str:
+    """A setting's value as one would write it.
+
+    >>> plain([32, 64]), plain(0.003), plain(True)
+    ('32 64', '0.003', 'yes')
+    """
+    if isinstance(value, list | tuple):
+        return " ".join(map(plain, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def audits(material: Material) -> list[Audit]:
+    """The audits of the data, then of every row."""
+    found = [Audit("the data", *one) for one in read_audits(material.results.get("audits"))]
+    for row in material.results["rows"]:
+        found += [Audit(row["row"], *one) for one in read_audits(row.get("audits"))]
+    return found
+
+
+def read_audits(audits: object) -> list[tuple[str, str, bool]]:
+    """Name, finding and verdict of each audit."""
+    if not isinstance(audits, Mapping):
+        return []
+    return [
+        (str(name).replace("_", " "), str(one.get("found", "")), bool(one.get("clean", False)))
+        for name, one in audits.items()
+        if isinstance(one, Mapping)
+    ]
+
+
+def command(material: Material) -> str:
+    """The command that gives the same again."""
+    return study_command(material) if material.is_study else run_command(*material.runs.values())
+
+
+def study_command(material: Material) -> str:
+    """`aelab compare` of the study, with the options that differ from the defaults."""
+    results = material.results
+    name = results["study"].removesuffix("-quick") if results["quick"] else results["study"]
+    words = ["aelab", "compare", name if name in packaged_studies() else f"{name}.toml"]
+    words += ["--quick"] if results["quick"] else []
+    seeds = sorted({seed for row in results["rows"] for seed in row["seeds"]})
+    words += ["--seeds", *map(str, seeds)] if seeds != [0] else []
+    if results["split"] != own_split(name):
+        words += ["--split", results["split"]]
+    return shlex.join(words)
+
+
+def own_split(study: str) -> str:
+    """The split that a packaged study is evaluated on; of others, the default."""
+    try:
+        return load_study(study).split if study in packaged_studies() else "test"
+    except AelabError:
+        return "test"
+
+
+def run_command(run: Run) -> str:
+    """`aelab train` with every setting of the run written out."""
+    settings = run.settings
+    words = ["aelab", "train", settings.model]
+    words += options({"data": settings.data.name, **changed(settings.data, DataSettings())})
+    # The epochs say what a budget of seconds came to here.
+    recipe = asdict(replace(settings.recipe, seconds=None))
+    words += options(settings.hyperparameters) + options(recipe)
+    words += ["--seed", str(settings.seed)]
+    return shlex.join(words)
+
+
+def changed(data: DataSettings, default: DataSettings) -> dict[str, Any]:
+    """The data's settings that are not the defaults, by the names of their options."""
+    named = {"scale": "pixel_scale"}
+    own, usual = asdict(data), asdict(default)
+    return {
+        named.get(name, name): value
+        for name, value in own.items()
+        if name != "name" and value != usual[name]
+    }
+
+
+def options(values: Mapping[str, Any]) -> list[str]:
+    """Settings as options of the command line; a switch that is off is left out."""
+    words: list[str] = []
+    for name, value in values.items():
+        flag = f"--{name.replace('_', '-')}"
+        if isinstance(value, bool):
+            words += [flag] if value else []
+        elif isinstance(value, Sequence) and not isinstance(value, str):
+            words += [flag, *map(str, value)]
+        else:
+            words += [flag, str(value)]
+    return words
