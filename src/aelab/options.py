@@ -9,16 +9,14 @@ import tyro
 from docstring_parser import parse as parse_docstring
 from tyro.conf import Positional
 
+from aelab.compare import default_settings
 from aelab.data import LOADERS
 from aelab.evaluate.columns import QUICK_GROUPS, Group
 from aelab.files import InputError
 from aelab.models import model_class
-from aelab.runs import hyperparameter_hints, model_defaults
-from aelab.settings import DataSettings, Recipe, RunSettings, thaw
+from aelab.runs import hyperparameter_hints
+from aelab.settings import DataSettings, Recipe, RunSettings
 from aelab.study import Study, load_study
-
-DEFAULTS = ("default", "links")
-"""The studies whose rows `aelab train` takes its defaults from."""
 
 Split = Literal["train", "validation", "test"]
 
@@ -225,13 +223,12 @@ def seconds_of(text: str) -> float:
 def train_options(model: str) -> type[Any]:
     """The options of ``aelab train MODEL``: the general ones, the recipe's and the model's own.
 
-    A model that is a row of one of the studies DEFAULTS has that row's settings for defaults.
+    A model that is a row of one of the studies of DEFAULTS has that row's settings for defaults.
 
     Raises:
         InputError: a hyperparameter has the name of a general option.
     """
-    rows = (load_study(study).row(model) for study in DEFAULTS)
-    settings = next((row.settings for row in rows if row), RunSettings(model))
+    settings = default_settings(model)
     taken = {option.name for options in (TrainOptions, Recipe) for option in fields(options)}
     if clash := taken & hyperparameter_hints(model).keys():
         raise InputError(
@@ -244,7 +241,7 @@ def train_options(model: str) -> type[Any]:
         pixel_scale=settings.data.scale,
         binarise=settings.data.binarise,
     )
-    defaults = {**model_defaults(model), **thaw(settings.hyperparameters)}
+    defaults = settings.hyperparameters
     helps = {
         parameter.arg_name: parameter.description or ""
         for parameter in parse_docstring(model_class(model).__doc__ or "").params

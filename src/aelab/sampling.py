@@ -148,7 +148,12 @@ def device_of(model: Autoencoder) -> torch.device:
     return tensors[0].device if tensors else torch.device("cpu")
 
 
-def between(model: Autoencoder, first: Code, second: Code, shares: Float[Tensor, " steps"]) -> Code:
+def between(
+    model: Autoencoder,
+    first: Float[Tensor, "1 code"],
+    second: Float[Tensor, "1 code"],
+    shares: Float[Tensor, " steps"],
+) -> Float[Tensor, "steps code"]:
     """Codes on the way from one to another: ``(1 - t) first + t second`` for each share t.
 
     Side numbers are no points of a line: they are those of the nearer end.
@@ -160,7 +165,9 @@ def between(model: Autoencoder, first: Code, second: Code, shares: Float[Tensor,
     return z
 
 
-def traversal(model: Autoencoder, z: Code, number: int, values: Float[Tensor, " steps"]) -> Batch:
+def traversal(
+    model: Autoencoder, z: Float[Tensor, "1 code"], number: int, values: Float[Tensor, " steps"]
+) -> Batch:
     """What becomes of one code when its latent number `number` takes each of `values`."""
     codes = z.repeat(len(values), 1)
     codes[:, number] = values

@@ -213,7 +213,7 @@ def traversals(
         for number in order:
             values = values_of(model, latent[:, number], steps)
             images = as_tiles(traversal(model, z, number, values), model.spec)
-            notes = [f"{value:.1f}" for value in values.tolist()]
+            notes = [f"{round(value, 1) + 0.0:.1f}" for value in values.tolist()]  # no -0.0
             label = f"number {number + 1}\n{unit_.format(use[number].item())}"
             rows.append(TileRow(label, images, notes))
     listed = ", ".join(f"{n + 1} ({unit_.format(use[n].item())})" for n in order)

@@ -5,14 +5,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aelab.compare import Row, dataset, row_as_json, units
+from aelab.compare import dataset, row_as_json, units
 from aelab.data import Dataset
 from aelab.files import AelabError, InputError, MissingFileError, read_json
 from aelab.runs import Run
+from aelab.study import Row
 from aelab.tables import Results
 
-RESULTS_KEYS = {"study", "title", "quick", "data", "split", "units", "rows", "errors"}
-ROW_KEYS = {"row", "model", "code_size", "parameters", "input_size", "seeds", "metrics"}
+RESULTS_KEYS = {
+    *("study", "title", "quick", "data", "split", "units", "rows"),
+    *("verdicts", "claims", "audits", "errors"),
+}
+ROW_KEYS = {
+    *("row", "model", "budget", "code_size", "parameters", "input_size", "seeds", "train_seconds"),
+    *("metrics", "published", "audits"),
+}
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,9 @@ def of_run(folder: Path, data_dir: Path | None) -> Material:
         "split": run.metrics["split"],
         "units": units([row]),
         "rows": [row],
+        "verdicts": [],
+        "claims": [],
+        "audits": {},
         "errors": {},
     }
     return Material(folder, False, results, {run.settings.model: run}, data)

@@ -1,15 +1,16 @@
 """How a page's figures came to be: settings, versions, data, machine, audits, and the command."""
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from aelab.compare import load_study, packaged_studies
+from aelab.compare import default_settings
 from aelab.files import AelabError
 from aelab.report.material import Material
 from aelab.runs import Run
-from aelab.settings import DataSettings
+from aelab.settings import thaw
+from aelab.study import load_study, packaged_studies
 
 
 @dataclass(frozen=True)
@@ -144,37 +145,39 @@ def own_split(study: str) -> str:
 
 
 def run_command(run: Run) -> str:
-    """`aelab train` with every setting of the run written out."""
-    settings = run.settings
-    words = ["aelab", "train", settings.model]
-    words += options({"data": settings.data.name, **changed(settings.data, DataSettings())})
+    """`aelab train`, with the settings that are not what it would take by itself."""
+    own, usual = run.settings, default_settings(run.settings.model)
+    words = ["aelab", "train", own.model]
     # The epochs say what a budget of seconds came to here.
-    recipe = asdict(replace(settings.recipe, seconds=None))
-    words += options(settings.hyperparameters) + options(recipe)
-    words += ["--seed", str(settings.seed)]
+    recipe = asdict(replace(own.recipe, seconds=None))
+    words += options(named(asdict(own.data)), named(asdict(usual.data)))
+    words += options(thaw(own.hyperparameters), usual.hyperparameters)
+    words += options(recipe, asdict(usual.recipe))
+    words += options({"seed": own.seed}, {"seed": 0})
     return shlex.join(words)
 
 
-def changed(data: DataSettings, default: DataSettings) -> dict[str, Any]:
-    """The data's settings that are not the defaults, by the names of their options."""
-    named = {"scale": "pixel_scale"}
-    own, usual = asdict(data), asdict(default)
-    return {
-        named.get(name, name): value
-        for name, value in own.items()
-        if name != "name" and value != usual[name]
-    }
+def named(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The data's settings by the names of their options."""
+    names = {"name": "data", "scale": "pixel_scale"}
+    return {names.get(name, name): value for name, value in data.items()}
 
 
-def options(values: Mapping[str, Any]) -> list[str]:
-    """Settings as options of the command line; a switch that is off is left out."""
+def options(values: Mapping[str, Any], usual: Mapping[str, Any]) -> list[str]:
+    """Settings that are not as usual, as options of the command line.
+
+    >>> options({"hidden": (64, 32), "shuffle": False, "beta": 1.0}, {"shuffle": True, "beta": 1.0})
+    ['--hidden', '64', '32', '--no-shuffle']
+    """
     words: list[str] = []
     for name, value in values.items():
-        flag = f"--{name.replace('_', '-')}"
+        flag = name.replace("_", "-")
+        if name in usual and usual[name] == value:
+            continue
         if isinstance(value, bool):
-            words += [flag] if value else []
-        elif isinstance(value, Sequence) and not isinstance(value, str):
-            words += [flag, *map(str, value)]
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        elif isinstance(value, tuple):
+            words += [f"--{flag}", *map(str, value)]
         else:
-            words += [flag, str(value)]
+            words += [f"--{flag}", str(value)]
     return words

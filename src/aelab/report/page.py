@@ -195,11 +195,11 @@ def own_figures(material: Material, name: str, classes: Sequence[str]) -> Sectio
     if not (isinstance(run.model, Autoencoder) and isinstance(data, ImageDataset)):
         return section
     if len(data.spec.shape) == 3:
+        section.add(f"{name}-map", lambda: codes.latent_map(run, data, split=split, name=name))
         section.add(
             f"{name}-reconstructions",
             lambda: restored.reconstructions(run, data, split=split, classes=classes, name=name),
         )
-        section.add(f"{name}-map", lambda: codes.latent_map(run, data, split=split, name=name))
         section.add(
             f"{name}-traversals", lambda: codes.traversals(run, data, split=split, name=name)
         )

@@ -60,7 +60,7 @@ class TileRow:
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Compute without gradients and on one thread, for the same bits everywhere."""
-    with threads(1), threadpool_limits(1), torch.inference_mode():
+    with threads(1), threadpool_limits(1), torch.no_grad():
         yield
 
 

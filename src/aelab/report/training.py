@@ -35,7 +35,7 @@ def training_curves(run: Run, *, name: str | None = None) -> Figure:
     if len(steps) > 1:
         panels |= {f"its term {term.replace('_', ' ')}": values for term, values in steps.items()}
     count = len(panels) + 1
-    figure = new_figure(3.3 * count, 2.9, told(name, epochs, steps))
+    figure = new_figure(max(7.2, 3.2 * count), 2.9, told(name, epochs, steps))
     axes = figure.subplots(1, count, squeeze=False)[0]
     for panel, (title, values), colour in zip(axes, panels.items(), COLOURS, strict=False):
         by_step(panel, title, values, colour)
