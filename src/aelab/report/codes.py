@@ -167,7 +167,8 @@ def scatter(
     }
     for name, place in apart(middles, np.ptp(points, axis=0)).items():
         x, y = place
-        axes.text(x, y, name, ha="center", va="center", weight="bold", path_effects=outlined)
+        text = axes.text(x, y, name, ha="center", va="center", weight="bold", clip_on=True)
+        text.set(path_effects=outlined, in_layout=False)
 
 
 def apart(

@@ -42,7 +42,7 @@ def samples(runs: Runs, data: ImageDataset, *, n: int = SAMPLES) -> Figure:
     for (name, run), d, i in zip(runs.items(), distances.split(n), indices.split(n), strict=True):
         spec = model_of(run).spec
         rows.append(TileRow(f"{name}\nsample", as_tiles(drawn[name] * spec.peak, spec), apart=True))
-        nearest = as_tiles(inputs(run, data, "train", i), spec)
+        nearest = as_tiles(training.intensities(i) * spec.peak, spec)
         notes = [f"at {distance:.1f}" for distance in d.tolist()]
         rows.append(TileRow("nearest in\ntraining", nearest, notes))
         told.append(f"{name} {d.median().item():.1f}")

@@ -6,11 +6,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from aelab.compare import default_settings
-from aelab.files import AelabError
+from aelab.evaluate.columns import SLOW_GROUPS, metric_named
 from aelab.report.material import Material
 from aelab.runs import Run
 from aelab.settings import thaw
-from aelab.study import load_study, packaged_studies
+from aelab.study import QUICK_SHARE, Study, load_study, packaged_studies
+from aelab.tables import Results
 
 
 @dataclass(frozen=True)
@@ -101,20 +102,13 @@ def plain(value: object) -> str:
 
 def audits(material: Material) -> list[Audit]:
     """The audits of the data, then of every row."""
-    found = [Audit("the data", *one) for one in read_audits(material.results.get("audits"))]
-    for row in material.results["rows"]:
-        found += [Audit(row["row"], *one) for one in read_audits(row.get("audits"))]
-    return found
-
-
-def read_audits(audits: object) -> list[tuple[str, str, bool]]:
-    """Name, finding and verdict of each audit."""
-    if not isinstance(audits, Mapping):
-        return []
+    results = material.results
+    audited = {f"the data {name}": found for name, found in results["audits"].items()}
+    audited |= {row["row"]: row["audits"] for row in results["rows"]}
     return [
-        (str(name).replace("_", " "), str(one.get("found", "")), bool(one.get("clean", False)))
-        for name, one in audits.items()
-        if isinstance(one, Mapping)
+        Audit(name, audit, told["found"], bool(told["clean"]))
+        for name, found in audited.items()
+        for audit, told in found.items()
     ]
 
 
@@ -124,24 +118,29 @@ def command(material: Material) -> str:
 
 
 def study_command(material: Material) -> str:
-    """`aelab compare` of the study, with the options that differ from the defaults."""
-    results = material.results
-    name = results["study"].removesuffix("-quick") if results["quick"] else results["study"]
-    words = ["aelab", "compare", name if name in packaged_studies() else f"{name}.toml"]
-    words += ["--quick"] if results["quick"] else []
-    seeds = sorted({seed for row in results["rows"] for seed in row["seeds"]})
-    words += ["--seeds", *map(str, seeds)] if seeds != [0] else []
-    if results["split"] != own_split(name):
-        words += ["--split", results["split"]]
+    """`aelab compare` of the study, with the options that differ from the study's own."""
+    results, name = material.results, material.results["study"]
+    quick = ["--quick"] if results["quick"] else []
+    name = name.removesuffix("-quick") if quick else name
+    seconds = [s for run in material.runs.values() if (s := run.settings.recipe.seconds)]
+    asked = [f"{(s / QUICK_SHARE if quick else s):g}s" for s in seconds]
+    within = next((time for time in asked if name.endswith(f"-{time}")), "")
+    timed = ["--time-budget", within] if within else []
+    name = name.removesuffix(f"-{within}") if within else name
+    packaged = name in packaged_studies()
+    own = load_study(name) if packaged else Study(name, "", "test", ())
+    words = ["aelab", "compare", name if packaged else f"{name}.toml", *quick, *timed]
+    seeds = tuple(sorted({seed for row in results["rows"] for seed in row["seeds"]}))
+    words += ["--seeds", *map(str, seeds)] if seeds != own.seeds else []
+    words += ["--split", results["split"]] if results["split"] != own.split else []
+    slow = [group for group in SLOW_GROUPS if group in groups_of(results) - set(own.groups)]
+    words += ["--metrics", *slow] if slow and packaged else []
     return shlex.join(words)
 
 
-def own_split(study: str) -> str:
-    """The split that a packaged study is evaluated on; of others, the default."""
-    try:
-        return load_study(study).split if study in packaged_studies() else "test"
-    except AelabError:
-        return "test"
+def groups_of(results: Results) -> set[str]:
+    """The groups of metrics that any row has."""
+    return {metric_named(name).group for row in results["rows"] for name in row["metrics"]}
 
 
 def run_command(run: Run) -> str:

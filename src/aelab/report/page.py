@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from aelab import plots
 from aelab.data.graphs import GraphDataset
 from aelab.data.images import ImageDataset
-from aelab.evaluate.columns import METRICS
+from aelab.evaluate.columns import METRICS, metric_named
 from aelab.files import InputError, atomic_path, write_text
 from aelab.models.base import Autoencoder
 from aelab.models.link_base import LinkModel
@@ -24,16 +24,19 @@ from aelab.report import codes, generated, measured, nodes, restored, scores, tr
 from aelab.report.answer import answers
 from aelab.report.material import Material, gather
 from aelab.report.tiles import chosen
-from aelab.tables import Results, caption, columns
+from aelab.tables import (
+    SECTIONS,
+    Columns,
+    Results,
+    caption,
+    cost_columns,
+    first_columns,
+    metric_columns,
+    published_columns,
+    shown_metrics,
+)
 
 Draw = Callable[[], Figure]
-
-GROUPS = {
-    "bound": "bound",
-    "importance": "likelihood",
-    "links": "links",
-}
-"""Names of groups of columns, where they are not the group's own."""
 
 
 @dataclass(frozen=True)
@@ -262,16 +265,27 @@ class Heading:
     group: str
 
 
+def tables(results: Results) -> dict[str, Columns]:
+    """The columns of the page's one table, by the heading that stands above them."""
+    shown = shown_metrics(results)
+    groups = {
+        heading: metric_columns(results, [n for n in shown if metric_named(n).group == group])
+        for group, heading in SECTIONS.items()
+    }
+    first = first_columns(results)
+    cost = {title: cells for title, cells in cost_columns(results).items() if title not in first}
+    every = {"": first, **groups, "Published": published_columns(results), "Cost": cost}
+    return {heading: columns for heading, columns in every.items() if columns}
+
+
 def header(results: Results) -> list[Heading]:
     """The head of each column of the table."""
-    known = {f"{metric.title}\n{metric.short_unit}": metric for metric in METRICS.values()}
-    heads = []
-    for key in columns(results):
-        title, _, unit = key.partition("\n")
-        metric = known.get(key)
-        group = GROUPS.get(metric.group, metric.group) if metric else ""
-        heads.append(Heading(title, unit, metric.unit if metric else "", group))
-    return heads
+    known = {f"{metric.title}\n{metric.short_unit}": metric.unit for metric in METRICS.values()}
+    return [
+        Heading(*title.partition("\n")[::2], known.get(title, ""), heading)
+        for heading, columns in tables(results).items()
+        for title in columns
+    ]
 
 
 def spans(heads: Sequence[Heading]) -> list[dict[str, Any]]:
@@ -282,7 +296,8 @@ def spans(heads: Sequence[Heading]) -> list[dict[str, Any]]:
 
 def table_rows(results: Results) -> list[list[tuple[str, float | None]]]:
     """Cells, each with the number that it is sorted by; none for what is no number."""
-    cells = zip(*columns(results).values(), strict=True)
+    every = [cells for columns in tables(results).values() for cells in columns.values()]
+    cells = zip(*every, strict=True)
     return [[(cell, sort_key(cell)) for cell in row] for row in cells]
 
 

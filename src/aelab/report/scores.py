@@ -16,7 +16,8 @@ from aelab.metrics import psnr
 from aelab.models import ZOO, model_class
 from aelab.models.base import VariationalAutoencoder
 from aelab.plots import BLACK, BLUE, GREY, ORANGE, line_styles, new_figure, styled
-from aelab.tables import Results, code_size, overcomplete
+from aelab.tables import Results, code_size
+from aelab.verdicts import overcomplete
 
 Row = Mapping[str, Any]
 
