@@ -9,16 +9,14 @@ import tyro
 from docstring_parser import parse as parse_docstring
 from tyro.conf import Positional
 
+from aelab.compare import default_settings
 from aelab.data import settled
 from aelab.evaluate.columns import QUICK_GROUPS, Group
 from aelab.files import InputError
 from aelab.models import model_class
-from aelab.runs import hyperparameter_hints, model_defaults
-from aelab.settings import DataSettings, Recipe, RunSettings, thaw
+from aelab.runs import hyperparameter_hints
+from aelab.settings import DataSettings, Recipe, RunSettings
 from aelab.study import Study, load_study
-
-DEFAULTS = ("default", "links")
-"""The studies whose rows `aelab train` takes its defaults from."""
 
 Split = Literal["train", "validation", "test"]
 
@@ -146,6 +144,23 @@ class LinksOptions(FolderOptions, DataOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReportOptions(DataOptions):
+    """What is shown, and where the page goes."""
+
+    folder: Positional[Path]
+    """The folder of a run or of a study."""
+
+    classes: tuple[str, ...] = ()
+    """The classes shown in reconstructions; all unless some are named."""
+
+    model: str | None = None
+    """The class, mypackage.mymodule:MyModel, of runs whose model is one of your own."""
+
+    out: Path | None = None
+    """Folder for report.html and its figures; the run's or study's own unless given."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class CompareOptions(DataOptions):
     """Which study, and how it is done."""
 
@@ -173,6 +188,9 @@ class CompareOptions(DataOptions):
 
     split: Literal["validation", "test"] | None = None
     """Evaluate on this split instead of the study's; validation is for tuning."""
+
+    no_report: bool = False
+    """Write the table only, and no page of pictures."""
 
     out: Path = Path("runs")
     """Folder to write to; the study gets its own inside."""
@@ -223,13 +241,12 @@ def seconds_of(text: str) -> float:
 def train_options(model: str) -> type[Any]:
     """The options of ``aelab train MODEL``: the general ones, the recipe's and the model's own.
 
-    A model that is a row of one of the studies DEFAULTS has that row's settings for defaults.
+    A model that is a row of one of the studies of DEFAULTS has that row's settings for defaults.
 
     Raises:
         InputError: a hyperparameter has the name of a general option.
     """
-    rows = (load_study(study).row(model) for study in DEFAULTS)
-    settings = next((row.settings for row in rows if row), RunSettings(model))
+    settings = default_settings(model)
     taken = {option.name for options in (TrainOptions, Recipe) for option in fields(options)}
     if clash := taken & hyperparameter_hints(model).keys():
         raise InputError(
@@ -242,7 +259,7 @@ def train_options(model: str) -> type[Any]:
         pixel_scale=settings.data.scale,
         binarise=settings.data.binarise,
     )
-    defaults = {**model_defaults(model), **thaw(settings.hyperparameters)}
+    defaults = settings.hyperparameters
     helps = {
         parameter.arg_name: parameter.description or ""
         for parameter in parse_docstring(model_class(model).__doc__ or "").params
