@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, Literal
 
-from aelab.data import Dataset, load_settings
+from aelab.data import Dataset, load_settings, only_classes
 from aelab.evaluate.columns import FACTS, METRICS
 from aelab.files import InputError, MissingFileError
 from aelab.models import find
@@ -34,6 +34,9 @@ class Row:
     settings: RunSettings
     published: Mapping[str, float] = field(default_factory=dict)
     """Metric to figure."""
+
+    part_of: str = ""
+    """The rows that are parts of one also give a row of that name, with their mean."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,8 @@ class StudyTable:
     split: Literal["train", "validation", "test"] = "test"
     data: dict[str, Any] = field(default_factory=dict)
     recipe: dict[str, Any] = field(default_factory=dict)
+    each_class: tuple[str, ...] = ()
+    """Each row is trained once on each of these classes alone; the others are anomalies."""
 
 
 @dataclass(frozen=True)
@@ -129,8 +134,10 @@ def parse_study(name: str, text: str) -> Study:
     if not content.get("rows"):
         raise InputError("a study needs rows: a table [rows.NAME] with model = … for each")
     table = checked(StudyTable, content, "study")
-    rows = tuple(parse_row(row, values, table) for row, values in table.rows.items())
-    return Study(name, table.title, table.split, rows)
+    rows = [parse_row(row, values, table) for row, values in table.rows.items()]
+    if table.each_class:
+        rows = [part for row in rows for part in class_by_class(row, table.each_class)]
+    return Study(name, table.title, table.split, tuple(rows))
 
 
 def parse_row(name: str, values: Mapping[str, Any], table: StudyTable) -> Row:
@@ -150,6 +157,18 @@ def parse_row(name: str, values: Mapping[str, Any], table: StudyTable) -> Row:
         recipe=checked(Recipe, {**table.recipe, **row.recipe}, f"{where}: recipe"),
     )
     return Row(name, settings, row.published)
+
+
+def class_by_class(row: Row, classes: Sequence[str]) -> list[Row]:
+    """The same row trained on each class alone."""
+    return [
+        Row(
+            f"{row.name} {name.replace('/', ' ')}",
+            replace(row.settings, data=replace(row.settings.data, classes=(name,))),
+            part_of=row.name,
+        )
+        for name in classes
+    ]
 
 
 def check_row(row: Row, split: str, data_dir: Path | None, seed: int) -> None:
@@ -188,7 +207,10 @@ class Job:
 
 @lru_cache(maxsize=2)
 def dataset(settings: DataSettings, data_dir: Path | None, seed: int) -> Dataset:
-    """A data set, loaded once for the rows that share it."""
+    """A data set, loaded once for the rows that share it, whichever of its classes they take."""
+    if settings.classes is not None:
+        whole = dataset(replace(settings, classes=None), data_dir, seed)
+        return only_classes(whole, settings.classes)
     return load_settings(settings, data_dir, seed=seed)
 
 
@@ -220,6 +242,7 @@ class Result:
         rows = [
             row_as_json(row, runs) for row in self.study.rows if (runs := self.runs.get(row.name))
         ]
+        rows += [mean_row(whole, parts) for whole, parts in self.wholes().items()]
         data = sorted({row.settings.data.name for row in self.study.rows})
         return {
             "study": self.study.name,
@@ -231,6 +254,14 @@ class Result:
             "rows": rows,
             "errors": dict(self.errors),
         }
+
+    def wholes(self) -> dict[str, list[Sequence[Run]]]:
+        """The runs of each row that is in parts, part by part; only where all were finished."""
+        wholes: dict[str, list[Sequence[Run]]] = {}
+        for row in self.study.rows:
+            if row.part_of:
+                wholes.setdefault(row.part_of, []).append(self.runs.get(row.name, []))
+        return {whole: parts for whole, parts in wholes.items() if all(parts)}
 
     def pictures(self) -> list[Path]:
         """The pictures of every run."""
@@ -250,6 +281,28 @@ def row_as_json(row: Row, runs: Sequence[Run]) -> dict[str, Any]:
         "train_seconds": mean(run.timings["train_seconds"] for run in runs),
         "metrics": {name: spread([metrics[name] for metrics in every]) for name in names},
         "published": dict(row.published),
+    }
+
+
+def mean_row(whole: str, parts: Sequence[Sequence[Run]]) -> dict[str, Any]:
+    """One row for a row in parts: the mean over them seed by seed, and its spread over seeds."""
+    by_seed = [{run.settings.seed: run for run in runs} for runs in parts]
+    seeds = sorted(set.intersection(*(set(runs) for runs in by_seed)))
+    first = row_as_json(Row(whole, parts[0][0].settings), parts[0])
+
+    def over_parts(name: str, seed: int) -> float | None:
+        figures = [runs[seed].metrics[name] for runs in by_seed]
+        return None if None in figures else mean(figures)
+
+    return {
+        **first,
+        "row": f"{whole}, mean of {len(parts)}",
+        "parts": len(parts),
+        "seeds": seeds,
+        "train_seconds": mean(run.timings["train_seconds"] for runs in parts for run in runs),
+        "metrics": {
+            name: spread([over_parts(name, seed) for seed in seeds]) for name in first["metrics"]
+        },
     }
 
 

@@ -12,8 +12,8 @@ from aelab.compare import load_study
 from aelab.data import LOADERS
 from aelab.files import InputError
 from aelab.models import model_class
-from aelab.runs import hyperparameter_hints, model_defaults, thaw
-from aelab.settings import DataSettings, Recipe, RunSettings
+from aelab.runs import hyperparameter_hints, model_defaults
+from aelab.settings import DataSettings, Recipe, RunSettings, thaw
 
 DEFAULTS = ("default", "links")
 """The studies whose rows `aelab train` takes its defaults from."""

@@ -27,9 +27,9 @@ from aelab.models import build, model_class
 from aelab.models.base import VariationalAutoencoder
 from aelab.models.link_base import LinkModel, Model
 from aelab.randomness import seeded
-from aelab.runs import Run, describe, same_work, thaw
+from aelab.runs import Run, describe, same_work
 from aelab.sampling import fit_prior
-from aelab.settings import RunSettings
+from aelab.settings import RunSettings, thaw
 from aelab.train import TrainState, fit, threads
 
 

@@ -30,7 +30,15 @@ from aelab.models import ZOO, build, find, model_class
 from aelab.models.base import Autoencoder
 from aelab.models.link_base import GraphSpec, LinkModel, Model
 from aelab.sampling import CodePrior, code_source, sample
-from aelab.settings import DataSettings, InputSpec, Recipe, RunSettings, SignalGraph, check_value
+from aelab.settings import (
+    DataSettings,
+    InputSpec,
+    Recipe,
+    RunSettings,
+    SignalGraph,
+    check_value,
+    thaw,
+)
 from aelab.train import threads
 
 FORMAT = 1
@@ -71,7 +79,7 @@ class Run:
             return RunSettings(
                 self.config["model"],
                 self.config["hyperparameters"],
-                DataSettings(**data),
+                DataSettings(**thaw(data)),
                 Recipe(**self.config["recipe"]),
                 self.config["seed"],
             )
@@ -332,8 +340,3 @@ def same_work(config: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     """Whether two configs ask for the same model from the same data (versions may differ)."""
     as_json = json.loads(json.dumps(wanted))
     return all(config.get(key) == as_json[key] for key in as_json if key != "versions")
-
-
-def thaw(values: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON's and TOML's lists as the tuples that constructors take."""
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}

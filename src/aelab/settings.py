@@ -85,6 +85,10 @@ class DataSettings:
     features: str | None = None
     """Of a graph in an edge list: the path of a table of node features."""
 
+    classes: tuple[str, ...] | None = None
+    """Names of the only classes that are trained and validated on, and whose images count as
+    normal; none means all. The images of the others are the anomalies to be found."""
+
     def __post_init__(self) -> None:
         if not 0 < self.scale < math.inf:
             raise InputError(f"scale must be a number above 0, not {self.scale}")
@@ -168,12 +172,18 @@ def checked(settings: type[T], values: Mapping[str, Any], where: str) -> T:
         InputError: naming `where` and the key, for an unknown key or a value of another type.
     """
     hints = get_type_hints(settings)
+    values = thaw(values)
     for key, value in values.items():
         check_value(f"{where}: {key}", key, value, hints)
     try:
         return settings(**values)
     except ValueError as error:
         raise InputError(f"{where}: {error}") from error
+
+
+def thaw(values: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON's and TOML's lists as the tuples that constructors take."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
 
 
 def check_value(where: str, key: str, value: object, hints: Mapping[str, Any]) -> None:

@@ -63,6 +63,7 @@ def load(
     splits: Literal["standard", "original"] = "standard",
     scale: float = 1 / 255,
     features: str | None = None,
+    classes: tuple[str, ...] | None = None,
     seed: int = 0,
 ) -> Dataset:
     """Load the data set called `name`, or the graph in an edge list at that path.
@@ -74,7 +75,7 @@ def load(
         InputError: there is no such data set, or a file of it is damaged.
         MissingFileError: its files are nowhere to be found.
     """
-    settings = DataSettings(name=name, splits=splits, scale=scale, features=features)
+    settings = DataSettings(name, splits, scale, features, classes)
     return load_settings(settings, data_dir, seed=seed)
 
 
@@ -96,4 +97,17 @@ def load_settings(
     loader = getattr(import_module(module), function)
     folder = None if data_dir is None else Path(data_dir)
     dataset: Dataset = loader(settings, folder, seed)
-    return dataset
+    return dataset if settings.classes is None else only_classes(dataset, settings.classes)
+
+
+def only_classes(data: Dataset, classes: tuple[str, ...]) -> Dataset:
+    """The images of these classes, the others set aside as anomalies.
+
+    Raises:
+        InputError: there is no such class, or the data are no images.
+    """
+    from aelab.data.images import ImageDataset
+
+    if not isinstance(data, ImageDataset):
+        raise InputError(f"{data.name} is no set of images: it has no classes to choose from")
+    return data.only(classes)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from aelab.data import Dataset
 from aelab.data.graphs import GraphDataset
 from aelab.data.images import ImageDataset
+from aelab.evaluate.anomaly import anomaly_auroc
 from aelab.evaluate.columns import Figures
 from aelab.evaluate.images import evaluate_images, reconstruction_mse, validation_loss
 from aelab.evaluate.links import evaluate_links, validation_auc
@@ -24,6 +25,7 @@ def evaluate(model: Model, data: Dataset, split: str = "test") -> Figures:
         figures: Figures = {**evaluate_links(model, data, split)}
     elif isinstance(model, Autoencoder) and isinstance(data, ImageDataset):
         figures = evaluate_images(model, data, split)
+        figures["anomaly_auroc"] = anomaly_auroc(model, data, split)
     else:
         raise ValueError(f"{data.name} is no data set for a {type(model).__name__}")
     parameters = sum(tensor.numel() for tensor in model.state_dict().values())
