@@ -110,12 +110,15 @@ def train(arguments: list[str]) -> int:
         return 0 if arguments and arguments[0] in ("-h", "--help") else EXIT_USAGE
     from aelab.console import TrainingScreen, print_run
     from aelab.data import load_settings
-    from aelab.options import train_options, training
+    from aelab.options import start_asked, train_options, training
     from aelab.runner import train_run
+    from aelab.runs import Run
 
     model = arguments[0]
     import_from_here(model)
-    asked = parse(train_options(model), f"train {model}", arguments[1:], train.__doc__)
+    start = Run.open(folder) if (folder := start_asked(arguments[1:])) else None
+    defaults = start.settings if start and start.settings.model == model else None
+    asked = parse(train_options(model, defaults), f"train {model}", arguments[1:], train.__doc__)
     settings, options = training(model, asked)
     out = options.out or Path("runs") / model.replace(":", ".") / f"seed-{options.seed}"
     data = load_settings(settings.data, options.data_dir, seed=settings.seed)
@@ -127,6 +130,7 @@ def train(arguments: list[str]) -> int:
             data,
             out,
             split=options.split or ("validation" if options.splits == "original" else "test"),
+            start=start,
             on_progress=lambda progress: screen.tell(model, progress),
         )
     print_run(run)

@@ -1,5 +1,7 @@
 """The command line's options: dataclasses whose field docstrings are the help."""
 
+from argparse import ArgumentError, ArgumentParser
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -46,12 +48,20 @@ class TrainOptions(DataOptions):
     features: str | None = None
     """Table of node features, of a graph given as an edge list."""
 
+    classes: tuple[str, ...] | None = None
+    """Names of the only classes to train on; how well the others are told as anomalies is then
+    measured."""
+
     split: Split | None = None
     """What it is evaluated on at the end: test unless given; of the original splits, which have
     no test split, validation."""
 
     seed: int = 0
     """Governs initialisation, order, noise and samples."""
+
+    start: Annotated[Path | None, tyro.conf.arg(name="from")] = None
+    """A trained run of the same model whose weights training starts from; its settings are the
+    defaults of all others."""
 
     out: Path | None = None
     """The run's folder; runs/MODEL/seed-SEED unless given."""
@@ -145,16 +155,28 @@ class CompareOptions(DataOptions):
             raise ValueError("seeds must be one or more different numbers")
 
 
-def train_options(model: str) -> type[Any]:
+def start_asked(arguments: Sequence[str]) -> Path | None:
+    """The run that ``--from`` names, looked for first: the other options' defaults are its."""
+    parser = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--from", type=Path, dest="start")
+    try:
+        found: Path | None = parser.parse_known_args(arguments)[0].start
+    except ArgumentError:  # for the real parser to tell
+        return None
+    return found
+
+
+def train_options(model: str, start: RunSettings | None = None) -> type[Any]:
     """The options of ``aelab train MODEL``: the general ones, the recipe's and the model's own.
 
-    A model that is a row of one of the studies DEFAULTS has that row's settings for defaults.
+    The defaults are the settings `start` of the run that training starts from; failing that, of
+    the model's row in one of the studies DEFAULTS.
 
     Raises:
         InputError: a hyperparameter has the name of a general option.
     """
     rows = (load_study(study).row(model) for study in DEFAULTS)
-    settings = next((row.settings for row in rows if row), RunSettings(model))
+    settings = start or next((row.settings for row in rows if row), RunSettings(model))
     taken = {option.name for options in (TrainOptions, Recipe) for option in fields(options)}
     if clash := taken & hyperparameter_hints(model).keys():
         raise InputError(
@@ -162,7 +184,11 @@ def train_options(model: str) -> type[Any]:
             f"rename the hyperparameter"
         )
     general = TrainOptions(
-        data=settings.data.name, splits=settings.data.splits, pixel_scale=settings.data.scale
+        data=settings.data.name,
+        splits=settings.data.splits,
+        pixel_scale=settings.data.scale,
+        features=settings.data.features,
+        classes=settings.data.classes,
     )
     defaults = {**model_defaults(model), **thaw(settings.hyperparameters)}
     helps = {
@@ -198,6 +224,7 @@ def training(model: str, asked: Any) -> tuple[RunSettings, TrainOptions]:  # noq
         splits=options.splits,
         scale=options.pixel_scale,
         features=absolute(options.features) if options.features else None,
+        classes=options.classes,
     )
     return RunSettings(model, hyperparameters, data, asked.recipe, options.seed), options
 

@@ -4,7 +4,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from aelab.models.link_base import LinkModel, Model
 from aelab.randomness import seeded
 from aelab.runs import Run, describe, same_work
 from aelab.sampling import fit_prior
-from aelab.settings import RunSettings, thaw
+from aelab.settings import InputSpec, RunSettings, thaw
 from aelab.train import TrainState, fit, threads
 
 
@@ -59,12 +59,14 @@ def train_run(
     folder: str | Path,
     *,
     split: str = "test",
+    start: Run | None = None,
     on_progress: OnProgress | None = None,
 ) -> Run:
     """Train a model into a run folder, or go on where a stopped training of it was.
 
     A folder that holds this very run, finished, is left as it is, but for an evaluation on
-    another split than it had.
+    another split than it had. Training begins at the weights of the run `start`, if one is given:
+    of the same model, with inputs of the same shape.
 
     Raises:
         AelabError: settings that the model does not take, a folder that is another run's or
@@ -74,6 +76,9 @@ def train_run(
     data.split(split)
     refuse_device(settings.recipe.device)
     refuse_kind(settings.model, data)
+    if start is not None:
+        refuse_start(start, settings, data)
+        settings = replace(settings, start=start.weights_sha256)
     config = describe(settings, data)
     try:
         with seeded(settings.seed, "initialisation"):
@@ -81,6 +86,8 @@ def train_run(
     except (TypeError, ValueError, RuntimeError, MemoryError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"model {settings.model}: {reason}") from error
+    if start is not None:
+        take_weights(model, start)
     claim(folder, config)
     run = Run(folder, json.loads(json.dumps(config)))
     if not (folder / "model.safetensors").is_file():
@@ -101,6 +108,37 @@ def refuse_kind(model: str, data: Dataset) -> None:
         ("images", "a graph") if isinstance(data, GraphDataset) else ("a graph", "images")
     )
     raise InputError(f"{model} is a model of {wanted}, and {data.name} is {given}; see --data")
+
+
+def refuse_start(start: Run, settings: RunSettings, data: Dataset) -> None:
+    """Raise InputError unless training can go on from `start` with these settings and data."""
+    if start.settings.model != settings.model:
+        raise InputError(f"{start.folder} is a {start.settings.model}, not a {settings.model}")
+    if not list(start.model.parameters()):
+        raise InputError(f"{start.folder}: a {settings.model} has no weights to train on from")
+    ours, theirs = start.spec, data.spec
+    if isinstance(ours, InputSpec) and (ours.shape, ours.scale) != (theirs.shape, theirs.scale):
+        raise InputError(
+            f"{start.folder} takes inputs of shape {ours.shape}, scaled by {ours.scale:.6g}; "
+            f"{data.name} has {theirs.shape}, scaled by {theirs.scale:.6g}"
+        )
+
+
+def take_weights(model: Model, start: Run) -> None:
+    """Give the model the weights of `start`.
+
+    Raises:
+        InputError: they are of other shapes.
+    """
+    try:
+        model.load_state_dict(start.model.state_dict())
+    except RuntimeError as error:
+        asked, given = (dict(of.named_parameters()) for of in (model, start.model))
+        other = [n for n in asked if n not in given or asked[n].shape != given[n].shape]
+        raise InputError(
+            f"{start.folder} has weights of other shapes ({', '.join(other[:3])}): use its "
+            f"hyperparameters, and inputs of the same shape"
+        ) from error
 
 
 def refuse_device(device: str) -> None:
@@ -168,6 +206,7 @@ class Training:
             self.recipe,
             seed=self.settings.seed,
             state=self.state,
+            initialise=self.settings.start is None,
         )
         while not self.out_of_patience() and (state := next(states, None)) is not None:
             if state.epoch_ended:

@@ -164,6 +164,10 @@ class RunSettings:
     seed: int = 0
     """Governs initialisation, order, noise and samples."""
 
+    start: str | None = None
+    """SHA-256 of the weights that training starts from (those of another run), instead of random
+    ones."""
+
 
 def checked(settings: type[T], values: Mapping[str, Any], where: str) -> T:
     """A settings dataclass made from a file's table, each value held against its field's type.
