@@ -11,11 +11,11 @@ from PIL import Image
 
 import aelab
 from aelab.data.images import ImageDataset
-from aelab.files import AelabError, InputError, MissingFileError
+from aelab.files import AelabError, InputError, MissingFileError, read_tensors
 from aelab.models import ZOO, model_class
 from aelab.models.base import Autoencoder
 from aelab.runner import Progress, train_run
-from aelab.runs import Run, all_hyperparameters
+from aelab.runs import Run, all_hyperparameters, describe, same_work
 from aelab.settings import Recipe, RunSettings
 
 RECIPE = Recipe(epochs=3, batch_size=32, learning_rate=1e-2)
@@ -26,6 +26,7 @@ SAME_BYTES = (
     "metrics.json",
     "model.safetensors",
     "prior.safetensors",
+    "steps.safetensors",
     "reconstructions.png",
     "samples.png",
 )
@@ -294,3 +295,27 @@ def test_a_run_of_another_model_is_not_loaded_into_this_one(
     (tmp_path / "run" / "config.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match=r"model\.safetensors or config\.json is damaged"):
         aelab.load(tmp_path / "run")
+
+
+def test_each_step_has_its_losses(blobs: ImageDataset, tmp_path: Path) -> None:
+    settings = RunSettings("vae", {"hidden": (8,)}, recipe=Recipe(epochs=2, batch_size=50))
+    run = train_run(settings, blobs, tmp_path / "run")
+    steps = read_tensors(run.folder / "steps.safetensors")
+    assert {name: len(values) for name, values in steps.items()} == {"reconstruction": 6, "kl": 6}
+    last = json.loads((run.folder / "history.jsonl").read_text().splitlines()[-1])
+    assert last["losses"]["kl"] == pytest.approx(steps["kl"][3:].mean().item())
+
+
+def test_a_budget_of_seconds_is_recorded_as_epochs(blobs: ImageDataset, tmp_path: Path) -> None:
+    settings = RunSettings("vanilla", recipe=Recipe(seconds=0.2, batch_size=50))
+    run = train_run(settings, blobs, tmp_path / "run")
+    epochs = run.config["recipe"]["epochs"]
+    assert epochs * 3 == pytest.approx(
+        len(read_tensors(run.folder / "steps.safetensors")["squared_error"])
+    )
+    # Asked for again, it is the same run, however fast the machine is now.
+    assert train_run(settings, blobs, tmp_path / "run").config == run.config
+    assert same_work(run.config, describe(settings, blobs))
+    slower = replace(settings, recipe=replace(settings.recipe, seconds=0.4))
+    with pytest.raises(InputError, match="other settings"):
+        train_run(slower, blobs, tmp_path / "run")

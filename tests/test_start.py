@@ -83,7 +83,12 @@ def test_a_run_that_does_not_fit_is_refused(
     )
     cases = [
         (replace(SETTINGS, model="conv-vae", hyperparameters={}), blobs, first, "is a vae, not a"),
-        (SETTINGS, other, first, r"takes inputs of shape \(1, 12, 10\), .*blobs has \(1, 12, 8\)"),
+        (
+            SETTINGS,
+            other,
+            first,
+            "takes inputs of shape 1×12×10, from 0 to 1; blobs has inputs of shape 1×12×8",
+        ),
         (replace(SETTINGS, hyperparameters={}), blobs, first, "weights of other shapes"),
         (pca.settings, blobs, pca, "has no weights to train on from"),
     ]

@@ -26,8 +26,8 @@ PER_CLASS = 5
 
 
 def to_bytes(x: Batch, spec: InputSpec) -> UInt8[Tensor, "batch channels height width"]:
-    """Inputs as they are stored: preparation undone, rounded and clipped to 0 … 255."""
-    return (x / spec.scale).round().clamp(0, 255).to(torch.uint8)
+    """Inputs as they are shown: from 0 to the largest there can be, in bytes of 0 to 255."""
+    return (x / (spec.peak / 255)).round().clamp(0, 255).to(torch.uint8)
 
 
 def grid(

@@ -30,7 +30,7 @@ from aelab.randomness import seeded
 from aelab.runs import Run, describe, same_work
 from aelab.sampling import fit_prior
 from aelab.settings import InputSpec, RunSettings, thaw
-from aelab.train import TrainState, fit, threads
+from aelab.train import TrainState, count_steps, fit, threads
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,9 @@ class Progress:
 
 CHECKPOINT_SECONDS = 5.0
 """A checkpoint is saved at the first end of an epoch that is so much later than the last."""
+
+MEASURED_SHARE = 0.05
+"""Of a budget of seconds, spent on measuring how fast a model trains."""
 
 OnProgress = Callable[[Progress], None]
 
@@ -79,13 +82,9 @@ def train_run(
     if start is not None:
         refuse_start(start, settings, data)
         settings = replace(settings, start=start.weights_sha256)
+    settings = with_epochs(settings, data, folder)
     config = describe(settings, data)
-    try:
-        with seeded(settings.seed, "initialisation"):
-            model = build(settings.model, data.spec, **thaw(config["hyperparameters"]))
-    except (TypeError, ValueError, RuntimeError, MemoryError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"model {settings.model}: {reason}") from error
+    model = new_model(settings, data)
     if start is not None:
         take_weights(model, start)
     claim(folder, config)
@@ -98,6 +97,50 @@ def train_run(
         run.draw(data, split)
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)
     return run
+
+
+def new_model(settings: RunSettings, data: Dataset) -> Model:
+    """The model as it is before training.
+
+    Raises:
+        InputError: it cannot be built for these data with these hyperparameters.
+    """
+    hyperparameters = describe(settings, data)["hyperparameters"]
+    try:
+        with seeded(settings.seed, "initialisation"):
+            model: Model = build(settings.model, data.spec, **thaw(hyperparameters))
+    except (TypeError, ValueError, RuntimeError, MemoryError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"model {settings.model}: {reason}") from error
+    return model
+
+
+def with_epochs(settings: RunSettings, data: Dataset, folder: Path) -> RunSettings:
+    """The settings with a budget of seconds turned into epochs; those of a run that is there.
+
+    The speed is that of a few steps of a model that is thrown away, after some to warm up.
+    """
+    recipe = settings.recipe
+    if recipe.seconds is None:
+        return settings
+    if (folder / "config.json").is_file():
+        begun = Run.open(folder)
+        if same_work(begun.config, describe(settings, data)):
+            return begun.settings
+    training = data.to(recipe.device).split("train")
+    measured: list[tuple[int, float]] = []
+    steps_per_epoch = 1
+    endless = replace(recipe, epochs=1e6)
+    for state in fit(new_model(settings, data), training, endless, seed=settings.seed):
+        measured.append((state.step, state.seconds))
+        steps_per_epoch = state.steps_per_epoch
+        if measured[-1][1] - measured[0][1] >= MEASURED_SHARE * recipe.seconds:
+            break
+    if not measured:  # nothing to train
+        return replace(settings, recipe=replace(recipe, epochs=0.0))
+    (first, start), (last, end) = measured[0], measured[-1]
+    steps = max(1, round(recipe.seconds * (last - first) / (end - start)))
+    return replace(settings, recipe=replace(recipe, epochs=steps / steps_per_epoch))
 
 
 def refuse_kind(model: str, data: Dataset) -> None:
@@ -116,12 +159,16 @@ def refuse_start(start: Run, settings: RunSettings, data: Dataset) -> None:
         raise InputError(f"{start.folder} is a {start.settings.model}, not a {settings.model}")
     if not list(start.model.parameters()):
         raise InputError(f"{start.folder}: a {settings.model} has no weights to train on from")
-    ours, theirs = start.spec, data.spec
-    if isinstance(ours, InputSpec) and (ours.shape, ours.scale) != (theirs.shape, theirs.scale):
+    if isinstance(start.spec, InputSpec) and described(start.spec) != described(data.spec):
         raise InputError(
-            f"{start.folder} takes inputs of shape {ours.shape}, scaled by {ours.scale:.6g}; "
-            f"{data.name} has {theirs.shape}, scaled by {theirs.scale:.6g}"
+            f"{start.folder} takes {described(start.spec)}; {data.name} has {described(data.spec)}"
         )
+
+
+def described(spec: InputSpec) -> str:
+    """Shape and range of the inputs of a model."""
+    values = f"from 0 to {spec.peak:.4g}" if spec.bounded else "standardised"
+    return f"inputs of shape {'×'.join(map(str, spec.shape))}, {values}"
 
 
 def take_weights(model: Model, start: Run) -> None:
@@ -182,6 +229,21 @@ def make_way(folder: Path, config: Mapping[str, Any]) -> None:
         shutil.rmtree(folder)
 
 
+def forget_peak_memory() -> bool:
+    """Start the process's peak of resident memory anew; whether the system can (Linux)."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True
+
+
+def peak_memory() -> int:
+    """Peak of the process's resident memory in bytes since it was last forgotten."""
+    status = Path("/proc/self/status").read_text()
+    return next(1024 * int(line.split()[1]) for line in status.splitlines() if "VmHWM" in line)
+
+
 class Training:
     """One training into a run's folder. Its files give the same bytes however often it stops."""
 
@@ -195,11 +257,13 @@ class Training:
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Tensor] = {}
         self.saved = time.monotonic()
+        self.peak_memory: int | None = None
         if self.checkpoint.is_file():
             self.restore()
 
     def go(self, on_progress: OnProgress | None) -> None:
         """Train to the end; leave the weights that are kept, the prior, and the timings."""
+        forgotten = forget_peak_memory()
         states = fit(
             self.model,
             self.data.split("train"),
@@ -213,6 +277,7 @@ class Training:
                 self.end_epoch()
             if on_progress is not None:
                 on_progress(self.progress())
+        self.peak_memory = peak_memory() if forgotten else None
         self.write_history()
         if self.recipe.keep == "best" and self.best:
             self.model.load_state_dict(self.best)
@@ -223,17 +288,22 @@ class Training:
                 training = self.data.to("cpu").split("train")
                 prior = fit_prior(self.model, training, seed=self.settings.seed)
             write_tensors(self.run.folder / "prior.safetensors", prior.tensors())
-        seconds = self.state.seconds
-        seen = self.state.step * self.recipe.batch_size
-        write_json(
-            self.run.folder / "timings.json",
-            {
-                "train_seconds": seconds,
-                "images_per_second": seen / seconds if seconds else None,
-            },
-        )
+        write_tensors(self.run.folder / "steps.safetensors", self.state.trace)
+        write_json(self.run.folder / "timings.json", self.timings())
         # The weights come last: where they are, training is over.
         write_tensors(self.run.folder / "model.safetensors", self.model.state_dict())
+
+    def timings(self) -> dict[str, float | None]:
+        """What the training cost; nothing else depends on it."""
+        state = self.state
+        seen = state.step * self.recipe.batch_size
+        steps_per_epoch, _ = count_steps(len(self.data.split("train")), self.recipe)
+        return {
+            "train_seconds": state.seconds,
+            "images_per_second": seen / state.seconds if state.seconds else None,
+            "epochs": state.step / steps_per_epoch,
+            "peak_memory_bytes": self.peak_memory,
+        }
 
     def end_epoch(self) -> None:
         """Score the epoch on validation, keep it if it is the best, and save where we are."""
@@ -274,6 +344,7 @@ class Training:
             "model": self.model.state_dict(),
             "best": self.best,
             "moments": self.state.moments,
+            "trace": self.state.trace,
         }
         tensors = {
             f"{group}/{name}": tensor
@@ -282,7 +353,6 @@ class Training:
         }
         progress = {
             "step": self.state.step,
-            "totals": self.state.totals,
             "seconds": self.state.seconds,
             "history": self.history,
         }
@@ -294,7 +364,8 @@ class Training:
         Raises:
             InputError: the checkpoint is not this run's.
         """
-        groups: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "moments": {}}
+        names = ("model", "best", "moments", "trace")
+        groups: dict[str, dict[str, Tensor]] = {name: {} for name in names}
         try:
             progress = json.loads(read_metadata(self.checkpoint)["progress"])
             for key, tensor in read_tensors(self.checkpoint).items():
@@ -304,7 +375,7 @@ class Training:
             self.best, self.history = groups["best"], progress["history"]
             self.state = TrainState(
                 step=progress["step"],
-                totals=progress["totals"],
+                trace=groups["trace"],
                 seconds=progress["seconds"],
                 moments=groups["moments"],
             )

@@ -1,8 +1,9 @@
 """The run folder: one trained model with all that it follows from and all that it gave.
 
 ``config.json`` (what was asked), ``model.safetensors``, ``prior.safetensors`` (for models of
-images without a prior of their own), ``history.jsonl`` (an epoch a line), ``metrics.json``,
-``timings.json``, pictures; while training, ``checkpoint/``.
+images without a prior of their own), ``history.jsonl`` (an epoch a line), ``steps.safetensors``
+(each loss term, a number a step), ``metrics.json``, ``timings.json``, pictures; while training,
+``checkpoint/``.
 """
 
 import hashlib
@@ -32,6 +33,7 @@ from aelab.models.base import Autoencoder
 from aelab.models.link_base import GraphSpec, LinkModel, Model
 from aelab.sampling import CodePrior, code_source, sample
 from aelab.settings import (
+    Columns,
     DataSettings,
     InputSpec,
     Recipe,
@@ -42,7 +44,7 @@ from aelab.settings import (
 )
 from aelab.train import threads
 
-FORMAT = 1
+FORMAT = 2
 """Of a run folder; a folder of another format is trained again."""
 
 SAMPLES_SHOWN = 64
@@ -99,7 +101,8 @@ class Run:
                 edges=tuple(tuple(edge) for edge in given["graph"]["edges"]),
                 positions=tuple(tuple(position) for position in given["graph"]["positions"]),
             )
-            return InputSpec(tuple(given["shape"]), float(given["scale"]), graph)
+            columns = given.get("columns") and Columns(**thaw(given["columns"]))
+            return InputSpec(**{**thaw(given), "graph": graph, "columns": columns})
         except (KeyError, TypeError, ValueError) as error:
             raise self._damaged("config.json", error) from error
 
@@ -346,6 +349,11 @@ def model_defaults(model: str) -> dict[str, Any]:
 
 
 def same_work(config: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Whether two configs ask for the same model from the same data (versions may differ)."""
+    """Whether two configs ask for the same model from the same data.
+
+    Versions may differ, and so may the epochs that a budget of seconds came to.
+    """
     as_json = json.loads(json.dumps(wanted))
+    if as_json["recipe"]["seconds"] is not None:
+        as_json["recipe"]["epochs"] = config.get("recipe", {}).get("epochs")
     return all(config.get(key) == as_json[key] for key in as_json if key != "versions")

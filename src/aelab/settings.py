@@ -5,6 +5,7 @@ The string below each field is that field's help.
 """
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -13,6 +14,8 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 from aelab.files import InputError
 
 T = TypeVar("T")
+
+Dtype = Literal["uint8", "uint16", "float32"]
 
 
 @dataclass(frozen=True)
@@ -27,21 +30,54 @@ class SignalGraph:
 
 
 @dataclass(frozen=True)
+class Columns:
+    """The columns of a table that are inputs, each standardised: ``x = (stored - mean) / std``."""
+
+    names: tuple[str, ...]
+    mean: tuple[float, ...]
+    """Of the training rows, missing values left aside."""
+
+    std: tuple[float, ...]
+    """Of the training rows; 1 for a column that does not vary."""
+
+    impute: bool = False
+    """A missing value is taken to be the mean; otherwise it is refused."""
+
+
+@dataclass(frozen=True)
 class InputSpec:
-    """Shape and preparation of an input: ``x = scale * stored``, of shape `shape`.
+    """Shape and preparation of an input: ``x = scale * (stored - low)``, of shape `shape`.
 
     Models are built from it, and it is recorded with a run, so that later inputs are prepared
-    as the training images were.
+    as the training inputs were. The rows of a table are standardised by `columns` instead.
     """
 
     shape: tuple[int, ...]
-    """Channels, height, width of an image; channels, nodes of a signal on a graph."""
+    """Channels, height, width of an image; channels, nodes of a signal on a graph; features."""
 
     scale: float = 1 / 255
-    """What a stored 8-bit value is multiplied by; 1/255 gives x in [0, 1]."""
+    """What a stored value, less `low`, is multiplied by; 1/255 gives x of bytes in [0, 1]."""
 
     graph: SignalGraph | None = None
     """Of a signal on a graph; an image's is its pixel grid, and need not be given."""
+
+    low: float = 0.0
+    """The stored value that gives x = 0."""
+
+    high: float = 255.0
+    """The stored value that gives the largest x."""
+
+    dtype: Dtype = "uint8"
+    """Type of a stored value."""
+
+    resized: bool = False
+    """Whether images of another size are brought to this one, or refused."""
+
+    grayscale: bool = False
+    """Whether images in colour are turned grey, or refused."""
+
+    columns: Columns | None = None
+    """Of the rows of a table."""
 
     @property
     def size(self) -> int:
@@ -61,9 +97,19 @@ class InputSpec:
         return channels, height, width
 
     @property
+    def bounded(self) -> bool:
+        """Whether x lies in [0, peak]; standardised values have no bounds."""
+        return self.columns is None
+
+    @property
     def peak(self) -> float:
-        """The largest value an input can take (255 stored)."""
-        return 255 * self.scale
+        """The largest value an input can take; of standardised ones 1, a standard deviation."""
+        return self.scale * (self.high - self.low) if self.bounded else 1.0
+
+    @property
+    def in_unit_interval(self) -> bool:
+        """Whether x lies in [0, 1]."""
+        return self.bounded and self.peak <= 1 + 1e-9
 
 
 @dataclass(frozen=True)
@@ -71,16 +117,19 @@ class DataSettings:
     """Which data a model is trained on, and how they are prepared."""
 
     name: str = "fashion-mnist"
-    """Name of the data set, or the path of an edge list."""
+    """Name of the data set, or a path: a folder of images, an array (.npy, .npz), a table (.csv,
+    .tsv, .parquet), an edge list (the same, or .txt), or a folder of arrays or tables named train,
+    validation and test."""
 
     splits: Literal["standard", "original"] = "standard"
     """How it is split. standard: 55,000 training images, 5,000 for validation (drawn from the
     official training images, stratified, by a fixed seed), the official 10,000 for the test.
     original: all 60,000 training images, validated on 8,000 of the official test images, as in
-    the original study."""
+    the original study. Data by path: by their folders or files train, validation and test if they
+    have them; otherwise 80 %, 10 % and 10 %, stratified, by a fixed seed."""
 
     scale: float = 1 / 255
-    """What a stored pixel value (0 to 255) is multiplied by."""
+    """What a stored pixel value is multiplied by, where 255 is the largest there can be."""
 
     features: str | None = None
     """Of a graph in an edge list: the path of a table of node features."""
@@ -88,10 +137,45 @@ class DataSettings:
     classes: tuple[str, ...] | None = None
     """Names of the only classes that are trained and validated on, and whose images count as
     normal; none means all. The images of the others are the anomalies to be found."""
+    rows: Literal["edges", "inputs"] | None = None
+    """What the rows of a CSV, TSV or Parquet file are: edges of a graph, or inputs. Follows from
+    the model on the command line and in studies; otherwise, edges unless given."""
+
+    size: str | None = None
+    """Resize images to this height and width, as 64 or 48x64. Unless given, images of another
+    size than most are left out."""
+
+    grayscale: bool = False
+    """Turn images grey."""
+
+    strict: bool = False
+    """Refuse the data if a file of a folder, or a column of a table, would be left out."""
+
+    impute: bool = False
+    """Take a missing value of a table to be the mean of the training rows; otherwise it is
+    refused."""
+
+    label: str | None = None
+    """Column of a table with the class of each row; it is no input."""
 
     def __post_init__(self) -> None:
         if not 0 < self.scale < math.inf:
             raise InputError(f"scale must be a number above 0, not {self.scale}")
+        _ = self.height_and_width
+
+    @property
+    def height_and_width(self) -> tuple[int, int] | None:
+        """What `size` says.
+
+        Raises:
+            InputError: it is neither a number nor two with an x between them.
+        """
+        if self.size is None:
+            return None
+        found = re.fullmatch(r"([1-9]\d{0,4})(?:[x×]([1-9]\d{0,4}))?", self.size)
+        if found is None:
+            raise InputError(f"size must be as 64 or 48x64 (height x width), not {self.size!r}")
+        return int(found[1]), int(found[2] or found[1])
 
 
 @dataclass(frozen=True)
@@ -100,6 +184,10 @@ class Recipe:
 
     epochs: float = 10.0
     """Passes over the training data; may be a fraction."""
+
+    seconds: float | None = None
+    """Train for about so many seconds instead: the epochs follow from the speed of a few steps
+    on this machine, measured before training, and are recorded with the run."""
 
     batch_size: int = 64
     """Images a step."""
@@ -142,7 +230,7 @@ class Recipe:
         for name in ("batch_size", "learning_rate", "threads"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be more than 0, not {getattr(self, name)}")
-        for name in ("clip_norm", "patience"):
+        for name in ("seconds", "clip_norm", "patience"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name} must be more than 0, not {value}")

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from aelab.files import AelabError
@@ -34,8 +35,8 @@ class TrainState:
 
     steps_per_epoch: int = 0
 
-    totals: dict[str, float] = field(default_factory=dict)
-    """Sum of each loss term over the current epoch's steps so far."""
+    trace: dict[str, Float[Tensor, " steps"]] = field(default_factory=dict)
+    """Each loss term at every step done."""
 
     moments: dict[str, Tensor] = field(default_factory=dict)
     """Adam's running averages, as ``exp_avg.<parameter>`` and ``exp_avg_sq.<parameter>``."""
@@ -57,7 +58,7 @@ class TrainState:
     def losses(self) -> dict[str, float]:
         """Mean of each loss term over the current epoch's steps so far."""
         steps = (self.step - 1) % self.steps_per_epoch + 1
-        return {name: total / steps for name, total in self.totals.items()}
+        return {name: terms[-steps:].double().mean().item() for name, terms in self.trace.items()}
 
 
 def fit(
@@ -96,15 +97,17 @@ def fit(
     between_reports = math.ceil(state.steps_per_epoch / REPORTS_PER_EPOCH)
 
     while state.step < state.steps:
-        epoch, done = divmod(state.step, state.steps_per_epoch)
+        epoch = state.step // state.steps_per_epoch
         end = min(state.step + between_reports, (epoch + 1) * state.steps_per_epoch, state.steps)
         start = time.perf_counter()
         with threads(recipe.threads), seeded(seed):
-            sums = run_steps(model, data, recipe, optimizer, seed, range(state.step, end))
+            terms = run_steps(model, data, recipe, optimizer, seed, range(state.step, end))
         state.seconds += time.perf_counter() - start
         state.step = end
-        before = state.totals if done else {}
-        state.totals = {name: before.get(name, 0.0) + value for name, value in sums.items()}
+        state.trace = {
+            name: torch.cat([state.trace.get(name, torch.empty(0)), values])
+            for name, values in terms.items()
+        }
         refuse_divergence(state, recipe)
         state.moments = collect_moments(optimizer, parameters)
         yield state
@@ -117,14 +120,14 @@ def run_steps(
     optimizer: torch.optim.Optimizer,
     seed: int,
     steps: range,
-) -> dict[str, float]:
-    """Take these steps, all of one epoch; the sum of each loss term over them."""
+) -> dict[str, Float[Tensor, " steps"]]:
+    """Take these steps, all of one epoch; each loss term at each of them."""
     model.train()
     device = torch.device(recipe.device)
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
     steps_per_epoch, total_steps = count_steps(len(data), recipe)
     order = epoch_order(len(data), recipe, seed, steps.start // steps_per_epoch)
-    sums: dict[str, Tensor] = {}
+    terms: dict[str, list[Tensor]] = {}
     for step in steps:
         set_global(seed, "noise", step)
         first = step % steps_per_epoch * recipe.batch_size
@@ -142,9 +145,9 @@ def run_steps(
             group["lr"] = learning_rate(recipe, step, total_steps)
         optimizer.step()
         for name, value in losses.items():  # stays on the device until the chunk is done
-            sums[name] = sums.get(name, torch.zeros((), device=device)) + value.detach()
+            terms.setdefault(name, []).append(value.detach().float())
     model.eval()
-    return {name: value.item() for name, value in sums.items()}
+    return {name: torch.stack(values).cpu() for name, values in terms.items()}
 
 
 def count_steps(n: int, recipe: Recipe) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The data sets, by name: ``load("fashion-mnist")``."""
+"""Data sets by name or path: ``load("fashion-mnist")``, ``load("photos/")``."""
 
 from difflib import get_close_matches
 from importlib import import_module
@@ -18,9 +18,15 @@ LOADERS = {
     "citeseer": "aelab.data.graphs:load_settings",
     "pubmed": "aelab.data.graphs:load_settings",
     "karate": "aelab.data.graphs:load_settings",
+    "digits": "aelab.data.digits:load",
 }
 EDGE_LIST = "aelab.data.graphs:load_settings"
-EDGE_LIST_SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".pq")
+FOLDER = "aelab.data.folders:load"
+ARRAY = "aelab.data.arrays:load"
+TABLE = "aelab.data.table_rows:load"
+TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".pq")
+EDGE_LIST_SUFFIXES = (*TABLE_SUFFIXES, ".txt")
+ARRAY_SUFFIXES = (".npy", ".npz")
 
 
 @runtime_checkable
@@ -75,7 +81,9 @@ def load(
         InputError: there is no such data set, or a file of it is damaged.
         MissingFileError: its files are nowhere to be found.
     """
-    settings = DataSettings(name, splits, scale, features, classes)
+    settings = DataSettings(
+        name=name, splits=splits, scale=scale, features=features, classes=classes
+    )
     return load_settings(settings, data_dir, seed=seed)
 
 
@@ -83,16 +91,7 @@ def load_settings(
     settings: DataSettings, data_dir: str | Path | None = None, *, seed: int = 0
 ) -> Dataset:
     """Load what the settings name, as `load` does."""
-    path = LOADERS.get(settings.name)
-    if path is None and Path(settings.name).suffix.lower() in EDGE_LIST_SUFFIXES:
-        path = EDGE_LIST
-    if path is None:
-        close = get_close_matches(settings.name, LOADERS, n=1)
-        meant = f"; did you mean {close[0]}?" if close else ""
-        raise InputError(
-            f"no data set {settings.name!r} (there is {', '.join(LOADERS)}, or the path of an "
-            f"edge list ending in {', '.join(EDGE_LIST_SUFFIXES)}){meant}"
-        )
+    path = LOADERS.get(settings.name) or loader_of(settings)
     module, function = path.split(":")
     loader = getattr(import_module(module), function)
     folder = None if data_dir is None else Path(data_dir)
@@ -111,3 +110,36 @@ def only_classes(data: Dataset, classes: tuple[str, ...]) -> Dataset:
     if not isinstance(data, ImageDataset):
         raise InputError(f"{data.name} is no set of images: it has no classes to choose from")
     return data.only(classes)
+
+
+def loader_of(settings: DataSettings) -> str:
+    """Module and function that load the path in `settings`, by its suffix or what is in it.
+
+    Raises:
+        InputError: it is neither a path of data nor the name of a data set.
+    """
+    path = Path(settings.name)
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        return loader_of_folder(path)
+    if suffix in ARRAY_SUFFIXES:
+        return ARRAY
+    if suffix in TABLE_SUFFIXES and settings.rows == "inputs":
+        return TABLE
+    if suffix in EDGE_LIST_SUFFIXES:
+        return EDGE_LIST
+    close = get_close_matches(settings.name, LOADERS, n=1)
+    meant = f"; did you mean {close[0]}?" if close else ""
+    raise InputError(
+        f"no data set {settings.name!r} (there is {', '.join(LOADERS)}, or the path of a folder of "
+        f"images, of an array ending in {', '.join(ARRAY_SUFFIXES)}, or of a table or edge list "
+        f"ending in {', '.join(EDGE_LIST_SUFFIXES)}){meant}"
+    )
+
+
+def loader_of_folder(folder: Path) -> str:
+    """What loads a folder: arrays or tables if it has files of these kinds, images otherwise."""
+    suffixes = {path.suffix.lower() for path in folder.iterdir()}
+    if suffixes & {".npy"}:
+        return ARRAY
+    return TABLE if suffixes & {*TABLE_SUFFIXES} else FOLDER

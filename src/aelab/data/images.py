@@ -1,24 +1,28 @@
-"""Images in memory: bytes in one tensor, from which a batch is an index, a cast and a product."""
+"""Images and other inputs in one tensor: a batch is an index, a cast and a product."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
-from jaxtyping import Bool, Float, Int64, UInt8
+from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
+from aelab.data.preparation import prepare
 from aelab.files import InputError
 from aelab.settings import InputSpec
 
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """One split of an image data set; ``batch(i)`` gives its inputs ``x``.
+    """One split of a data set; ``batch(i)`` gives its inputs ``x``.
 
-    The splits of a data set share one tensor of pixels; `index` says which are this split's.
+    The splits of a data set may share one tensor of stored values, which may be a file's
+    (memory-mapped); `index` says which are this split's.
     """
 
-    pixels: UInt8[Tensor, "images channels height width"]
+    pixels: Shaped[Tensor, "images *shape"]
+    """Stored values: bytes, 16-bit numbers or floats; the rows of a table are no images."""
+
     labels: Int64[Tensor, " images"]
     index: Int64[Tensor, " n"]
     spec: InputSpec
@@ -26,9 +30,9 @@ class Images:
     def __len__(self) -> int:
         return len(self.index)
 
-    def batch(self, i: Int64[Tensor, " batch"]) -> Float[Tensor, "batch channels height width"]:
+    def batch(self, i: Int64[Tensor, " batch"]) -> Float[Tensor, "batch *shape"]:
         """Give the prepared inputs of the examples `i` of this split, float32."""
-        return self.pixels[self.index[i]].float() * self.spec.scale
+        return prepare(self.pixels[self.index[i]], self.spec)
 
     def classes_of(self, i: Int64[Tensor, " batch"]) -> Int64[Tensor, " batch"]:
         """Give the class numbers of the examples `i` of this split."""
@@ -46,7 +50,10 @@ class Images:
 
 @dataclass(frozen=True, eq=False)
 class ImageDataset:
-    """A data set of images with its splits, `train` and `validation` and maybe `test`."""
+    """A data set of images, or of a table's rows, with its splits.
+
+    They are `train` and `validation` and maybe `test`.
+    """
 
     name: str
     splits: Mapping[str, Images]

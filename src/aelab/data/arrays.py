@@ -1,0 +1,237 @@
+"""Arrays that users bring: ``.npy``, ``.npz``, or a folder of ``.npy`` files.
+
+An ``.npz`` file and a folder of ``.npy`` files are read alike, by the names of the arrays: ``x``,
+or ``x_train`` (or ``train``) with ``x_validation`` (``x_val``) and ``x_test`` if they are there;
+classes in ``y``, or ``y_train`` and so on. Large arrays stay in their files.
+"""
+
+import shutil
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int64, Shaped
+from numpy.typing import NDArray
+from torch import Tensor
+
+from aelab.data import cache
+from aelab.data.images import ImageDataset
+from aelab.data.ranges import values_spec
+from aelab.data.splits import (
+    ALL,
+    Part,
+    assemble,
+    class_numbers,
+    divide,
+    one_class,
+    split_named,
+)
+from aelab.files import InputError, MissingFileError, atomic_path
+from aelab.settings import DataSettings
+
+SUFFIXES = (".npy", ".npz")
+
+
+def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) -> ImageDataset:
+    """Load arrays, split by their names or by a fixed seed.
+
+    Raises:
+        InputError: an array cannot be used.
+        MissingFileError: there is no such file.
+    """
+    root = Path(settings.name)
+    files = array_files(root)
+    inputs, targets = roles(root, files)
+    values = {part: read_inputs(files[name], f"{root}: {name}") for part, name in inputs.items()}
+    shapes = {tuple(tensor.shape[1:]) for tensor in values.values()}
+    if len(shapes) > 1 or len({tensor.dtype for tensor in values.values()}) > 1:
+        raise InputError(f"{root}: the splits' arrays are of different shapes or types; {shapes}")
+    classes, labels = read_labels(root, files, targets, values)
+    parts = {part: Part(values[part], labels[part]) for part in values}
+    splits, drawn = divide(parts, settings.name)
+    spec, prepared = values_spec(splits["train"], settings.scale)
+    digests = cache.hashes(list(files.values()), root)
+    sha256 = cache.key_of(dict(zip(files, digests, strict=True)))
+    count = sum(len(tensor) for tensor in values.values())
+    many = f"{len(classes)} classes" if len(classes) > 1 else "no classes"
+    described = f"{count:,} {described_shape(spec.shape)}, {spec.dtype}; {many}; {drawn}"
+    return assemble(settings.name, splits, spec, classes, sha256, [described, *prepared])
+
+
+def described_shape(shape: Sequence[int]) -> str:
+    """What the inputs of a shape are, for people.
+
+    >>> described_shape((3, 48, 64)), described_shape((30,))
+    ('images of 48×64 with 3 channels', 'rows of 30 features')
+    """
+    if len(shape) == 1:
+        return f"rows of {shape[0]} features"
+    channels, height, width = shape
+    return f"images of {height}×{width} with {channels} channel{'s' if channels > 1 else ''}"
+
+
+def array_files(root: Path) -> dict[str, Path]:
+    """The ``.npy`` files of an array, an archive of arrays, or a folder of arrays, by name.
+
+    Raises:
+        InputError: it is damaged.
+        MissingFileError: there is no such file.
+    """
+    if root.is_dir():
+        return {path.stem: path for path in sorted(root.glob("*.npy"))}
+    if not root.is_file():
+        raise MissingFileError(f"{root} does not exist; check the path")
+    return unpacked(root) if root.suffix.lower() == ".npz" else {"x": root}
+
+
+def unpacked(archive: Path) -> dict[str, Path]:
+    """The arrays of an ``.npz`` file, each in a file of the cache.
+
+    Raises:
+        InputError: it is damaged, or there is no room for its content.
+    """
+    key = cache.hashes([archive], archive)[0]
+    files = {}
+    try:
+        with zipfile.ZipFile(archive) as zipped:
+            members = [info for info in zipped.infolist() if info.filename.endswith(".npy")]
+            for number, info in enumerate(members):
+                path = cache.folder() / f"{cache.key_of(key, number)}.npy"
+                if not path.is_file():
+                    _unpack(archive, zipped, info, path)
+                files[info.filename.removesuffix(".npy")] = path
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+        raise InputError(f"{archive} is damaged or no .npz file ({error})") from error
+    except OSError as error:
+        raise InputError(f"cannot read {archive}: {error.strerror or error}") from error
+    return files
+
+
+def _unpack(archive: Path, zipped: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(path.parent).free
+    if info.file_size > free:
+        raise InputError(
+            f"{archive}: {info.filename} unpacks to {info.file_size:,} bytes, and {path.parent} "
+            f"has room for {free:,}"
+        )
+    with zipped.open(info) as packed, atomic_path(path) as temporary, temporary.open("wb") as file:
+        shutil.copyfileobj(packed, file, 2**20)
+
+
+def roles(root: Path, files: Mapping[str, Path]) -> tuple[dict[str, str], dict[str, str]]:
+    """Which array holds the inputs of each part, and which the classes.
+
+    Raises:
+        InputError: no array has a name that says so.
+    """
+    inputs, targets = {}, {}
+    for name in files:
+        kind, _, split = name.lower().rpartition("_")
+        part = split_named(split) or ("all" if not kind else "")
+        if name.lower() in ("x", "y"):
+            kind, part = name.lower(), "all"
+        if part and kind in ("x", "") and name.lower() != "y":
+            inputs[part] = name
+        elif part and kind == "y":
+            targets[part] = name
+    if len(files) == 1 and not inputs:
+        inputs = {"all": next(iter(files))}
+    if "all" in inputs and len(inputs) > 1:
+        del inputs["all"]
+    if not inputs:
+        raise InputError(
+            f"{root} holds the arrays {', '.join(files) or '(none)'}; name the inputs x, or "
+            f"x_train, x_validation and x_test, and their classes y, or y_train and so on"
+        )
+    return inputs, targets
+
+
+def open_array(path: Path, where: str) -> NDArray[Any]:
+    """An array in its file, nothing read but its head.
+
+    Raises:
+        InputError: it is damaged, or holds objects.
+    """
+    try:
+        return np.lib.format.open_memmap(path, mode="r")
+    except (ValueError, EOFError, TypeError) as error:
+        text = " ".join(str(error).split())
+        raise InputError(f"{where} is damaged or no array ({text})") from error
+    except OSError as error:
+        raise InputError(f"cannot read {where}: {error.strerror or error}") from error
+
+
+def read_inputs(
+    path: Path, where: str, like: tuple[int, ...] | None = None
+) -> Shaped[Tensor, "n *shape"]:
+    """Inputs in the file of an array: ``[n, channels, height, width]`` or ``[n, features]``.
+
+    ``[n, height, width]`` has one channel. Of four axes the second or the fourth is the channels':
+    as the shape `like` has it, or else the shorter, of equals the second.
+
+    Raises:
+        InputError: the array is of another shape, or of values that are no numbers.
+    """
+    array = open_array(path, where)
+    if array.dtype.kind not in "buif" or array.dtype.itemsize > 8:
+        raise InputError(f"{where} holds {array.dtype}; inputs are numbers")
+    if not 2 <= array.ndim <= 4 or 0 in array.shape:
+        raise InputError(
+            f"{where} has the shape {array.shape}; an array of inputs has the shape [n, height, "
+            f"width], [n, height, width, channels], [n, channels, height, width] or [n, features]"
+        )
+    if array.dtype in (np.uint32, np.uint64):  # which PyTorch hardly knows
+        array = array.astype(np.float64)
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    values = cache.as_tensor(array)
+    if values.ndim == 3:
+        return values[:, None]
+    if values.ndim == 4 and channels_last(tuple(values.shape[1:]), like):
+        return values.permute(0, 3, 1, 2)
+    return values
+
+
+def channels_last(shape: tuple[int, ...], like: tuple[int, ...] | None) -> bool:
+    """Whether an image of `shape` has its channels innermost.
+
+    >>> channels_last((32, 32, 3), None), channels_last((3, 32, 32), None)
+    (True, False)
+    """
+    if like is not None:
+        return shape != like and (shape[2], *shape[:2]) == like
+    return shape[2] < shape[0]
+
+
+def read_labels(
+    root: Path,
+    files: Mapping[str, Path],
+    targets: Mapping[str, str],
+    values: Mapping[str, Shaped[Tensor, "..."]],
+) -> tuple[tuple[str, ...], dict[str, Int64[Tensor, " n"]]]:
+    """Classes, and the class numbers of each part; one class where none are given.
+
+    Raises:
+        InputError: classes are missing for a part, or are not one for each input.
+    """
+    if not targets:
+        return (ALL,), {part: one_class(len(tensor)) for part, tensor in values.items()}
+    found = []
+    for part, tensor in values.items():
+        if part not in targets:
+            raise InputError(f"{root} has classes, but none for the split {part}; add y_{part}")
+        where = f"{root}: {targets[part]}"
+        labels = open_array(files[targets[part]], where)
+        labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
+        if labels.shape != (len(tensor),) or labels.dtype.kind not in "biuUS":
+            raise InputError(
+                f"{where} holds {labels.dtype} of the shape {labels.shape}; classes are "
+                f"{len(tensor):,} whole numbers or names, one for each input"
+            )
+        found.append(labels)
+    classes, numbers = class_numbers(np.concatenate(found))
+    sizes = [len(tensor) for tensor in values.values()]
+    return classes, dict(zip(values, numbers.split(sizes), strict=True))

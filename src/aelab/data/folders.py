@@ -1,0 +1,230 @@
+"""A folder of images: decoded once, in parallel, into one memory-mapped array in the cache.
+
+Classes are the sub-folders, if there are any. Folders ``train``, ``validation`` (or ``val``) and
+``test`` at the top are splits, with the classes in them.
+"""
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from jaxtyping import Int64, Shaped
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import Progress
+from torch import Tensor
+
+from aelab.data import cache
+from aelab.data.image_files import Kind, Wanted, kind_of, quiet, read
+from aelab.data.images import ImageDataset
+from aelab.data.ranges import values_spec
+from aelab.data.splits import ALL, Part, assemble, class_numbers, divide, split_named
+from aelab.files import InputError, MissingFileError, read_json, write_json
+from aelab.settings import DataSettings
+
+BLOCK = 64
+"""Images decoded at a time."""
+
+SHOWN = 3
+RECORD_LIMIT = 2**30  # bytes; of ten million images
+LOOSE = "(no folder)"
+"""Class of images beside the folders of the other classes."""
+
+Skipped = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """Images of one kind from files, and what was left out."""
+
+    values: Shaped[Tensor, "n channels height width"]
+    names: tuple[str, ...]
+    """Paths of the files in their folder, with /, in ascending order."""
+
+    skipped: Skipped
+    """Files that were left out, and why."""
+
+    kind: Kind
+    sha256: str
+    """Of the names and contents of all files, and of what was made of them."""
+
+
+def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) -> ImageDataset:
+    """Load a folder of images, split by its own folders or by a fixed seed.
+
+    Raises:
+        InputError: it holds too few images, or one is left out and `settings.strict` is set.
+        MissingFileError: there is no such folder.
+    """
+    root = Path(settings.name)
+    wanted = Wanted(settings.height_and_width, settings.grayscale)
+    pictures = read_pictures(root, list_files(root), wanted)
+    told = refuse_or_tell(root, pictures.skipped, strict=settings.strict)
+    classes, parts = arrange(pictures)
+    splits, drawn = divide(parts, settings.name)
+    spec, prepared = values_spec(splits["train"], settings.scale)
+    spec = replace(spec, resized=wanted.size is not None, grayscale=wanted.grayscale)
+    many = f"{len(classes)} classes" if len(classes) > 1 else "no classes"
+    counted = f"{len(pictures.names):,} images of {pictures.kind}; {many}; {drawn}"
+    return assemble(
+        settings.name, splits, spec, classes, pictures.sha256, [counted, *prepared, *told]
+    )
+
+
+def list_files(root: Path) -> list[Path]:
+    """All files below a folder but hidden ones, in the order of their names; or the file itself.
+
+    Raises:
+        InputError: there are none, or the folder may not be read.
+        MissingFileError: there is no such folder or file.
+    """
+    if root.is_file():
+        return [root]
+    if not root.is_dir():
+        raise MissingFileError(f"{root} does not exist; check the path")
+    files = []
+    for place, folders, names in os.walk(root, onerror=_refuse_folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        files += [Path(place) / name for name in names if not name.startswith(".")]
+    if not files:
+        raise InputError(f"{root} is an empty folder; give one with images in it")
+    return sorted(files, key=lambda path: path.relative_to(root).as_posix())
+
+
+def _refuse_folder(error: OSError) -> NoReturn:
+    raise InputError(f"cannot read the folder {error.filename}: {error.strerror}") from error
+
+
+def name_of(path: Path, root: Path) -> str:
+    """What a file is called: its path in the folder `root`."""
+    return path.name if path == root else path.relative_to(root).as_posix()
+
+
+def read_pictures(
+    root: Path, files: Sequence[Path], wanted: Wanted, like: Kind | None = None
+) -> Pictures:
+    """Read the images that are of the kind `like`, or else of the kind that most are of.
+
+    They are decoded only once: what was made of the same contents before is in the cache.
+
+    Raises:
+        InputError: none can be read, or the cache cannot be written.
+    """
+    names = [name_of(path, root) for path in files]
+    contents = list(zip(names, cache.hashes(files, root), strict=True))
+    sha256 = cache.key_of(contents, wanted, like)
+    record, values = (cache.folder() / f"{sha256}{end}" for end in (".json", ".values"))
+    if not record.is_file():
+        write_json(record, _decode(root, files, wanted, like, values))
+    made = read_json(record, limit=RECORD_LIMIT)
+    kind = Kind(tuple(made["shape"]), made["dtype"])
+    return Pictures(
+        values=cache.mapped(values, kind.dtype, (len(made["names"]), *kind.shape)),
+        names=tuple(made["names"]),
+        skipped=tuple((name, why) for name, why in made["skipped"]),
+        kind=kind,
+        sha256=sha256,
+    )
+
+
+def _decode(
+    root: Path, files: Sequence[Path], wanted: Wanted, like: Kind | None, values: Path
+) -> dict[str, Any]:
+    """Write the values of the images of one kind to `values`; give the record of them."""
+    kept: list[str] = []
+    skipped: dict[str, str] = {}
+    with cache.workers() as pool, quiet(), reading(len(files)) as tick:
+        kinds = list(pool.map(lambda path: kind_of(path, wanted), files))
+        kind = like or most_common(root, kinds)
+
+        def blocks() -> Iterator[NDArray[Any]]:
+            of_all = iter(zip(files, kinds, strict=True))
+            while block := list(islice(of_all, BLOCK)):
+                good = [path for path, found in block if found == kind]
+                skipped.update({
+                    name_of(path, root): found if isinstance(found, str) else f"is {found}"
+                    for path, found in block if found != kind
+                })  # fmt: skip
+                for path, image in zip(
+                    good, pool.map(lambda p: read(p, wanted), good), strict=True
+                ):
+                    if isinstance(image, str):
+                        skipped[name_of(path, root)] = image
+                    else:
+                        kept.append(name_of(path, root))
+                        yield image
+                tick(len(block))
+
+        cache.write_blocks(values, blocks())
+    return {
+        "shape": kind.shape, "dtype": kind.dtype, "names": kept, "skipped": sorted(skipped.items())
+    }  # fmt: skip
+
+
+def most_common(root: Path, kinds: Sequence[Kind | str]) -> Kind:
+    """The kind that most images are of; of equals, the first met.
+
+    Raises:
+        InputError: no file is an image.
+    """
+    counted = Counter(kind for kind in kinds if isinstance(kind, Kind))
+    if not counted:
+        first = next(kind for kind in kinds if isinstance(kind, str))
+        raise InputError(f"{root} holds no image that can be read; the first file {first}")
+    return counted.most_common(1)[0][0]
+
+
+@contextmanager
+def reading(total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar over `total` files, on a terminal."""
+    with Progress(
+        console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
+    ) as bar:
+        task = bar.add_task("Reading images", total=total)
+        yield lambda count: bar.update(task, advance=count)
+
+
+def refuse_or_tell(root: Path, skipped: Skipped, *, strict: bool) -> list[str]:
+    """A note on what was left out.
+
+    Raises:
+        InputError: something was, and `strict` is set.
+    """
+    if not skipped:
+        return []
+    shown = "; ".join(f"{name} {why}" for name, why in skipped[:SHOWN])
+    more = f"; and {len(skipped) - SHOWN:,} more" if len(skipped) > SHOWN else ""
+    if strict:
+        raise InputError(f"{root}: {len(skipped):,} files cannot be used: {shown}{more}")
+    return [f"{len(skipped):,} files left out: {shown}{more}"]
+
+
+def arrange(pictures: Pictures) -> tuple[tuple[str, ...], dict[str, Part]]:
+    """Classes, and parts that are splits of the user's own or all images in one."""
+    tops = {name.partition("/")[0] if "/" in name else "" for name in pictures.names}
+    own = "train" in map(split_named, tops) and all(map(split_named, tops))
+    within = [name.partition("/")[2] for name in pictures.names] if own else pictures.names
+    classes, labels = classes_of(within)
+    if not own:
+        return classes, {ALL: Part(pictures.values, labels)}
+    parts = {}
+    for top in sorted(tops):
+        rows = np.array([name.startswith(f"{top}/") for name in pictures.names]).nonzero()[0]
+        if split_named(top) in parts:
+            raise InputError(f"{top} is a second folder of the split {split_named(top)}; join them")
+        one = slice(rows[0], rows[-1] + 1)  # the names are in order, so a folder's are together
+        parts[split_named(top)] = Part(pictures.values[one], labels[one])
+    return classes, parts
+
+
+def classes_of(names: Sequence[str]) -> tuple[tuple[str, ...], Int64[Tensor, " n"]]:
+    """Classes by the first folder of each name, and the class of each; one class without any."""
+    folders = [name.partition("/")[0] if "/" in name else LOOSE for name in names]
+    return class_numbers(np.array(folders if set(folders) != {LOOSE} else [ALL] * len(names)))

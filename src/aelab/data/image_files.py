@@ -1,0 +1,249 @@
+"""One image file: what it holds, told by its head, and its values, nothing rescaled on the way."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF", "TGA")
+"""What is read. Not PostScript, which is a program."""
+
+PIXEL_LIMIT = 2**26
+"""Pixels of an image; a small file may claim more than memory holds."""
+
+MOST_CHANNELS = 1024
+
+KEPT = ("L", "LA", "RGB", "RGBA", "I;16", "F")
+CONVERTED = {
+    "1": "L",
+    "La": "LA",
+    "PA": "RGBA",
+    "RGBa": "RGBA",
+    **dict.fromkeys(("RGBX", "CMYK", "YCbCr", "LAB", "HSV"), "RGB"),
+    **dict.fromkeys(("I;16B", "I;16L"), "I;16"),
+}
+"""Pillow's modes that are read as another, which has a value of its own for each of theirs."""
+
+DTYPES = {"I;16": "uint16", "F": "float32"}
+GREY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as in JPEG
+
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # our one line says what is wrong
+
+
+class UnreadableError(Exception):
+    """An image file that cannot be used; its text says why in a few words."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What all images of a data set have in common."""
+
+    shape: tuple[int, int, int]
+    """Channels, height, width."""
+
+    dtype: str
+
+    def __str__(self) -> str:
+        channels, height, width = self.shape
+        plural = "s" if channels > 1 else ""
+        return f"{height}×{width}, {channels} channel{plural}, {self.dtype}"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is done with every image that is read."""
+
+    size: tuple[int, int] | None = None
+    """Height and width that it is resized to."""
+
+    grayscale: bool = False
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Pillow's warnings are left out: our own limit holds, and an unreadable image is told."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+        yield
+
+
+def kind_of(path: Path, wanted: Wanted) -> Kind | str:
+    """What the image will be when it is read, without decoding it; or why it cannot be."""
+    try:
+        with opened(path) as source:
+            kind = source.kind()
+    except Exception as error:  # whatever a decoder raises on what is no image
+        return reason(error)
+    channels, height, width = kind.shape
+    if wanted.grayscale and channels > 4:
+        return f"has {channels} channels, and no grey version"
+    return Kind(
+        (1 if wanted.grayscale else channels, *(wanted.size or (height, width))), kind.dtype
+    )
+
+
+def read(path: Path, wanted: Wanted) -> NDArray[Any] | str:
+    """The image's values, ``[channels, height, width]``, upright; or why they cannot be read."""
+    try:
+        with opened(path) as source:
+            values = source.values()
+    except Exception as error:  # as above
+        return reason(error)
+    if wanted.grayscale:
+        values = grey(values)
+    return values if wanted.size in (None, values.shape[1:]) else resize(values, wanted.size)
+
+
+def reason(error: Exception) -> str:
+    """Why an image cannot be read, in a few words."""
+    if isinstance(error, UnreadableError):
+        return str(error)
+    if isinstance(error, Image.DecompressionBombError):
+        return f"has more than {PIXEL_LIMIT:,} pixels"
+    if isinstance(error, UnidentifiedImageError):
+        return "is no image, or of no kind that is read"
+    if isinstance(error, OSError) and error.strerror:
+        return f"cannot be opened: {error.strerror}"
+    text = " ".join(str(error).split()) or type(error).__name__
+    return f"is damaged: {text}"
+
+
+class Source:
+    """An image that Pillow reads without loss."""
+
+    def __init__(self, picture: Image.Image) -> None:
+        self.picture = picture
+
+    @property
+    def mode(self) -> str:
+        """What it is read as."""
+        mode = self.picture.mode
+        if mode == "P":
+            return "RGBA" if "transparency" in self.picture.info else "RGB"
+        mode = CONVERTED.get(mode, mode)
+        if mode not in KEPT:
+            raise UnreadableError(f"is of Pillow's mode {mode}, which is not read")
+        return mode
+
+    def kind(self) -> Kind:
+        """Shape and type of `values`."""
+        width, height = self.picture.size
+        if self.picture.getexif().get(0x0112, 1) >= 5:  # the orientations on their side
+            width, height = height, width
+        mode = self.mode
+        channels = len(Image.new(mode, (1, 1)).getbands())
+        return Kind((channels, height, width), DTYPES.get(mode, "uint8"))
+
+    def values(self) -> NDArray[Any]:
+        """Decode it, and turn it upright."""
+        mode = self.mode
+        picture = ImageOps.exif_transpose(self.picture)
+        values = np.asarray(picture if picture.mode == mode else picture.convert(mode))
+        values = values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
+        return np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("="))
+
+
+class TiffSource:
+    """A TIFF that Pillow does not read, or not whole: 16-bit colours, more than four channels."""
+
+    def __init__(self, page: Any) -> None:  # noqa: ANN401 - tifffile's
+        self.page = page
+
+    def kind(self) -> Kind:
+        """Shape and type of `values`."""
+        axes, shape = self.page.axes, self.page.shape
+        sizes = dict(zip(axes, shape, strict=True))
+        if set(axes) - set("YXS"):
+            raise UnreadableError(f"has the axes {axes}; only height, width, channels are read")
+        channels = sizes.get("S", 1)
+        dtype = str(np.dtype(self.page.dtype).newbyteorder("="))
+        if dtype not in ("uint8", "uint16", "float32"):
+            raise UnreadableError(f"holds {dtype}; uint8, uint16 and float32 are read")
+        if sizes["Y"] * sizes["X"] > PIXEL_LIMIT or channels > MOST_CHANNELS:
+            raise UnreadableError(f"has more than {PIXEL_LIMIT:,} pixels")
+        return Kind((channels, sizes["Y"], sizes["X"]), dtype)
+
+    def values(self) -> NDArray[Any]:
+        """Decode it."""
+        kind = self.kind()
+        values = self.page.asarray()
+        values = values[None] if values.ndim == 2 else values
+        if self.page.axes == "YXS":
+            values = values.transpose(2, 0, 1)
+        return np.ascontiguousarray(values, dtype=kind.dtype)
+
+
+@contextmanager
+def opened(path: Path) -> "Iterator[Source | TiffSource]":
+    """An image file, by what can read all of it.
+
+    Raises:
+        UnreadableError: nothing can.
+    """
+    try:
+        with Image.open(path, formats=FORMATS) as picture:
+            if picture.width * picture.height > PIXEL_LIMIT:
+                raise UnreadableError(f"has more than {PIXEL_LIMIT:,} pixels")
+            # A phone's MPO is one photograph, with others of the same beside it.
+            refuse_frames(1 if picture.format == "MPO" else getattr(picture, "n_frames", 1))
+            if not loses_depth(picture):
+                yield Source(picture)
+                return
+            if picture.format != "TIFF":
+                raise UnreadableError(
+                    "has 16 bits a channel in colour, of which 8 would be lost: save it as TIFF"
+                )
+    except UnidentifiedImageError:
+        with path.open("rb") as file:
+            if file.read(4) not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+                raise
+    import tifffile
+
+    with tifffile.TiffFile(path) as tiff:
+        refuse_frames(len(tiff.pages))
+        yield TiffSource(tiff.pages[0])
+
+
+def refuse_frames(count: int) -> None:
+    """Raise UnreadableError of more than one frame or page."""
+    if count > 1:
+        raise UnreadableError(f"has {count} frames or pages: save each by itself")
+
+
+def loses_depth(picture: ImageFile.ImageFile) -> bool:
+    """Whether Pillow keeps only 8 of an image's 16 bits a channel."""
+    deep = any(";16" in str(tile.args) for tile in picture.tile)
+    return deep and not picture.mode.startswith("I;16")
+
+
+def grey(values: NDArray[Any]) -> NDArray[Any]:
+    """The luminance of colours, rounded where values are integers; an alpha channel is left out."""
+    if len(values) < 3:
+        return values[:1]
+    luminance = np.tensordot(GREY, values[:3].astype(np.float64), 1)[None]
+    whole = np.issubdtype(values.dtype, np.integer)
+    return (luminance.round() if whole else luminance).astype(values.dtype)
+
+
+def resize(values: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    """Each channel brought to `size` by a triangle filter, which averages where it shrinks."""
+    resized = np.stack(
+        [
+            np.asarray(
+                Image.fromarray(channel.astype(np.float32)).resize(
+                    size[::-1], Image.Resampling.BILINEAR
+                )
+            )
+            for channel in values
+        ]
+    )
+    whole = np.issubdtype(values.dtype, np.integer)
+    return (resized.round() if whole else resized).astype(values.dtype)

@@ -1,0 +1,158 @@
+"""Inputs for a trained run: whatever its owner brings, prepared as the run's own were."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import overload
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from aelab.data import ARRAY_SUFFIXES, LOADERS, load_settings
+from aelab.data.arrays import array_files, described_shape, read_inputs, roles
+from aelab.data.folders import Skipped, classes_of, list_files, read_pictures, refuse_or_tell
+from aelab.data.image_files import Kind, Wanted
+from aelab.data.images import ImageDataset, Images
+from aelab.data.ranges import FULL
+from aelab.data.splits import one_class
+from aelab.files import InputError, MissingFileError
+from aelab.settings import DataSettings, InputSpec
+
+
+@dataclass(frozen=True, eq=False)
+class RowNumbers(Sequence[str]):
+    """The names of examples that have none: their numbers, from 0 on."""
+
+    n: int
+
+    def __len__(self) -> int:
+        return self.n
+
+    @overload
+    def __getitem__(self, i: int) -> str: ...
+
+    @overload
+    def __getitem__(self, i: slice) -> Sequence[str]: ...
+
+    def __getitem__(self, i: int | slice) -> str | Sequence[str]:
+        """Name of one, or of several."""
+        numbers = range(self.n)[i]
+        return str(numbers) if isinstance(numbers, int) else [str(number) for number in numbers]
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """Inputs of any number, read as they are asked for: ``inputs.batch(i)``."""
+
+    images: Images
+    names: Sequence[str]
+    """Of each input: a file's path in its folder, with /, or a row's number from 0 on."""
+
+    labels: Int64[Tensor, " n"] | None = None
+    classes: tuple[str, ...] = ()
+    skipped: Skipped = ()
+    """Files that were left out, and why."""
+
+    paths: Sequence[Path] | None = None
+    """Of inputs that are image files."""
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def batch(self, i: Int64[Tensor, " batch"]) -> Float[Tensor, "batch *shape"]:
+        """The prepared inputs `i`, float32."""
+        return self.images.batch(i)
+
+
+def open_inputs(
+    path: str | Path, spec: InputSpec, *, strict: bool = False, data_dir: str | Path | None = None
+) -> Inputs:
+    """Open inputs for a model built from `spec`, and prepare them as it says.
+
+    `path` is an image file, a folder of them, an array, a table, or a split of a named data set
+    (``fashion-mnist:test``). Folders train, validation and test are no splits here, but classes.
+
+    Raises:
+        InputError: the inputs are of another shape or type than the run takes, or something is
+            left out and `strict` is set.
+        MissingFileError: there is no such file or folder.
+    """
+    name, _, split = str(path).rpartition(":")
+    if name in LOADERS or str(path) in LOADERS:
+        return of_data_set(name, split, spec, data_dir)
+    path = Path(path)
+    if not path.exists():
+        raise MissingFileError(f"{path} does not exist; check the path")
+    if path.suffix.lower() in ARRAY_SUFFIXES:
+        return of_array(path, spec)
+    return of_pictures(path, spec, strict=strict)
+
+
+def of_data_set(
+    name: str, split: str, spec: InputSpec, data_dir: str | Path | None = None
+) -> Inputs:
+    """A split of a named data set."""
+    if not name:
+        raise InputError(f"name a split, as {split}:test")
+    data = load_settings(DataSettings(name), data_dir)
+    if not isinstance(data, ImageDataset):
+        raise InputError(f"{name} is a graph; the run takes {described_shape(spec.shape)}")
+    images = data.split(split)
+    refuse_other(f"{name}:{split}", images.spec.shape, images.spec.dtype, spec)
+    if (images.spec.low, images.spec.high) != (spec.low, spec.high):
+        raise InputError(f"{name} has values of another range than the run was trained on")
+    return Inputs(
+        replace(images, spec=spec),
+        RowNumbers(len(images)),
+        images.labels[images.index],
+        data.classes,
+    )
+
+
+def of_array(path: Path, spec: InputSpec) -> Inputs:
+    """The inputs of an array; of an archive, those called x."""
+    files = array_files(path)
+    inputs, _ = roles(path, files)
+    if len(inputs) > 1:
+        raise InputError(f"{path} holds {', '.join(inputs.values())}; give one as an .npy file")
+    name = next(iter(inputs.values()))
+    values = read_inputs(files[name], str(path), like=spec.shape)
+    dtype = FULL.get(values.dtype, ("float32", 0.0))[0]
+    refuse_other(str(path), tuple(values.shape[1:]), dtype, spec)
+    images = Images(values, one_class(len(values)), torch.arange(len(values)), spec)
+    return Inputs(images, RowNumbers(len(values)))
+
+
+def of_pictures(path: Path, spec: InputSpec, *, strict: bool) -> Inputs:
+    """The images of a folder, or one."""
+    if len(spec.shape) != 3:
+        raise InputError(f"the run takes {described_shape(spec.shape)}, and {path} is a folder")
+    channels, height, width = spec.image_shape
+    wanted = Wanted((height, width) if spec.resized else None, spec.grayscale)
+    kind = Kind((channels, height, width), spec.dtype)
+    pictures = read_pictures(path, list_files(path), wanted, like=kind)
+    if not pictures.names:
+        name, why = pictures.skipped[0]
+        raise InputError(f"{path} holds nothing that the run takes ({kind}): {name} {why}")
+    refuse_or_tell(path, pictures.skipped, strict=strict)
+    count = len(pictures.names)
+    folder = path if path.is_dir() else path.parent
+    classes, labels = classes_of(pictures.names)
+    return Inputs(
+        Images(pictures.values, labels, torch.arange(count), spec),
+        pictures.names,
+        labels if len(classes) > 1 else None,
+        classes if len(classes) > 1 else (),
+        pictures.skipped,
+        [folder / name for name in pictures.names],
+    )
+
+
+def refuse_other(where: str, shape: tuple[int, ...], dtype: str, spec: InputSpec) -> None:
+    """Raise InputError if inputs are of another shape or type than a run takes."""
+    if shape != spec.shape or dtype != spec.dtype:
+        raise InputError(
+            f"{where} holds {described_shape(shape)} ({dtype}); the run takes "
+            f"{described_shape(spec.shape)} ({spec.dtype})"
+        )

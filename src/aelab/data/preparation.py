@@ -1,0 +1,45 @@
+"""From stored values to inputs x and back, as an InputSpec says."""
+
+from functools import lru_cache
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+from aelab.settings import Columns, InputSpec
+
+DTYPES = {"uint8": torch.uint8, "uint16": torch.uint16, "float32": torch.float32}
+
+
+def prepare(
+    stored: Shaped[Tensor, "batch *shape"], spec: InputSpec
+) -> Float[Tensor, "batch *shape"]:
+    """``x = scale * (stored - low)``; of a table's rows, ``x = (stored - mean) / std``.
+
+    A missing value of a table, NaN, is taken to be the mean.
+    """
+    if spec.columns is None:
+        values = stored.to(torch.promote_types(stored.dtype, torch.float32))
+        return ((values - spec.low if spec.low else values) * spec.scale).float()
+    mean, std = moments(spec.columns)
+    return ((stored - mean.to(stored.device)) / std.to(stored.device)).nan_to_num(nan=0.0)
+
+
+def restore(x: Float[Tensor, "batch *shape"], spec: InputSpec) -> Shaped[Tensor, "batch *shape"]:
+    """The inverse of `prepare`: values as they are stored, of their type.
+
+    Integers are rounded, and clipped to the range from `low` to `high`.
+    """
+    if spec.columns is not None:
+        mean, std = moments(spec.columns)
+        return x * std.to(x.device) + mean.to(x.device)
+    stored = x / spec.scale + spec.low
+    if spec.dtype == "float32":
+        return stored
+    return stored.round().clamp(spec.low, spec.high).to(DTYPES[spec.dtype])
+
+
+@lru_cache(maxsize=8)
+def moments(columns: Columns) -> tuple[Float[Tensor, " features"], Float[Tensor, " features"]]:
+    """Mean and standard deviation of each column, as tensors."""
+    return torch.tensor(columns.mean), torch.tensor(columns.std)
