@@ -89,10 +89,70 @@ class EvaluateOptions(FolderOptions, DataOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class ReconstructOptions(EvaluateOptions):
-    """The same, and where the picture goes."""
+    """A trained run, what it restores, and where that goes."""
+
+    data: Positional[str | None] = None
+    """Inputs to restore: an image file, a folder of them, an array, or a split of a data set, as
+    fashion-mnist:test. Without, a picture is drawn of images of the run's own data."""
+
+    strict: bool = False
+    """Refuse inputs of which a file would be left out."""
+
+    side_by_side: bool = False
+    """Put each image's original on its left."""
 
     out: Path | None = None
-    """PNG file to write; RUN/reconstructions.png unless given."""
+    """New folder for the restored inputs; or the PNG file of the picture, RUN/reconstructions.png
+    unless given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputOptions(FolderOptions, DataOptions):
+    """A trained run and inputs for it."""
+
+    data: Positional[str]
+    """The inputs: an image file, a folder of them, an array, or a split of a data set, as
+    fashion-mnist:test."""
+
+    strict: bool = False
+    """Refuse inputs of which a file would be left out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodeOptions(InputOptions):
+    """The same, and where the codes go."""
+
+    out: Path
+    """File to write: .csv or .parquet, or .npy with the names beside it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenoiseOptions(InputOptions):
+    """The same, and where what is restored goes."""
+
+    side_by_side: bool = False
+    """Put each image's original on its left."""
+
+    out: Path
+    """New folder to write to."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnomaliesOptions(InputOptions):
+    """The same, what counts as an anomaly, and where the scores go."""
+
+    false_alarm_rate: float = 0.05
+    """Share of the validation inputs that may score above the threshold."""
+
+    top: int = 10
+    """How many of the highest scores are drawn, with maps of their errors; 0 draws nothing."""
+
+    out: Path
+    """File to write: .csv or .parquet; the picture goes beside it, as .png."""
+
+    def __post_init__(self) -> None:
+        if self.top < 0:
+            raise ValueError(f"top must be 0 or more, not {self.top}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +165,29 @@ class SampleOptions(FolderOptions):
     seed: int | None = None
     """Which; the run's own seed unless given."""
 
+    temperature: float = 1.0
+    """Scales the deviation of what codes are drawn from: below 1, samples are more alike."""
+
     out: Path | None = None
-    """PNG file to write; RUN/samples.png unless given."""
+    """PNG file of one picture, .npy file, or new folder; RUN/samples.png unless given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InterpolateOptions(FolderOptions, DataOptions):
+    """From where to where, and where the picture goes."""
+
+    first: Positional[str]
+    """An image file, or DATA:number: one of a folder, an array or a data set's split, from 0 on,
+    as fashion-mnist:test:0."""
+
+    last: Positional[str]
+    """The same."""
+
+    steps: int = 9
+    """Codes on the way, both ends included."""
+
+    out: Path | None = None
+    """PNG file to write; RUN/interpolation.png unless given."""
 
 
 @dataclass(frozen=True, kw_only=True)

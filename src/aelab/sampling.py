@@ -176,3 +176,22 @@ def device_of(model: Autoencoder) -> torch.device:
     """Where the model's tensors are."""
     tensors = [*model.parameters(), *model.buffers()]
     return tensors[0].device if tensors else torch.device("cpu")
+
+
+def between(
+    model: Autoencoder, first: Code, second: Code, shares: Float[Tensor, " steps"]
+) -> Float[Tensor, "steps code"]:
+    """Codes on the way from one to another: ``(1 - t) first + t second`` for each share t.
+
+    Side numbers are no points of a line: they are those of the nearer end.
+    """
+    t = shares[:, None]
+    z = (1 - t) * first + t * second
+    latent = latent_size(model)
+    z[:, latent:] = torch.where(t < 0.5, first[:, latent:], second[:, latent:])
+    return z
+
+
+def latent_size(model: Autoencoder) -> int:
+    """Numbers of a code without those of a side channel."""
+    return model.code_size - model.side_channel[0]

@@ -57,6 +57,12 @@ class Inputs:
     paths: Sequence[Path] | None = None
     """Of inputs that are image files."""
 
+    array: Path | None = None
+    """Of inputs in an array: its .npy file, unpacked if need be."""
+
+    title: str = "inputs"
+    """What an output that has one file for all inputs is called, without a suffix."""
+
     def __len__(self) -> int:
         return len(self.images)
 
@@ -107,6 +113,7 @@ def of_data_set(
         RowNumbers(len(images)),
         images.labels[images.index],
         data.classes,
+        title=f"{name}-{split}",
     )
 
 
@@ -121,7 +128,7 @@ def of_array(path: Path, spec: InputSpec) -> Inputs:
     dtype = FULL.get(values.dtype, ("float32", 0.0))[0]
     refuse_other(str(path), tuple(values.shape[1:]), dtype, spec)
     images = Images(values, one_class(len(values)), torch.arange(len(values)), spec)
-    return Inputs(images, RowNumbers(len(values)))
+    return Inputs(images, RowNumbers(len(values)), array=files[name], title=path.stem)
 
 
 def of_pictures(path: Path, spec: InputSpec, *, strict: bool) -> Inputs:
