@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, Literal
 
-from aelab.data import Dataset, load_settings, only_classes
+from aelab.data import Dataset, load_settings, of_model, only_classes
 from aelab.evaluate.columns import FACTS, METRICS
 from aelab.files import InputError, MissingFileError
 from aelab.models import find
@@ -153,7 +153,9 @@ def parse_row(name: str, values: Mapping[str, Any], table: StudyTable) -> Row:
     settings = RunSettings(
         model=row.model,
         hyperparameters=row.hyperparameters,
-        data=checked(DataSettings, {**table.data, **row.data}, f"{where}: data"),
+        data=of_model(
+            checked(DataSettings, {**table.data, **row.data}, f"{where}: data"), row.model
+        ),
         recipe=checked(Recipe, {**table.recipe, **row.recipe}, f"{where}: recipe"),
     )
     return Row(name, settings, row.published)

@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from aelab.settings import InputSpec
+
 Activation = Literal["relu", "leaky-relu", "elu", "gelu", "silu", "tanh"]
 OutputActivation = Literal["sigmoid", "linear"]
 Resampling = Literal["pool", "stride"]
@@ -34,6 +36,16 @@ def activation_named(name: str, known: dict[str, type[nn.Module]] = ACTIVATIONS)
     if name not in known:
         raise ValueError(f"activation must be one of {', '.join(known)}, not {name!r}")
     return known[name]()
+
+
+def output_activation(name: str | None, spec: InputSpec) -> nn.Module:
+    """The output activation called `name`; unless given, the one that reaches all inputs.
+
+    That is the sigmoid where x lies in [0, 1], and none elsewhere.
+    """
+    return activation_named(
+        name or ("sigmoid" if spec.in_unit_interval else "linear"), OUTPUT_ACTIVATIONS
+    )
 
 
 def positive(name: str, *values: int) -> None:
@@ -76,6 +88,23 @@ def corrupt(
     if kind == "salt-and-pepper":
         return x.masked_fill(draw < level, 0).masked_fill(draw < level / 2, peak)
     raise ValueError(f"noise must be gaussian, masking or salt-and-pepper, not {kind!r}")
+
+
+LARGEST_LAST_MAP = 7
+"""Height or width, whichever is less, of a feature map that is not halved any more."""
+
+
+def deepened(channels: tuple[int, ...], shape: tuple[int, int, int]) -> tuple[int, ...]:
+    """As many stages more, as wide as the last, as bring the shorter side of an image to 7 or less.
+
+    >>> deepened((32, 64), (1, 28, 28)), deepened((32, 64), (3, 128, 128))
+    ((32, 64), (32, 64, 64, 64, 64))
+    """
+    shorter = min(shape[1:]) >> len(channels)
+    while channels and shorter > LARGEST_LAST_MAP:
+        channels += channels[-1:]
+        shorter //= 2
+    return channels
 
 
 class ConvolutionalEncoder(nn.Module):

@@ -16,6 +16,7 @@ from torch.distributions import ContinuousBernoulli as TorchContinuousBernoulli
 from torch.nn import functional as F
 
 LikelihoodName = Literal["gaussian", "gaussian-fixed", "bernoulli", "continuous-bernoulli"]
+UNIT_INTERVAL_ONLY = ("bernoulli", "continuous-bernoulli")
 PerExample = Float[Tensor, " batch"]
 
 

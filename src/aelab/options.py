@@ -2,7 +2,7 @@
 
 from argparse import ArgumentError, ArgumentParser
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, make_dataclass
+from dataclasses import dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,7 +11,7 @@ from docstring_parser import parse as parse_docstring
 from tyro.conf import Positional
 
 from aelab.compare import load_study
-from aelab.data import LOADERS
+from aelab.data import LOADERS, of_model
 from aelab.files import InputError
 from aelab.models import model_class
 from aelab.runs import hyperparameter_hints, model_defaults
@@ -19,6 +19,11 @@ from aelab.settings import DataSettings, Recipe, RunSettings, thaw
 
 DEFAULTS = ("default", "links")
 """The studies whose rows `aelab train` takes its defaults from."""
+
+DATA_OPTIONS = (
+    "splits", "features", "classes", "size", "grayscale", "strict", "impute", "label"
+)  # fmt: skip
+"""Options of `aelab train` that are the data's settings of the same name."""
 
 Split = Literal["train", "validation", "test"]
 
@@ -36,14 +41,32 @@ class TrainOptions(DataOptions):
     """What is trained on, and where the run goes."""
 
     data: str = "fashion-mnist"
-    """Name of the data set, or the path of an edge list (CSV, TSV or Parquet)."""
+    """Name of a data set, or the path of a folder of images, of an array (.npy, .npz), of a table
+    (.csv, .tsv, .parquet), or of an edge list for the models of a graph."""
 
     splits: Literal["standard", "original"] = "standard"
     """standard: 55,000 training, 5,000 validation and 10,000 test images. original: 60,000
-    training images and 8,000 of the test images for validation, as in the original study."""
+    training images and 8,000 of the test images for validation, as in the original study. Data
+    by path: their own folders train, validation and test, or 80 %, 10 % and 10 %."""
 
     pixel_scale: float = 1 / 255
-    """What a stored pixel value (0 to 255) is multiplied by."""
+    """What a stored pixel value is multiplied by, where 255 is the largest there can be."""
+
+    size: str | None = None
+    """Resize images to this height and width, as 64 or 48x64. Unless given, images of another
+    size than most are left out."""
+
+    grayscale: bool = False
+    """Turn images grey."""
+
+    strict: bool = False
+    """Refuse the data if a file of a folder, or a column of a table, would be left out."""
+
+    impute: bool = False
+    """Take a missing value of a table to be the mean of the training rows."""
+
+    label: str | None = None
+    """Column of a table with the class of each row; it is no input."""
 
     features: str | None = None
     """Table of node features, of a graph given as an edge list."""
@@ -266,10 +289,8 @@ def train_options(model: str, start: RunSettings | None = None) -> type[Any]:
         )
     general = TrainOptions(
         data=settings.data.name,
-        splits=settings.data.splits,
         pixel_scale=settings.data.scale,
-        features=settings.data.features,
-        classes=settings.data.classes,
+        **{name: getattr(settings.data, name) for name in DATA_OPTIONS},
     )
     defaults = {**model_defaults(model), **thaw(settings.hyperparameters)}
     helps = {
@@ -302,14 +323,15 @@ def training(model: str, asked: Any) -> tuple[RunSettings, TrainOptions]:  # noq
     hyperparameters = {name: getattr(asked, name) for name in hyperparameter_hints(model)}
     data = DataSettings(
         name=absolute(options.data) if options.data not in LOADERS else options.data,
-        splits=options.splits,
         scale=options.pixel_scale,
-        features=absolute(options.features) if options.features else None,
-        classes=options.classes,
+        **{name: getattr(options, name) for name in DATA_OPTIONS},
     )
+    if data.features:
+        data = replace(data, features=absolute(data.features))
+    data = of_model(data, model)
     return RunSettings(model, hyperparameters, data, asked.recipe, options.seed), options
 
 
 def absolute(path: str) -> str:
-    """The path of a file from wherever one stands; what is no file's is left as it is."""
-    return str(Path(path).resolve()) if Path(path).is_file() else path
+    """A path from wherever one stands; what is no file's or folder's is left as it is."""
+    return str(Path(path).resolve()) if Path(path).exists() else path

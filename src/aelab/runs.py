@@ -196,6 +196,8 @@ class Run:
         """Where its pictures are, or will be."""
         if isinstance(self.spec, GraphSpec):
             return [self.folder / "curves.png"]
+        if len(self.spec.shape) != 3:
+            return []
         return [self.folder / "reconstructions.png", self.folder / "samples.png"]
 
     @property
@@ -242,12 +244,23 @@ class Run:
         """
         if not (isinstance(self.model, Autoencoder) and isinstance(data, ImageDataset)):
             raise InputError(f"{self.folder}: {self.settings.model} reconstructs no images")
+        self.refuse_pictures()
         self.refuse_other(data)
         with threads(self.settings.recipe.threads):
             return pictures.reconstructions(self.model, data, split)
 
+    def refuse_pictures(self) -> None:
+        """Raise InputError if its inputs are no images."""
+        if not self.pictures:
+            raise InputError(f"{self.folder}: its inputs are rows of numbers, and no pictures")
+
     def samples(self, n: int = SAMPLES_SHOWN, *, seed: int | None = None) -> Image:
-        """A picture of `n` new images."""
+        """A picture of `n` new images.
+
+        Raises:
+            InputError: the run is no model of images.
+        """
+        self.refuse_pictures()
         with threads(self.settings.recipe.threads):
             drawn = self.sample(n, seed=seed)
         assert isinstance(self.model, Autoencoder)
@@ -257,7 +270,7 @@ class Run:
         """Write the pictures."""
         if isinstance(self.model, LinkModel) and isinstance(data, GraphDataset):
             plots.save(plots.link_curves(self.model, data, split), self.pictures[0])
-        else:
+        elif self.pictures:
             pictures.save(self.reconstructions(data, split), self.pictures[0])
             pictures.save(self.samples(), self.pictures[1])
 

@@ -92,7 +92,7 @@ class InputSpec:
             ValueError: the inputs are no images.
         """
         if len(self.shape) != 3:
-            raise ValueError(f"this needs images, and the inputs have the shape {self.shape}")
+            raise ValueError(f"it takes images, and the inputs have the shape {self.shape}")
         channels, height, width = self.shape
         return channels, height, width
 

@@ -1,9 +1,10 @@
 """Data sets by name or path: ``load("fashion-mnist")``, ``load("photos/")``."""
 
+from dataclasses import replace
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from aelab.files import InputError
 from aelab.settings import DataSettings
@@ -66,33 +67,26 @@ def load(
     name: str = "fashion-mnist",
     *,
     data_dir: str | Path | None = None,
-    splits: Literal["standard", "original"] = "standard",
-    scale: float = 1 / 255,
-    features: str | None = None,
-    classes: tuple[str, ...] | None = None,
     seed: int = 0,
+    **settings: Any,  # noqa: ANN401
 ) -> Dataset:
-    """Load the data set called `name`, or the graph in an edge list at that path.
+    """Load the data set called `name`, or what is at that path.
 
-    `data_dir` is the first folder where a named data set's files are looked for. The rest is as
-    in `aelab.settings.DataSettings`; the edges of a graph are split by `seed`.
+    `data_dir` is the first folder where a named data set's files are looked for. `settings` are
+    as in `aelab.settings.DataSettings`; the edges of a graph are split by `seed`.
 
     Raises:
         InputError: there is no such data set, or a file of it is damaged.
         MissingFileError: its files are nowhere to be found.
     """
-    settings = DataSettings(
-        name=name, splits=splits, scale=scale, features=features, classes=classes
-    )
-    return load_settings(settings, data_dir, seed=seed)
+    return load_settings(DataSettings(name, **settings), data_dir, seed=seed)
 
 
 def load_settings(
     settings: DataSettings, data_dir: str | Path | None = None, *, seed: int = 0
 ) -> Dataset:
     """Load what the settings name, as `load` does."""
-    path = LOADERS.get(settings.name) or loader_of(settings)
-    module, function = path.split(":")
+    module, function = (LOADERS.get(settings.name) or loader_of(settings)).split(":")
     loader = getattr(import_module(module), function)
     folder = None if data_dir is None else Path(data_dir)
     dataset: Dataset = loader(settings, folder, seed)
@@ -110,6 +104,17 @@ def only_classes(data: Dataset, classes: tuple[str, ...]) -> Dataset:
     if not isinstance(data, ImageDataset):
         raise InputError(f"{data.name} is no set of images: it has no classes to choose from")
     return data.only(classes)
+
+
+def of_model(settings: DataSettings, model: str) -> DataSettings:
+    """The settings with what follows from the model: whether a table's rows are edges or inputs."""
+    if settings.rows is not None or Path(settings.name).suffix.lower() not in TABLE_SUFFIXES:
+        return settings
+    from aelab.models import model_class
+    from aelab.models.link_base import LinkModel
+
+    links = issubclass(model_class(model), LinkModel)
+    return replace(settings, rows="edges" if links else "inputs")
 
 
 def loader_of(settings: DataSettings) -> str:
@@ -138,8 +143,9 @@ def loader_of(settings: DataSettings) -> str:
 
 
 def loader_of_folder(folder: Path) -> str:
-    """What loads a folder: arrays or tables if it has files of these kinds, images otherwise."""
-    suffixes = {path.suffix.lower() for path in folder.iterdir()}
-    if suffixes & {".npy"}:
+    """What loads a folder: one of arrays, one with a table called train, or one of images."""
+    if any(folder.glob("*.npy")):
         return ARRAY
-    return TABLE if suffixes & {*TABLE_SUFFIXES} else FOLDER
+    if any((folder / f"train{suffix}").is_file() for suffix in TABLE_SUFFIXES):
+        return TABLE
+    return FOLDER

@@ -5,17 +5,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import overload
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from aelab.data import ARRAY_SUFFIXES, LOADERS, load_settings
+from aelab.data import ARRAY_SUFFIXES, LOADERS, TABLE_SUFFIXES, load_settings
 from aelab.data.arrays import array_files, described_shape, read_inputs, roles
 from aelab.data.folders import Skipped, classes_of, list_files, read_pictures, refuse_or_tell
 from aelab.data.image_files import Kind, Wanted
 from aelab.data.images import ImageDataset, Images
-from aelab.data.ranges import FULL
+from aelab.data.ranges import FULL, found_range
 from aelab.data.splits import one_class
+from aelab.data.table_rows import read_rows, refuse_bad
 from aelab.files import InputError, MissingFileError
 from aelab.settings import DataSettings, InputSpec
 
@@ -92,6 +94,8 @@ def open_inputs(
         raise MissingFileError(f"{path} does not exist; check the path")
     if path.suffix.lower() in ARRAY_SUFFIXES:
         return of_array(path, spec)
+    if path.suffix.lower() in TABLE_SUFFIXES:
+        return of_table(path, spec)
     return of_pictures(path, spec, strict=strict)
 
 
@@ -127,8 +131,20 @@ def of_array(path: Path, spec: InputSpec) -> Inputs:
     values = read_inputs(files[name], str(path), like=spec.shape)
     dtype = FULL.get(values.dtype, ("float32", 0.0))[0]
     refuse_other(str(path), tuple(values.shape[1:]), dtype, spec)
+    if values.is_floating_point():
+        found_range(str(path), values, np.arange(len(values)))  # it refuses what is not finite
     images = Images(values, one_class(len(values)), torch.arange(len(values)), spec)
     return Inputs(images, RowNumbers(len(values)), array=files[name], title=path.stem)
+
+
+def of_table(path: Path, spec: InputSpec) -> Inputs:
+    """The rows of a table, by the columns that the run was trained on, in whatever order."""
+    columns = spec.columns
+    rows = read_rows(path, names=columns.names if columns else None)
+    refuse_bad(path, rows, impute=columns is not None and columns.impute)
+    refuse_other(str(path), tuple(rows.values.shape[1:]), "float32", spec)
+    n = len(rows.values)
+    return Inputs(Images(rows.values, one_class(n), torch.arange(n), spec), RowNumbers(n))
 
 
 def of_pictures(path: Path, spec: InputSpec, *, strict: bool) -> Inputs:

@@ -22,7 +22,8 @@ def prepare(
         values = stored.to(torch.promote_types(stored.dtype, torch.float32))
         return ((values - spec.low if spec.low else values) * spec.scale).float()
     mean, std = moments(spec.columns)
-    return ((stored - mean.to(stored.device)) / std.to(stored.device)).nan_to_num(nan=0.0)
+    x = (stored.double() - mean.to(stored.device)) / std.to(stored.device)
+    return x.nan_to_num(nan=0.0).float()
 
 
 def restore(x: Float[Tensor, "batch *shape"], spec: InputSpec) -> Shaped[Tensor, "batch *shape"]:
@@ -32,7 +33,7 @@ def restore(x: Float[Tensor, "batch *shape"], spec: InputSpec) -> Shaped[Tensor,
     """
     if spec.columns is not None:
         mean, std = moments(spec.columns)
-        return x * std.to(x.device) + mean.to(x.device)
+        return x.double() * std.to(x.device) + mean.to(x.device)
     stored = x / spec.scale + spec.low
     if spec.dtype == "float32":
         return stored
@@ -41,5 +42,6 @@ def restore(x: Float[Tensor, "batch *shape"], spec: InputSpec) -> Shaped[Tensor,
 
 @lru_cache(maxsize=8)
 def moments(columns: Columns) -> tuple[Float[Tensor, " features"], Float[Tensor, " features"]]:
-    """Mean and standard deviation of each column, as tensors."""
-    return torch.tensor(columns.mean), torch.tensor(columns.std)
+    """Mean and standard deviation of each column, in double precision."""
+    both = torch.tensor([columns.mean, columns.std], dtype=torch.float64)
+    return both[0], both[1]

@@ -20,7 +20,9 @@ VALUES = 2**24
 """Values looked at in one go."""
 
 
-def values_spec(training: tuple[Part, Index], scale: float) -> tuple[InputSpec, list[str]]:
+def values_spec(
+    name: str, training: tuple[Part, Index], scale: float
+) -> tuple[InputSpec, list[str]]:
     """How values are prepared, and a note on a range that was found.
 
     Integers of 8 and 16 bits are divided by the largest there is. The range of floats is that of
@@ -34,15 +36,17 @@ def values_spec(training: tuple[Part, Index], scale: float) -> tuple[InputSpec, 
     if part.values.dtype in FULL:
         dtype, high = FULL[part.values.dtype]
         return InputSpec(shape, scale * (255 / high), high=high, dtype=dtype), []
-    low, high = found_range(part.values, index)
+    low, high = found_range(name, part.values, index)
     if low == high:
-        raise InputError(f"all training values are {low:g}; there is nothing to learn from them")
+        raise InputError(
+            f"{name}: all training values are {low:g}; there is nothing to learn from them"
+        )
     note = f"training values lie between {low:g} and {high:g}; x counts from the first to the last"
     spec = InputSpec(shape, scale * (255 / (high - low)), low=low, high=high, dtype="float32")
     return spec, [note]
 
 
-def found_range(values: Shaped[Tensor, "n *shape"], index: Index) -> tuple[float, float]:
+def found_range(name: str, values: Shaped[Tensor, "n *shape"], index: Index) -> tuple[float, float]:
     """Least and largest value of the examples `index`.
 
     Raises:
@@ -55,6 +59,8 @@ def found_range(values: Shaped[Tensor, "n *shape"], index: Index) -> tuple[float
         least, largest = some.min().item(), some.max().item()
         if not math.isfinite(least + largest):
             bad = int(i[(~some.flatten(1).isfinite()).any(1).nonzero()[0, 0]])
-            raise InputError(f"example {bad} holds a value that is not finite; leave it out")
+            raise InputError(
+                f"{name}: example {bad} holds a value that is not finite; leave it out"
+            )
         low, high = min(low, least), max(high, largest)
     return low, high

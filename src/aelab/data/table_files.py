@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from aelab.files import InputError, MissingFileError
 
 DELIMITERS = "\t,; "  # the first of these that the first line has
+MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "NULL"]
 LINE_LIMIT = 2**22  # characters of a first line
 
 Ids = NDArray[Any]
@@ -64,7 +65,7 @@ def layout_of(path: Path) -> Layout:
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     if not beginning:
-        raise InputError(f"{path} begins with no rows; give a row with two node ids for each edge")
+        raise InputError(f"{path} begins with no rows")
     text = line.rstrip("\r\n")
     delimiter = next((d for d in DELIMITERS if d in text.strip()), ",")
     return Layout(
@@ -82,7 +83,7 @@ def read_text(
     """
     names = [f"{i + 1}" for i in range(len(layout.cells))]
     used = [names[i] for i in places]
-    missing = [""] if kind == pyarrow.string() else ["", "NA", "N/A", "NaN", "nan", "null", "NULL"]
+    missing = [""] if kind == pyarrow.string() else MISSING
     try:
         return pyarrow.csv.read_csv(
             path,
@@ -114,6 +115,35 @@ def read_parquet(path: Path) -> pyarrow.Table:
     except (pyarrow.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path} is damaged or not Parquet ({reason})") from error
+
+
+def read_table(path: Path) -> pyarrow.Table:
+    """Read all columns, of the kinds that they seem to be; a first line of names, if there is one.
+
+    Raises:
+        InputError: it is damaged, or two columns have the same name.
+        MissingFileError: there is no such file.
+    """
+    table = read_parquet(path) if is_parquet(path) else _guessed(path)
+    if len(set(table.column_names)) < len(table.column_names):
+        raise InputError(f"{path}: two columns have the same name; rename one")
+    return table
+
+
+def _guessed(path: Path) -> pyarrow.Table:
+    layout = layout_of(path)
+    header = not all(is_number(cell) or not cell for cell in layout.cells)
+    names = layout.cells if header else [f"{i + 1}" for i in range(len(layout.cells))]
+    try:
+        return pyarrow.csv.read_csv(
+            path,
+            pyarrow.csv.ReadOptions(column_names=names, skip_rows=layout.skipped + header),
+            pyarrow.csv.ParseOptions(delimiter=layout.delimiter),
+            pyarrow.csv.ConvertOptions(null_values=MISSING, strings_can_be_null=True),
+        )
+    except pyarrow.ArrowInvalid as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path} cannot be read as a table: {reason}; mend that row") from error
 
 
 def as_text(column: pyarrow.ChunkedArray) -> Ids:

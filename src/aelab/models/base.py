@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from aelab.layers import OUTPUT_ACTIVATIONS, activation_named, positive
+from aelab.layers import output_activation, positive
 from aelab.losses import (
+    UNIT_INTERVAL_ONLY,
     LikelihoodName,
     PerExample,
     batch_mean,
@@ -124,13 +125,18 @@ class VariationalAutoencoder(Autoencoder):
         likelihood: LikelihoodName,
         variance: float,
         beta: float,
-        output: str,
+        output: str | None,
     ) -> None:
         super().__init__(spec)
         positive("latent_dim", latent_dim)
         if not beta >= 0:
             raise ValueError(f"beta must be 0 or more, not {beta}")
-        activation = activation_named(output, OUTPUT_ACTIVATIONS)
+        if likelihood in UNIT_INTERVAL_ONLY and not spec.in_unit_interval:
+            raise ValueError(
+                f"the likelihood {likelihood} is of inputs in [0, 1], and these lie beyond; take "
+                f"gaussian"
+            )
+        activation = output_activation(output, spec)
         self.latent_dim = latent_dim
         self.likelihood = likelihood_named(likelihood, variance, activation)
         self.beta = beta

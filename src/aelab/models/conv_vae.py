@@ -14,6 +14,7 @@ from aelab.layers import (
     OutputActivation,
     Resampling,
     activation_named,
+    deepened,
     multilayer_perceptron,
 )
 from aelab.losses import LikelihoodName
@@ -31,12 +32,14 @@ class ConvolutionalVAE(VariationalAutoencoder):
         spec: Shape and preparation of the input.
         latent_dim: Numbers in the code.
         channels: Channels of each stage; each stage halves height and width.
+        deepen: Add stages, as wide as the last, while the feature map is larger than 7×7.
         hidden: Sizes of dense layers between feature map and code; the decoder's are the same
             backwards.
         resampling: How a stage halves: pool (convolution, then max-pooling; nearest up-sampling
             in the decoder) or stride (strided and transposed convolutions).
         activation: After each hidden layer.
-        output: Output activation of the Gaussian likelihoods' mean.
+        output: Output activation of the Gaussian likelihoods' mean; unless given, sigmoid for
+            inputs in [0, 1] and linear for others.
         likelihood: gaussian (one variance, fitted), gaussian-fixed, bernoulli or
             continuous-bernoulli.
         variance: The variance of gaussian-fixed; 0.5 makes it the squared error.
@@ -50,9 +53,10 @@ class ConvolutionalVAE(VariationalAutoencoder):
         latent_dim: int = 32,
         channels: tuple[int, ...] = (32, 32, 32),
         hidden: tuple[int, ...] = (32,),
+        deepen: bool = True,
         resampling: Resampling = "pool",
         activation: Activation = "relu",
-        output: OutputActivation = "sigmoid",
+        output: OutputActivation | None = None,
         likelihood: LikelihoodName = "gaussian",
         variance: float = 0.5,
         beta: float = 1.0,
@@ -65,6 +69,8 @@ class ConvolutionalVAE(VariationalAutoencoder):
             beta=beta,
             output=output,
         )
+        if deepen:
+            channels = deepened(channels, spec.image_shape)
         self.encoder = ConvolutionalEncoder(spec.image_shape, channels, resampling, activation)
         self.features = self.encoder.out_shape
         size = self.encoder.out_size
@@ -124,7 +130,8 @@ class SwitchesVAE(VariationalAutoencoder):
         channels: Channels of the three convolutions.
         hidden: Size of the dense layer between feature map and code.
         activation: After each convolution; the dense layers have none, as in the original.
-        output: Output activation of the Gaussian likelihoods' mean.
+        output: Output activation of the Gaussian likelihoods' mean; unless given, sigmoid for
+            inputs in [0, 1] and linear for others.
         likelihood: gaussian (one variance, fitted), gaussian-fixed, bernoulli or
             continuous-bernoulli.
         variance: The variance of gaussian-fixed; 0.5 makes it the squared error.
@@ -143,7 +150,7 @@ class SwitchesVAE(VariationalAutoencoder):
         channels: tuple[int, int, int] = (32, 32, 32),
         hidden: int = 32,
         activation: Activation = "relu",
-        output: OutputActivation = "sigmoid",
+        output: OutputActivation | None = None,
         likelihood: LikelihoodName = "gaussian",
         variance: float = 0.5,
         beta: float = 1.0,

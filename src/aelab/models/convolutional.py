@@ -4,7 +4,6 @@ import torch
 from torch import nn
 
 from aelab.layers import (
-    OUTPUT_ACTIVATIONS,
     Activation,
     ConvolutionalDecoder,
     ConvolutionalEncoder,
@@ -13,6 +12,8 @@ from aelab.layers import (
     Resampling,
     activation_named,
     corrupt,
+    deepened,
+    output_activation,
     positive,
 )
 from aelab.losses import batch_mean, squared_error
@@ -30,12 +31,13 @@ class ConvolutionalAutoencoder(Autoencoder):
     Args:
         spec: Shape and preparation of the input.
         channels: Channels of each stage; each stage halves height and width.
+        deepen: Add stages, as wide as the last, while the feature map is larger than 7×7.
         resampling: How a stage halves: pool (convolution, then max-pooling; nearest up-sampling
             in the decoder) or stride (strided and transposed convolutions).
         latent_dim: Numbers in the code, by a dense layer from and to the last feature map; none
             makes that feature map the code.
         activation: After each convolution.
-        output: Output activation; linear for pixels outside [0, 1].
+        output: Output activation; unless given, sigmoid for inputs in [0, 1] and linear for others.
         noise: Kind of noise in training: gaussian, masking or salt-and-pepper.
         noise_level: Standard deviation of Gaussian noise as a share of the pixels' range, or
             share of pixels masked or replaced; 0 trains without noise.
@@ -46,10 +48,11 @@ class ConvolutionalAutoencoder(Autoencoder):
         spec: InputSpec,
         *,
         channels: tuple[int, ...] = (16, 8, 8),
+        deepen: bool = True,
         resampling: Resampling = "pool",
         latent_dim: int | None = None,
         activation: Activation = "relu",
-        output: OutputActivation = "sigmoid",
+        output: OutputActivation | None = None,
         noise: NoiseKind = "gaussian",
         noise_level: float = 0.0,
     ) -> None:
@@ -58,6 +61,8 @@ class ConvolutionalAutoencoder(Autoencoder):
             raise ValueError(f"noise_level must be 0 or more, not {noise_level}")
         self.noise: NoiseKind = noise
         self.noise_level = noise_level
+        if deepen:
+            channels = deepened(channels, spec.image_shape)
         self.encoder = ConvolutionalEncoder(spec.image_shape, channels, resampling, activation)
         self.features = self.encoder.out_shape
         self.to_code: nn.Module = nn.Identity()
@@ -73,7 +78,7 @@ class ConvolutionalAutoencoder(Autoencoder):
         self.decoder = ConvolutionalDecoder(
             self.encoder, (spec.shape[0], *channels), resampling, activation
         )
-        self.output = activation_named(output, OUTPUT_ACTIVATIONS)
+        self.output = output_activation(output, spec)
 
     @property
     def code_size(self) -> int:

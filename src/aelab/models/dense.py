@@ -4,11 +4,11 @@ import torch
 from torch import nn
 
 from aelab.layers import (
-    OUTPUT_ACTIVATIONS,
     Activation,
     OutputActivation,
     activation_named,
     multilayer_perceptron,
+    output_activation,
     positive,
 )
 from aelab.models.base import Autoencoder, Batch, Code
@@ -28,7 +28,7 @@ class DenseAutoencoder(Autoencoder):
         hidden: Sizes of the encoder's layers before the code.
         decoder_hidden: Sizes of the decoder's layers after the code.
         activation: After each hidden layer and the code.
-        output: Output activation; linear for pixels outside [0, 1].
+        output: Output activation; unless given, sigmoid for inputs in [0, 1] and linear for others.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class DenseAutoencoder(Autoencoder):
         hidden: tuple[int, ...] = (),
         decoder_hidden: tuple[int, ...] = (),
         activation: Activation = "relu",
-        output: OutputActivation = "sigmoid",
+        output: OutputActivation | None = None,
     ) -> None:
         super().__init__(spec)
         positive("latent_dim", latent_dim)
@@ -50,7 +50,7 @@ class DenseAutoencoder(Autoencoder):
         )
         self.decoder = nn.Sequential(
             multilayer_perceptron([latent_dim, *decoder_hidden, spec.size], activation),
-            activation_named(output, OUTPUT_ACTIVATIONS),
+            output_activation(output, spec),
         )
 
     @property

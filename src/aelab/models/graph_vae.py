@@ -37,7 +37,8 @@ class GraphVAE(VariationalAutoencoder):
         kernels: Relative positions that have weights of their own, at most; those between them
             share. 16 cover the neighbourhood of 2×2 pixels on a grid.
         activation: After each hidden layer.
-        output: Output activation of the Gaussian likelihoods' mean.
+        output: Output activation of the Gaussian likelihoods' mean; unless given, sigmoid for
+            inputs in [0, 1] and linear for others.
         likelihood: gaussian (one variance, fitted), gaussian-fixed, bernoulli or
             continuous-bernoulli.
         variance: The variance of gaussian-fixed; 0.5 makes it the squared error.
@@ -55,7 +56,7 @@ class GraphVAE(VariationalAutoencoder):
         hidden: tuple[int, ...] = (256,),
         kernels: int = 16,
         activation: Activation = "silu",
-        output: OutputActivation = "sigmoid",
+        output: OutputActivation | None = None,
         likelihood: LikelihoodName = "gaussian",
         variance: float = 0.5,
         beta: float = 1.0,

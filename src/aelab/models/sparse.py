@@ -6,10 +6,10 @@ import torch
 from torch import nn
 
 from aelab.layers import (
-    OUTPUT_ACTIVATIONS,
     Activation,
     OutputActivation,
     activation_named,
+    output_activation,
     positive,
 )
 from aelab.losses import batch_mean, l1, parameter_l1, squared_error
@@ -37,7 +37,7 @@ class SparseAutoencoder(Autoencoder):
         active: How many activations top-k keeps.
         weight: Weight of an L1 penalty against the squared error summed over an input.
         activation: After the hidden layer.
-        output: Output activation; linear for pixels outside [0, 1].
+        output: Output activation; unless given, sigmoid for inputs in [0, 1] and linear for others.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class SparseAutoencoder(Autoencoder):
         active: int = 16,
         weight: float = 0.0784,
         activation: Activation = "relu",
-        output: OutputActivation = "sigmoid",
+        output: OutputActivation | None = None,
     ) -> None:
         super().__init__(spec)
         positive("latent_dim", latent_dim)
@@ -65,7 +65,7 @@ class SparseAutoencoder(Autoencoder):
         self.active, self.weight = active, weight
         self.encoder = nn.Sequential(nn.Linear(spec.size, latent_dim), activation_named(activation))
         self.decoder = nn.Sequential(
-            nn.Linear(latent_dim, spec.size), activation_named(output, OUTPUT_ACTIVATIONS)
+            nn.Linear(latent_dim, spec.size), output_activation(output, spec)
         )
 
     @property

@@ -20,7 +20,8 @@ class DenseVAE(VariationalAutoencoder):
         latent_dim: Numbers in the code.
         hidden: Sizes of the encoder's hidden layers; the decoder's are the same backwards.
         activation: After each hidden layer.
-        output: Output activation of the Gaussian likelihoods' mean.
+        output: Output activation of the Gaussian likelihoods' mean; unless given, sigmoid for
+            inputs in [0, 1] and linear for others.
         likelihood: gaussian (one variance, fitted), gaussian-fixed, bernoulli or
             continuous-bernoulli.
         variance: The variance of gaussian-fixed; 0.5 makes it the squared error.
@@ -34,7 +35,7 @@ class DenseVAE(VariationalAutoencoder):
         latent_dim: int = 32,
         hidden: tuple[int, ...] = (500,),
         activation: Activation = "relu",
-        output: OutputActivation = "sigmoid",
+        output: OutputActivation | None = None,
         likelihood: LikelihoodName = "gaussian",
         variance: float = 0.5,
         beta: float = 1.0,

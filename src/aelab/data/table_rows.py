@@ -1,0 +1,235 @@
+"""Tables whose rows are inputs: CSV, TSV or Parquet; numeric columns, standardised.
+
+Columns are standardised by mean and standard deviation of the training rows. Missing values are
+refused by name, or taken to be the mean. A folder with the tables ``train``, ``validation`` (or
+``val``) and ``test`` has its splits so.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow  # type: ignore[import-untyped]
+import pyarrow.compute  # type: ignore[import-untyped]
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from aelab.data import TABLE_SUFFIXES, cache
+from aelab.data.images import ImageDataset
+from aelab.data.splits import (
+    ALL,
+    Index,
+    Part,
+    assemble,
+    class_numbers,
+    divide,
+    one_class,
+    split_named,
+)
+from aelab.data.table_files import read_table
+from aelab.files import InputError, MissingFileError
+from aelab.settings import Columns, DataSettings, InputSpec
+
+SHOWN = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The numbers of a table."""
+
+    names: tuple[str, ...]
+    """Of the columns that hold them."""
+
+    values: Float[Tensor, "rows features"]
+    """NaN where a value is missing."""
+
+    left_out: tuple[str, ...]
+    """The other columns, with why."""
+
+    of_each: NDArray[Any] | None
+    """The value of the label's column, as text."""
+
+
+def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) -> ImageDataset:
+    """Load a table, or a folder of tables, split by their names or by a fixed seed.
+
+    Raises:
+        InputError: it holds no numbers, a value is missing and `settings.impute` is not set, or a
+            column is left out and `settings.strict` is set.
+        MissingFileError: there is no such file.
+    """
+    root = Path(settings.name)
+    files = table_files(root)
+    first = "train" if "train" in files else next(iter(files))
+    model = read_rows(files[first], label=settings.label)
+    if settings.strict and model.left_out:
+        raise InputError(f"{root}: columns that hold no numbers: {listed(model.left_out)}")
+    tables = {
+        part: read_rows(path, label=settings.label, names=model.names)
+        for part, path in files.items()
+    }
+    classes, parts = with_classes(tables)
+    splits, drawn = divide(parts, settings.name)
+    columns = standardise(splits["train"], model.names, settings)
+    for part, rows in tables.items():
+        refuse_bad(files[part], rows, impute=settings.impute)
+    many = f"{len(classes)} classes" if len(classes) > 1 else "no classes"
+    count = sum(len(rows.values) for rows in tables.values())
+    notes = [f"{count:,} rows, {len(model.names)} columns as inputs; {many}; {drawn}"]
+    notes += [f"columns left out: {listed(model.left_out)}"] if model.left_out else []
+    digests = cache.hashes(list(files.values()), root)
+    sha256 = cache.key_of(dict(zip(files, digests, strict=True)))
+    spec = InputSpec((len(model.names),), 1.0, dtype="float32", columns=columns)
+    return assemble(settings.name, splits, spec, classes, sha256, notes)
+
+
+def table_files(root: Path) -> dict[str, Path]:
+    """A table, or the tables of a folder that have the name of a split.
+
+    Raises:
+        InputError: the folder has no table called train.
+        MissingFileError: there is no such file or folder.
+    """
+    if not root.exists():
+        raise MissingFileError(f"{root} does not exist; check the path")
+    if root.is_file():
+        return {ALL: root}
+    tables = [path for path in sorted(root.iterdir()) if path.suffix.lower() in TABLE_SUFFIXES]
+    found = {split_named(path.stem): path for path in tables if split_named(path.stem)}
+    if "train" not in found:
+        names = ", ".join(path.name for path in tables[:SHOWN])
+        raise InputError(f"{root} has tables ({names}), but none called train; name one of them")
+    return found
+
+
+def read_rows(path: Path, *, label: str | None = None, names: Sequence[str] | None = None) -> Rows:
+    """Read the columns `names` of a table, or else all that hold numbers.
+
+    Raises:
+        InputError: a column is missing, one of `names` holds something else, or none has numbers.
+        MissingFileError: there is no such file.
+    """
+    table = read_table(path)
+    for name in [*(names or ()), *([] if label is None else [label])]:
+        refuse_absent(path, name, table.column_names)
+    candidates = [name for name in names or table.column_names if name != label]
+    reasons = {name: no_numbers(table[name]) for name in candidates}
+    left_out = tuple(f"{name} ({why})" for name, why in reasons.items() if why)
+    kept = tuple(name for name, why in reasons.items() if not why)
+    if left_out and (names or not kept):
+        raise InputError(f"{path}: columns that hold no numbers: {listed(left_out)}")
+    if not table.num_rows or not kept:
+        raise InputError(f"{path} holds no rows of numbers")
+    values = np.stack([as_floats(table[name]) for name in kept], 1)
+    of_each = None if label is None else label_values(path, label, table[label])
+    return Rows(kept, torch.from_numpy(values), left_out, of_each)
+
+
+def refuse_absent(path: Path, name: str, present: Sequence[str]) -> None:
+    """Raise InputError if a table lacks a column."""
+    if name not in present:
+        close = get_close_matches(name, present, n=1)
+        meant = f"; did you mean {close[0]!r}?" if close else f"; it has {listed(present)}"
+        raise InputError(f"{path} has no column {name!r}{meant}")
+
+
+def no_numbers(column: pyarrow.ChunkedArray) -> str:
+    """Why a column is no input; nothing if it is one."""
+    kind = column.type
+    numeric = pyarrow.types.is_boolean(kind) or pyarrow.types.is_decimal(kind)
+    if numeric or pyarrow.types.is_integer(kind) or pyarrow.types.is_floating(kind):
+        return ""
+    if column.null_count == len(column):
+        return "empty"
+    if not pyarrow.types.is_string(kind):
+        return str(kind)
+    number = pyarrow.compute.match_substring_regex(column, r"^\s*[-+]?[\d.]+([eE][-+]?\d+)?\s*$")
+    row = pyarrow.compute.index(number, False).as_py()
+    return f"{column[row].as_py()!r} in row {row + 1}" if row >= 0 else str(kind)
+
+
+def as_floats(column: pyarrow.ChunkedArray) -> NDArray[np.float64]:
+    """Numbers as doubles, NaN where one is missing."""
+    return np.asarray(column.cast(pyarrow.float64(), safe=False).to_numpy(), dtype=np.float64)
+
+
+def label_values(path: Path, name: str, column: pyarrow.ChunkedArray) -> NDArray[Any]:
+    """The class of each row.
+
+    Raises:
+        InputError: one is missing.
+    """
+    if column.null_count:
+        row = pyarrow.compute.index(pyarrow.compute.is_null(column), True).as_py() + 1
+        raise InputError(f"{path}: row {row} has no class (column {name!r}); fill it in")
+    if pyarrow.types.is_integer(column.type):
+        return np.asarray(column.to_numpy())
+    return np.asarray(column.cast(pyarrow.string()).to_pylist(), dtype=np.str_)
+
+
+def with_classes(tables: dict[str, Rows]) -> tuple[tuple[str, ...], dict[str, Part]]:
+    """Classes, and the rows of each part with theirs."""
+    of_each = [rows.of_each for rows in tables.values() if rows.of_each is not None]
+    if not of_each:
+        return (ALL,), {p: Part(r.values, one_class(len(r.values))) for p, r in tables.items()}
+    classes, numbers = class_numbers(np.concatenate(of_each))
+    labels = numbers.split([len(rows.values) for rows in tables.values()])
+    return classes, {
+        part: Part(rows.values, of_part)
+        for (part, rows), of_part in zip(tables.items(), labels, strict=True)
+    }
+
+
+def standardise(
+    training: tuple[Part, Index], names: tuple[str, ...], settings: DataSettings
+) -> Columns:
+    """Mean and standard deviation of each column over the training rows.
+
+    Raises:
+        InputError: a column has no value in them.
+    """
+    part, index = training
+    values = part.values[torch.from_numpy(index)].numpy()
+    counts = (~np.isnan(values)).sum(0)
+    if (counts == 0).any():
+        empty = [name for name, count in zip(names, counts, strict=True) if count == 0]
+        raise InputError(f"{settings.name}: no value in any training row: {listed(empty)}")
+    mean, std = np.nanmean(values, 0), np.nanstd(values, 0)
+    std[std == 0] = 1.0
+    return Columns(names, tuple(mean.tolist()), tuple(std.tolist()), settings.impute)
+
+
+def refuse_bad(path: Path, rows: Rows, *, impute: bool) -> None:
+    """Raise InputError if a value is infinite, or missing and not to be imputed."""
+    values = rows.values.numpy()
+    infinite = np.isinf(values)
+    if infinite.any():
+        raise InputError(f"{path}: infinite values: {places(infinite, rows.names)}; mend them")
+    missing = np.isnan(values)
+    if missing.any() and not impute:
+        raise InputError(
+            f"{path}: missing values: {places(missing, rows.names)}; fill them in, or take the "
+            f"mean of the training rows with --impute"
+        )
+
+
+def places(bad: NDArray[np.bool_], names: Sequence[str]) -> str:
+    """Columns with their first such row and how many more there are."""
+    told = []
+    for name, column in zip(names, bad.T, strict=True):
+        rows = np.flatnonzero(column) + 1
+        if len(rows):
+            more = f" and {len(rows) - 1:,} more" if len(rows) > 1 else ""
+            told.append(f"{name} (row {rows[0]}{more})")
+    return listed(told)
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first few of some names."""
+    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    return f"{', '.join(names[:SHOWN])}{more}"
