@@ -9,6 +9,7 @@ with install_import_hook("aelab", "typecheck.check"):
     import aelab.cli
     import aelab.compare
     import aelab.console
+    import aelab.models.baselines
     import aelab.models.conv_vae
     import aelab.models.convolutional
     import aelab.models.dense

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import aelab
-from aelab.compare import compare, parse_study
+from aelab.compare import compare
 from aelab.data.images import ImageDataset
 from aelab.evaluate.anomaly import anomaly_auroc, anomaly_scores
 from aelab.files import InputError
@@ -18,6 +18,7 @@ from aelab.models.base import Posterior, VariationalAutoencoder
 from aelab.runner import train_run
 from aelab.runs import Run
 from aelab.settings import DataSettings, InputSpec, Recipe, RunSettings
+from aelab.study import parse_study
 
 
 class LinearGaussian(VariationalAutoencoder):
@@ -122,6 +123,7 @@ def test_a_run_of_one_class_records_it(tiny: ImageDataset, tmp_path: Path) -> No
 
 STUDY = """
 each_class = ["T-shirt/top", "Bag"]
+metrics = ["anomalies", "reconstruction"]
 [data]
 name = "tiny"
 [rows.pca]
@@ -135,19 +137,19 @@ recipe = { epochs = 1 }
 def test_a_row_for_each_class_and_their_mean(tiny: ImageDataset, tmp_path: Path) -> None:
     study = parse_study("mine", STUDY)
     assert [row.name for row in study.rows] == [
-        "pca T-shirt top", "pca Bag", "vanilla T-shirt top", "vanilla Bag"
+        "pca-T-shirt-top", "pca-Bag", "vanilla-T-shirt-top", "vanilla-Bag"
     ]  # fmt: skip
     result = compare(study, out=tmp_path, seeds=(0, 1)).as_json()
     rows = {row["row"]: row for row in result["rows"]}
     for model in ("pca", "vanilla"):
-        parts = [rows[f"{model} {name}"] for name in ("T-shirt top", "Bag")]
+        parts = [rows[f"{model}-{name}"] for name in ("T-shirt-top", "Bag")]
         whole = rows[f"{model}, mean of 2"]
         figures = [part["metrics"]["anomaly_auroc"]["mean"] for part in parts]
         assert whole["metrics"]["anomaly_auroc"]["mean"] == pytest.approx(sum(figures) / 2)
         assert whole["seeds"] == [0, 1]
     # PCA knows no seed: nothing varies. The others' spread is that of the means, seed by seed.
     assert rows["pca, mean of 2"]["metrics"]["anomaly_auroc"]["std"] == 0
-    folders = [tmp_path / "mine" / f"vanilla {name}" for name in ("T-shirt top", "Bag")]
+    folders = [tmp_path / "mine" / f"vanilla-{name}" for name in ("T-shirt-top", "Bag")]
     means = [
         sum(Run.open(f / f"seed-{seed}").metrics["anomaly_auroc"] for f in folders) / 2
         for seed in (0, 1)

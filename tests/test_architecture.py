@@ -17,6 +17,8 @@ FLOORS = [
     ["apps"],
     ["compare"],
     ["pool", "tables"],
+    ["verdicts"],
+    ["study"],
     ["runner"],
     ["runs"],
     ["pictures", "plots"],

@@ -70,7 +70,7 @@ def test_train_evaluate_reconstruct_sample(
 
 
 def test_train_takes_its_defaults_from_the_default_study(tiny: ImageDataset, outside: Path) -> None:
-    from aelab.compare import load_study
+    from aelab.study import load_study
 
     ends_with(0, "train", "vanilla", "--data", "tiny", "--epochs", "0.5")
     row = load_study("default").row("vanilla")
@@ -232,7 +232,7 @@ def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> N
 def test_every_option_of_every_model_has_help(
     model: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "400")
+    monkeypatch.setenv("COLUMNS", "100")  # one column of panels
     ends_with(0, "train", model, "--help")
     text = re.sub(r"[^\x20-\x7e]+", " ", capsys.readouterr().out.replace("\n", " "))
     options = re.split(r" (?=--[a-z])", text.split("show this help message and exit")[1])[1:]

@@ -4,18 +4,20 @@ import csv
 import json
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean, stdev
 
 import pytest
 
-from aelab.compare import compare, load_study, packaged_studies, parse_study
+from aelab.compare import compare
 from aelab.data.images import ImageDataset
 from aelab.files import InputError, MissingFileError
 from aelab.models import ZOO, model_class
 from aelab.models.base import Autoencoder
 from aelab.pool import run_all
 from aelab.runs import all_hyperparameters
+from aelab.study import load_study, packaged_studies, parse_study
 from aelab.tables import as_markdown
 
 TINY = """
@@ -95,6 +97,12 @@ def test_a_row_adds_to_the_studys_own_settings() -> None:
         ("spilt = 'test'\n[rows.vae]", "study: spilt is unknown; did you mean split"),
         ("split = 'best'\n[rows.vae]", "study: split must be 'train' or 'validation' or 'test'"),
         ("[rows.vae]\ndata = { scale = -1 }", "row vae: data: scale must be a number above 0"),
+        ("metrics = ['speed']\n[rows.vae]", "study: metrics must be a list of 'reconstruction'"),
+        (
+            "[rows.vae]\n[claims.c]\nclaim='x'\nmetric='mse'\nbetter='a'\nthan=['vae']",
+            "the claim 'x' names no row of the study: 'a'",
+        ),
+        ("[rows.vae]\n[questions.q]\nquestion='x'\nmetric='kl'", "'kl' is no metric in which one"),
     ],
 )  # fmt: skip
 def test_mistakes_in_a_study_are_named(text: str, said: str) -> None:
@@ -121,7 +129,7 @@ def test_rows_that_cannot_be_are_told_before_any_training(
 
 
 def test_a_study_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(MissingFileError, match="the packaged ones are default"):
+    with pytest.raises(MissingFileError, match=r"the packaged ones are .*default"):
         load_study("defualt")
     (tmp_path / "bad.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(InputError, match=r"bad\.toml"):
@@ -147,13 +155,17 @@ def test_a_study_gives_one_table(tiny: ImageDataset, tmp_path: Path) -> None:
         ]
         for s in (0, 1)
     ]
-    assert vanilla["metrics"]["mse"] == {"mean": mean(singles), "std": stdev(singles)}
+    assert vanilla["metrics"]["mse"] == {
+        "mean": mean(singles),
+        "std": stdev(singles),
+        "values": singles,
+    }
     assert vanilla["seeds"] == [0, 1]
     assert pca["metrics"]["mse"]["mean"] == pytest.approx(
         pca["metrics"]["pca_mse"]["mean"], rel=1e-4
     )
     assert pca["metrics"]["mse"]["std"] == pytest.approx(0, abs=1e-6)
-    assert wide["metrics"]["pca_mse"] == {"mean": None, "std": None}
+    assert wide["metrics"]["pca_mse"] == {"mean": None, "std": None, "values": [None, None]}
     assert wide["published"] == {"mse": 0.1}
     assert switches["code_size"] == 32 + 6208
     assert switches["side_channel_bits"] == 12416
@@ -167,8 +179,73 @@ def test_a_study_gives_one_table(tiny: ImageDataset, tmp_path: Path) -> None:
     assert "32 + 12,416 bits*" in markdown
     assert "–" in markdown
     assert "2 seeds" in markdown
+    assert "**overcomplete: 6,240 numbers for 784; could copy**" in markdown
+    assert "0 of 300 test images are training images" in markdown
     assert len(result.pictures()) == 16
     assert all(path.is_file() for path in result.pictures())
+
+
+def test_budgets_train_every_row_once_by_each() -> None:
+    study = parse_study(
+        "s",
+        TINY
+        + """
+        [budgets]
+        few = { epochs = 2 }
+        short = { seconds = 0.5 }
+        [questions.best]
+        question = "Which?"
+        metric = "mse"
+        """,
+    )
+    assert len(study.rows) == 8
+    vanilla = study.row("vanilla-short")
+    assert vanilla is not None
+    assert (vanilla.budget, vanilla.settings.recipe.seconds) == ("short", 0.5)
+    assert vanilla.settings.recipe.batch_size == 100
+    few = study.row("conv-vae-switches-few")
+    assert few is not None
+    assert few.settings.recipe.epochs == 2
+
+
+def test_a_time_budget_spares_what_is_not_trained() -> None:
+    study = parse_study("s", TINY).within(60)
+    assert study.name == "s-60s"
+    assert {row.settings.recipe.seconds for row in study.rows} == {60, None}
+    pca = study.row("pca")
+    assert pca is not None
+    assert pca.settings.recipe.seconds is None
+
+
+def test_questions_and_claims_are_answered(tiny: ImageDataset, tmp_path: Path) -> None:
+    text = """
+    metrics = ["reconstruction"]
+    seeds = [0, 1]
+    [data]
+    name = "tiny"
+    [recipe]
+    epochs = 0
+    [rows.pca]
+    hyperparameters = { latent_dim = 8 }
+    [rows.four]
+    model = "pca"
+    hyperparameters = { latent_dim = 4 }
+    [rows.mean]
+    [questions.q]
+    question = "Which is best?"
+    metric = "mse"
+    [claims.c]
+    claim = "Eight beat four"
+    better = "pca"
+    than = ["four", "mean"]
+    metric = "mse"
+    """
+    compare(parse_study("asked", text), out=tmp_path)
+    results = json.loads((tmp_path / "asked" / "results.json").read_text())
+    assert results["claims"][0]["holds"] == "holds"
+    assert "nothing" in results["verdicts"][0]["answer"]  # no two codes have one size
+    assert "noisy_mse_0.2" not in results["rows"][0]["metrics"]
+    assert "**Claim: Eight beat four.** It holds." in (tmp_path / "asked/results.md").read_text()
 
 
 def test_one_seed_has_no_deviation(tiny: ImageDataset, tmp_path: Path) -> None:
@@ -189,7 +266,7 @@ def test_finished_rows_are_kept_and_edited_ones_trained_again(
     assert weights["wide"].stat().st_mtime_ns == before["wide"]
     assert weights["vanilla"].stat().st_mtime_ns > before["vanilla"]
     assert result["rows"][0]["code_size"] == 9
-    evaluated = compare(parse_study("mine", edited).on_split("validation"), out=tmp_path)
+    evaluated = compare(replace(parse_study("mine", edited), split="validation"), out=tmp_path)
     assert weights["wide"].stat().st_mtime_ns == before["wide"]
     assert evaluated.as_json()["split"] == "validation"
     assert evaluated.as_json()["rows"][0]["metrics"]["mse"] != result["rows"][0]["metrics"]["mse"]

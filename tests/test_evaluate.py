@@ -12,10 +12,13 @@ from sklearn.decomposition import PCA
 
 from aelab.data.images import ImageDataset
 from aelab.evaluate import evaluate
-from aelab.evaluate.images import original_figure, pca_mse
+from aelab.evaluate.audits import audit_data, audit_dead_code, audit_side_channel
+from aelab.evaluate.codes import accuracies, active_units
+from aelab.evaluate.images import multiply_adds, original_figure, pca_mse
 from aelab.files import InputError
 from aelab.metrics import psnr, squared_errors
 from aelab.models import build
+from aelab.models.base import Autoencoder
 from aelab.randomness import seeded
 from aelab.sampling import fit_prior, sample
 from aelab.settings import InputSpec
@@ -190,7 +193,155 @@ def test_temperature_scales_the_deviation_of_a_prior(blobs: ImageDataset) -> Non
     with seeded(0):
         codes = prior.sample_codes(200, temperature=0.0)
     means = (prior.mean + prior.means @ prior.basis).clamp(prior.low, prior.high)
-    assert torch.cdist(codes, means).min(1).values.max() < 1e-4
+    assert (codes[:, None] - means).abs().amax(2).amin(1).max() < 1e-6
     for wrong in (-0.1, float("nan"), float("inf")):
         with pytest.raises(InputError, match="temperature must be a number from 0 up"):
             sample(vae, 1, temperature=wrong)
+
+
+class Stash(Autoencoder):
+    """A cheat: the decoder returns the last input, ``x_hat = x``, whatever the code."""
+
+    code_size = 1
+
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        self.last = x
+        return x.flatten(1)[:, :1]
+
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        return getattr(self, "last", torch.zeros(len(z), *self.spec.shape))
+
+
+def test_a_decoder_that_remembers_its_input_is_exposed(blobs: ImageDataset) -> None:
+    x = everything(blobs, "test")
+    assert not audit_side_channel(Stash(blobs.spec), x).clean
+    assert audit_side_channel(build("vanilla", blobs.spec), x).clean
+
+
+def test_switches_are_exposed_by_swapping_them(slice_of_fashion: ImageDataset) -> None:
+    with seeded(0):
+        model = build("conv-vae-switches", slice_of_fashion.spec)
+    x = everything(slice_of_fashion, "test")[:50]
+    finding = audit_side_channel(model, x)
+    assert not finding.clean
+    assert 0 < finding.figures["share_of_side"] < 1
+    assert finding.figures["mse"] == pytest.approx((model(x) - x).square().mean().item())
+    with torch.no_grad():  # a decoder that is deaf to the latent numbers follows the switches only
+        model.from_code.weight.zero_()
+    assert audit_side_channel(model, x).figures["share_of_side"] == pytest.approx(1)
+
+
+def test_dead_numbers_are_counted(slice_of_fashion: ImageDataset) -> None:
+    vanilla, vae = build("vanilla", slice_of_fashion.spec), build("vae", slice_of_fashion.spec)
+    codes = torch.randn(100, 64, generator=torch.Generator().manual_seed(0))
+    codes[:, :3] = 0
+    assert audit_dead_code(vanilla, codes).figures == {"dead": 3}
+    assert not audit_dead_code(vanilla, codes).clean
+    codes[:, 3:5] *= 0.05  # a variance of 0.0025: alive, but collapsed to a standard normal prior
+    assert audit_dead_code(vae, codes).figures == {"dead": 5}
+    assert active_units(codes) == 59
+
+
+def test_data_audit_counts_training_images_in_the_test(slice_of_fashion: ImageDataset) -> None:
+    leaky = replace(
+        slice_of_fashion,
+        splits={
+            **slice_of_fashion.splits,
+            "test": replace(
+                slice_of_fashion.split("test"), index=slice_of_fashion.split("train").index[:7]
+            ),
+        },
+    )
+    assert audit_data(leaky, "test")["duplicates"]["figures"]["exact"] == 7
+    findings = audit_data(slice_of_fashion, "test")
+    assert findings["pixels"]["clean"]
+    assert "uint8" in findings["pixels"]["found"]
+
+
+def test_classes_are_told_from_codes_that_say_them() -> None:
+    generator = torch.Generator().manual_seed(0)
+    y = torch.randint(3, (400,), generator=generator)
+    z = 0.3 * torch.randn(400, 2, generator=generator)
+    angle = 2 * math.pi * y / 3
+    z += torch.stack([angle.cos(), angle.sin()], 1)
+    probe, knn = accuracies(z[:300], y[:300], z[300:], y[300:])
+    assert probe > 0.95
+    assert knn > 0.95
+    noise = torch.randn(400, 2, generator=generator)
+    assert max(accuracies(noise[:300], y[:300], noise[300:], y[300:])) < 0.5
+    assert accuracies(z, torch.zeros_like(y), z, y) == (None, None)
+
+
+def test_neighbours_vote(slice_of_fashion: ImageDataset) -> None:
+    z = torch.tensor([[0.0], [0.1], [0.2], [5.0], [5.1], [5.2], [5.3]])
+    y = torch.tensor([0, 0, 0, 1, 1, 1, 1])
+    # Of the five nearest of 1.0, three are of class 0; of those of 4.0, four of class 1.
+    assert accuracies(z, y, torch.tensor([[1.0], [4.0]]), torch.tensor([0, 1]))[1] == 1.0
+
+
+def test_probes_of_pca_are_those_of_its_codes(slice_of_fashion: ImageDataset) -> None:
+    model = build("pca", slice_of_fashion.spec, latent_dim=8)
+    model.initialise(slice_of_fashion.split("train"))
+    metrics = evaluate(model, slice_of_fashion, "test")
+    assert metrics["probe"] == pytest.approx(metrics["pca_probe"], abs=0.01)
+    assert metrics["knn"] == pytest.approx(metrics["pca_knn"], abs=0.01)
+    assert metrics["pca_share"] == pytest.approx(1, abs=1e-4)
+    assert metrics["pixel_knn"] > 0.6
+
+
+def test_classes_and_the_worst_make_up_the_error(slice_of_fashion: ImageDataset) -> None:
+    model = build("vanilla", slice_of_fashion.spec)
+    x = everything(slice_of_fashion, "test")
+    errors = (model(x) - x).square().flatten(1).mean(1)
+    metrics = evaluate(model, slice_of_fashion, "test", ("reconstruction",))
+    labels = slice_of_fashion.split("test").classes_of(torch.arange(len(x)))
+    shoes = errors[labels == 7].mean().item()
+    assert metrics["by_class"]["Sneaker"] == pytest.approx(shoes, rel=1e-5)
+    found = [image["index"] for image in metrics["worst"]]
+    assert found == errors.sort(descending=True).indices[:16].tolist()
+    assert "noisy_mse_0.2" not in metrics
+
+
+def test_a_copy_is_as_noisy_as_its_input(slice_of_fashion: ImageDataset) -> None:
+    metrics = evaluate(build("copy", slice_of_fashion.spec), slice_of_fashion, "test")
+    x = everything(slice_of_fashion, "test")
+    assert metrics["mse"] == 0
+    assert metrics["psnr"] is None
+    assert metrics["ssim"] == pytest.approx(1)
+    # A quarter of the pixels at 0 leaves a quarter of their squares.
+    assert metrics["masked_mse"] == pytest.approx(x.square().mean().item() / 4, rel=0.02)
+    noise = [metrics[f"noisy_mse_{level}"] for level in (0.1, 0.2, 0.4)]
+    assert noise == sorted(noise)
+    assert noise[0] < 0.1**2  # less than its variance, for it is clipped
+
+
+def test_the_mean_image_has_the_error_of_the_variance(slice_of_fashion: ImageDataset) -> None:
+    model = build("mean", slice_of_fashion.spec)
+    model.initialise(slice_of_fashion.split("train"))
+    centre = everything(slice_of_fashion, "train").mean(0)
+    expected = (everything(slice_of_fashion, "test") - centre).square().mean().item()
+    metrics = evaluate(model, slice_of_fashion, "test")
+    assert metrics["mse"] == pytest.approx(expected, rel=1e-5)
+    assert metrics["pca_share"] == pytest.approx(1, rel=1e-4)
+    assert metrics["noisy_mse_0.4"] == metrics["mse"]
+    assert metrics["code_size"] == 0
+    assert "probe" not in metrics
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("vanilla", 2 * 784 * 64),
+        ("pca", 2 * 784 * 64),
+        ("vae", 2 * (784 * 500 + 500 * 32) + 500 * 32),
+        # 3×3 convolutions at 28, 14 and 7; back at 3, 7 and 14, and the last at 28.
+        (
+            "convolutional",
+            9 * (16 * 784 + 128 * 196 + 64 * 49 + 64 * 9 + 64 * 49 + 128 * 196 + 16 * 784),
+        ),
+        ("copy", 0),
+    ],
+)
+def test_multiply_adds_by_hand(slice_of_fashion: ImageDataset, name: str, expected: int) -> None:
+    model = build(name, slice_of_fashion.spec)
+    assert multiply_adds(model, slice_of_fashion.split("test")) == expected

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from aelab.cli import main
-from aelab.compare import parse_study
 from aelab.data.images import ImageDataset
+from aelab.study import parse_study
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 

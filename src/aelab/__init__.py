@@ -7,7 +7,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from aelab.compare import load_study as load_study
     from aelab.data import load as load_data  # noqa: F401
     from aelab.models import build as build
     from aelab.runner import train_run as train_run
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from aelab.settings import DataSettings as DataSettings
     from aelab.settings import Recipe as Recipe
     from aelab.settings import RunSettings as RunSettings
+    from aelab.study import load_study as load_study
 
 PUBLIC = {
     "DataSettings": "aelab.settings:DataSettings",
@@ -25,7 +25,7 @@ PUBLIC = {
     "build": "aelab.models:build",
     "load": "aelab.runs:load",
     "load_data": "aelab.data:load",
-    "load_study": "aelab.compare:load_study",
+    "load_study": "aelab.study:load_study",
     "train_run": "aelab.runner:train_run",
 }
 __all__ = list(PUBLIC)

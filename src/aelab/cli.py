@@ -150,7 +150,7 @@ def evaluate(arguments: list[str]) -> int:
 
     options = parse(EvaluateOptions, "evaluate", arguments, evaluate.__doc__)
     run, data = opened(options, options.data_dir)
-    run.evaluate(data, options.split or run.metrics["split"])
+    run.evaluate(data, options.split or run.metrics["split"], options.metrics)
     print_run(run)
     return 0
 
@@ -290,31 +290,30 @@ def compare(arguments: list[str]) -> int:
     """Train the rows of a study and print one table."""
     from rich.console import Console
 
-    from aelab.compare import compare, load_study
+    from aelab.compare import compare
     from aelab.console import TrainingScreen, print_table
     from aelab.options import CompareOptions
-    from aelab.tables import as_rich
+    from aelab.tables import as_rich, findings
 
     options = parse(CompareOptions, "compare", arguments, "Train the rows of a study.")
     import_from_here()
-    study = load_study(options.study)
-    study = study.shortened() if options.quick else study
-    study = study.on_split(options.split) if options.split else study
+    study = options.chosen
     with TrainingScreen() as screen:
-        screen.announce(study, len(options.seeds))
+        screen.announce(study)
         result = compare(
             study,
             out=options.out,
-            seeds=options.seeds,
-            jobs=options.jobs,
             data_dir=options.data_dir,
             on_progress=lambda job, progress: screen.tell(job.label, progress),
         )
     results = result.as_json()
-    print_table(lambda left_out: as_rich(results, left_out), Console())
+    console = Console(highlight=False)
+    print_table(lambda left_out: as_rich(results, left_out), console)
+    for finding in findings(results):
+        console.print(finding.replace("**", ""), markup=False)
     for picture in result.pictures():
         print(picture)
-    print(f"The table: {result.folder}/results.md, .csv and .json")
+    print(f"All figures: {result.folder}/results.md, .csv and .json")
     for label, error in result.errors.items():
         print(f"aelab: row {label} failed: {error}", file=sys.stderr)
     return EXIT_FAILED if result.errors else 0

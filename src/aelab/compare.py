@@ -1,176 +1,24 @@
 """A study: rows × seeds → runs → one table."""
 
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any, Literal
+from typing import Any
 
-from aelab.data import Dataset, load_settings, of_model, only_classes
+from aelab.data import Dataset, load_settings, only_classes
+from aelab.data.images import ImageDataset
+from aelab.evaluate.audits import audit_data
 from aelab.evaluate.columns import FACTS, METRICS
-from aelab.files import InputError, MissingFileError
-from aelab.models import find
+from aelab.files import InputError
 from aelab.pool import run_all
 from aelab.runner import Progress, make_way, refuse_kind, train_run
 from aelab.runs import Run, all_hyperparameters, describe
-from aelab.settings import DataSettings, Recipe, RunSettings, checked
-from aelab.tables import input_size, write_results
-
-QUICK_SHARE = 0.1
-"""Of the epochs that a quick study trains."""
-
-STUDY_LIMIT = 2**20
-"""Bytes of a study file."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of a study: what is trained, and what others published for it."""
-
-    name: str
-    settings: RunSettings
-    published: Mapping[str, float] = field(default_factory=dict)
-    """Metric to figure."""
-
-    part_of: str = ""
-    """The rows that are parts of one also give a row of that name, with their mean."""
-
-
-@dataclass(frozen=True)
-class Study:
-    """Rows that are compared in one table, all evaluated on one split."""
-
-    name: str
-    title: str
-    split: str
-    rows: tuple[Row, ...]
-    quick: bool = False
-
-    def shortened(self) -> "Study":
-        """The same rows with a tenth of the training."""
-        rows = []
-        for row in self.rows:
-            recipe = replace(row.settings.recipe, epochs=QUICK_SHARE * row.settings.recipe.epochs)
-            rows.append(replace(row, settings=replace(row.settings, recipe=recipe)))
-        return replace(self, name=f"{self.name}-quick", rows=tuple(rows), quick=True)
-
-    def on_split(self, split: str) -> "Study":
-        """The same rows, evaluated on another split."""
-        return replace(self, split=split)
-
-    def row(self, name: str) -> Row | None:
-        """The row of that name, if there is one."""
-        return next((row for row in self.rows if row.name == name), None)
-
-
-def packaged_studies() -> list[str]:
-    """Names of the studies that come with aelab."""
-    folder = files("aelab") / "studies"
-    return sorted(Path(entry.name).stem for entry in folder.iterdir() if ".toml" in entry.name)
-
-
-def load_study(name: str) -> Study:
-    """A packaged study by its name, or one of the user's by the path of its TOML file.
-
-    Raises:
-        MissingFileError: there is neither.
-        InputError: a mistake in it, named by row and key.
-    """
-    if name in packaged_studies():
-        return parse_study(name, (files("aelab") / "studies" / f"{name}.toml").read_text("utf-8"))
-    path = Path(name)
-    if not path.is_file():
-        raise MissingFileError(
-            f"there is no study {name!r}: the packaged ones are "
-            f"{', '.join(packaged_studies())}, and there is no such file"
-        )
-    if path.stem in packaged_studies():
-        raise InputError(f"{path} has the name of a packaged study: rename it, for its runs' sake")
-    if path.stat().st_size > STUDY_LIMIT:
-        raise InputError(f"{path} is larger than {STUDY_LIMIT:,} bytes: not a study")
-    try:
-        return parse_study(path.stem, path.read_text("utf-8"))
-    except (InputError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: {error}") from error
-
-
-@dataclass(frozen=True)
-class StudyTable:
-    """The keys of a study file."""
-
-    rows: dict[str, dict[str, Any]]
-    title: str = ""
-    split: Literal["train", "validation", "test"] = "test"
-    data: dict[str, Any] = field(default_factory=dict)
-    recipe: dict[str, Any] = field(default_factory=dict)
-    each_class: tuple[str, ...] = ()
-    """Each row is trained once on each of these classes alone; the others are anomalies."""
-
-
-@dataclass(frozen=True)
-class RowTable:
-    """The keys of a row in a study file."""
-
-    model: str
-    hyperparameters: dict[str, Any] = field(default_factory=dict)
-    data: dict[str, Any] = field(default_factory=dict)
-    recipe: dict[str, Any] = field(default_factory=dict)
-    published: dict[str, float] = field(default_factory=dict)
-
-
-def parse_study(name: str, text: str) -> Study:
-    """A study from its TOML text; a row's own data and recipe add to the study's.
-
-    Raises:
-        InputError: a mistake, named by row and key.
-    """
-    try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"not TOML: {error}") from error
-    if not content.get("rows"):
-        raise InputError("a study needs rows: a table [rows.NAME] with model = … for each")
-    table = checked(StudyTable, content, "study")
-    rows = [parse_row(row, values, table) for row, values in table.rows.items()]
-    if table.each_class:
-        rows = [part for row in rows for part in class_by_class(row, table.each_class)]
-    return Study(name, table.title, table.split, tuple(rows))
-
-
-def parse_row(name: str, values: Mapping[str, Any], table: StudyTable) -> Row:
-    """One row of a study."""
-    where = f"row {name}"
-    if Path(name).name != name or name.startswith("."):
-        raise InputError(f"{where}: a row's name is a folder's name; leave out / and a leading .")
-    row = checked(RowTable, {"model": name, **values}, where)
-    try:
-        find(row.model)
-    except ValueError as error:
-        raise InputError(f"{where}: model: {error}") from error
-    settings = RunSettings(
-        model=row.model,
-        hyperparameters=row.hyperparameters,
-        data=of_model(
-            checked(DataSettings, {**table.data, **row.data}, f"{where}: data"), row.model
-        ),
-        recipe=checked(Recipe, {**table.recipe, **row.recipe}, f"{where}: recipe"),
-    )
-    return Row(name, settings, row.published)
-
-
-def class_by_class(row: Row, classes: Sequence[str]) -> list[Row]:
-    """The same row trained on each class alone."""
-    return [
-        Row(
-            f"{row.name} {name.replace('/', ' ')}",
-            replace(row.settings, data=replace(row.settings.data, classes=(name,))),
-            part_of=row.name,
-        )
-        for name in classes
-    ]
+from aelab.settings import DataSettings, RunSettings
+from aelab.study import Row, Study
+from aelab.tables import COSTS, input_size, write_results
+from aelab.verdicts import answer, verdict
 
 
 def check_row(row: Row, split: str, data_dir: Path | None, seed: int) -> None:
@@ -199,6 +47,7 @@ class Job:
     settings: RunSettings
     folder: Path
     split: str
+    groups: tuple[str, ...]
     data_dir: Path | None
 
     @property
@@ -220,7 +69,14 @@ def do_job(job: Job, on_progress: Callable[[Progress], None]) -> Run:
     """Train, evaluate and draw a run, unless that was done; an edited row's old run gives way."""
     data = dataset(job.settings.data, job.data_dir, job.seed)
     make_way(job.folder, describe(job.settings, data))
-    run = train_run(job.settings, data, job.folder, split=job.split, on_progress=on_progress)
+    run = train_run(
+        job.settings,
+        data,
+        job.folder,
+        split=job.split,
+        groups=job.groups,
+        on_progress=on_progress,
+    )
     assert run.timings  # a damaged file is this row's failure
     return run
 
@@ -238,6 +94,8 @@ class Result:
     folder: Path
     runs: Mapping[str, Sequence[Run]]
     errors: Mapping[str, str]
+    audits: Mapping[str, Any]
+    """Of the data, by data set."""
 
     def as_json(self) -> dict[str, Any]:
         """The content of results.json."""
@@ -254,8 +112,24 @@ class Result:
             "split": self.study.split,
             "units": units(rows),
             "rows": rows,
+            "verdicts": self.verdicts(rows),
+            "claims": [verdict(claim, rows) for claim in self.study.claims],
+            "audits": dict(self.audits),
             "errors": dict(self.errors),
         }
+
+    def verdicts(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+        """The answers to the study's questions, budget by budget."""
+        budgets = dict.fromkeys(row["budget"] for row in rows)
+        return [
+            {
+                "question": question.question,
+                "budget": budget,
+                "answer": answer(question, [row for row in rows if row["budget"] == budget]),
+            }
+            for question in self.study.questions
+            for budget in budgets
+        ]
 
     def wholes(self) -> dict[str, list[Sequence[Run]]]:
         """The runs of each row that is in parts, part by part; only where all were finished."""
@@ -279,10 +153,12 @@ def row_as_json(row: Row, runs: Sequence[Run]) -> dict[str, Any]:
         "model": row.settings.model,
         **{fact: every[0][fact] for fact in FACTS if fact in every[0] and fact != "split"},
         "input_size": input_size(runs[0]),
+        "budget": row.budget,
         "seeds": [run.settings.seed for run in runs],
-        "train_seconds": mean(run.timings["train_seconds"] for run in runs),
-        "metrics": {name: spread([metrics[name] for metrics in every]) for name in names},
+        **{name: mean_of(name, runs) for name in COSTS},
+        "metrics": {name: spread([metrics.get(name) for metrics in every]) for name in names},
         "published": dict(row.published),
+        "audits": every[0].get("audits", {}),
     }
 
 
@@ -293,19 +169,28 @@ def mean_row(whole: str, parts: Sequence[Sequence[Run]]) -> dict[str, Any]:
     first = row_as_json(Row(whole, parts[0][0].settings), parts[0])
 
     def over_parts(name: str, seed: int) -> float | None:
-        figures = [runs[seed].metrics[name] for runs in by_seed]
-        return None if None in figures else mean(figures)
+        found = [runs[seed].metrics.get(name) for runs in by_seed]
+        figures = [figure for figure in found if figure is not None]
+        return mean(figures) if len(figures) == len(found) else None
 
     return {
-        **first,
+        **{key: value for key, value in first.items() if key not in ("by_class", "worst")},
         "row": f"{whole}, mean of {len(parts)}",
         "parts": len(parts),
+        "budget": "mean",
         "seeds": seeds,
-        "train_seconds": mean(run.timings["train_seconds"] for runs in parts for run in runs),
+        **{name: mean_of(name, [run for runs in parts for run in runs]) for name in COSTS},
         "metrics": {
             name: spread([over_parts(name, seed) for seed in seeds]) for name in first["metrics"]
         },
+        "audits": {},
     }
+
+
+def mean_of(name: str, runs: Sequence[Run]) -> float | None:
+    """Mean over seeds of what a training cost, if all of them know."""
+    values = [run.timings[name] for run in runs if run.timings.get(name) is not None]
+    return mean(values) if len(values) == len(runs) else None
 
 
 def units(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
@@ -315,33 +200,37 @@ def units(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return {**known, "train_seconds": "seconds of training, without evaluation"}
 
 
-def spread(values: Sequence[float | None]) -> dict[str, float | None]:
+def spread(values: Sequence[float | None]) -> dict[str, Any]:
     """Mean and sample standard deviation over seeds; none of the latter for a single one."""
     numbers = [value for value in values if value is not None]
-    if not numbers:
-        return {"mean": None, "std": None}
-    return {"mean": mean(numbers), "std": stdev(numbers) if len(numbers) > 1 else None}
+    return {
+        "mean": mean(numbers) if numbers else None,
+        "std": stdev(numbers) if len(numbers) > 1 else None,
+        "values": list(values),
+    }
 
 
 def compare(
     study: Study,
     *,
     out: str | Path = "runs",
-    seeds: Sequence[int] = (0,),
-    jobs: int = 1,
+    seeds: Sequence[int] | None = None,
+    jobs: int | None = None,
     data_dir: str | Path | None = None,
     on_progress: Callable[[Job, Progress | Run | str], None] | None = None,
 ) -> Result:
     """Train all rows of a study, each with every seed, and write its table.
 
-    Runs that are finished are taken as they are. `jobs` of them are trained at once, where one of
-    two threads counts as two, for threads that share a processor wait on each other. A row that
-    fails is told in the result, and the others go on. `on_progress` is called with each job's
-    progress, and when it ends with its run or the error's one line.
+    Seeds and jobs are the study's own unless given. Runs that are finished are taken as they are.
+    `jobs` of them are trained at once, where one of two threads counts as two, for threads that
+    share a processor wait on each other. A row that fails is told in the result, and the others
+    go on. `on_progress` is called with each job's progress, and when it ends with its run or the
+    error's one line.
 
     Raises:
         AelabError: the data cannot be had, or nothing can be written.
     """
+    seeds, jobs = seeds or study.seeds, jobs or study.jobs
     folder = Path(out) / study.name
     where = Path(data_dir) if data_dir is not None else None
     work = [
@@ -351,6 +240,7 @@ def compare(
             replace(row.settings, seed=seed),
             folder / row.name / f"seed-{seed}",
             study.split,
+            study.groups,
             where,
         )
         for row in study.rows
@@ -369,6 +259,16 @@ def compare(
             errors[job.label] = outcome
     for of_row in runs.values():
         of_row.sort(key=lambda run: run.settings.seed)
-    result = Result(study, folder, runs, errors)
+    result = Result(study, folder, runs, errors, audits_of_data(study, where, seeds[0]))
     write_results(result.as_json(), folder)
     return result
+
+
+def audits_of_data(study: Study, data_dir: Path | None, seed: int) -> dict[str, Any]:
+    """What the audits find in each data set of images of a study."""
+    audits = {}
+    for settings in dict.fromkeys(replace(row.settings.data, classes=None) for row in study.rows):
+        data = dataset(settings, data_dir, seed)
+        if isinstance(data, ImageDataset) and data.name not in audits:
+            audits[data.name] = audit_data(data, study.split)
+    return audits

@@ -9,13 +9,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from aelab.compare import Study
 from aelab.evaluate.columns import FACTS, METRICS, metric_named
 from aelab.models import ZOO, build, model_class
 from aelab.models.link_base import GraphSpec, LinkModel
 from aelab.runner import Progress as TrainingProgress
 from aelab.runs import Run
 from aelab.settings import InputSpec
+from aelab.study import Study
 from aelab.tables import code_size, figure, input_size
 
 MAIN = ("mse", "auc", "ap")
@@ -49,8 +49,9 @@ class TrainingScreen:
     ) -> None:
         self.progress.stop()
 
-    def announce(self, study: Study, seeds: int) -> None:
+    def announce(self, study: Study) -> None:
         """Say what is about to be trained."""
+        seeds = len(study.seeds)
         told = f"{study.name}: {len(study.rows)} rows × {seeds} seed{'s' if seeds > 1 else ''}"
         self.console.print(told, highlight=False)
 

@@ -1,5 +1,6 @@
 """The command line's options: dataclasses whose field docstrings are the help."""
 
+import re
 from argparse import ArgumentError, ArgumentParser
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, make_dataclass, replace
@@ -10,12 +11,13 @@ import tyro
 from docstring_parser import parse as parse_docstring
 from tyro.conf import Positional
 
-from aelab.compare import load_study
 from aelab.data import LOADERS, of_model
+from aelab.evaluate.columns import QUICK_GROUPS, Group
 from aelab.files import InputError
 from aelab.models import model_class
 from aelab.runs import hyperparameter_hints, model_defaults
 from aelab.settings import DataSettings, Recipe, RunSettings, thaw
+from aelab.study import Study, load_study
 
 DEFAULTS = ("default", "links")
 """The studies whose rows `aelab train` takes its defaults from."""
@@ -109,14 +111,20 @@ class EvaluateOptions(FolderOptions, DataOptions):
     split: Split | None = None
     """Which images; those of the last evaluation unless given."""
 
+    metrics: tuple[Group, ...] = QUICK_GROUPS
+    """Groups of metrics; importance and samples take minutes."""
+
 
 @dataclass(frozen=True, kw_only=True)
-class ReconstructOptions(EvaluateOptions):
+class ReconstructOptions(FolderOptions, DataOptions):
     """A trained run, what it restores, and where that goes."""
 
     data: Positional[str | None] = None
     """Inputs to restore: an image file, a folder of them, an array, or a split of a data set, as
     fashion-mnist:test. Without, a picture is drawn of images of the run's own data."""
+
+    split: Split | None = None
+    """Which images of the run's own data; those of the last evaluation unless given."""
 
     strict: bool = False
     """Refuse inputs of which a file would be left out."""
@@ -235,16 +243,26 @@ class CompareOptions(DataOptions):
     """Which study, and how it is done."""
 
     study: Positional[str] = "default"
-    """A packaged study (default, original, links) or the path of a TOML file."""
+    """A packaged study (default, equal, claims, original, links, likelihood) or the path of a
+    TOML file."""
 
-    seeds: tuple[int, ...] = (0,)
-    """Train every row once with each of these; the table gives mean ± standard deviation."""
+    seeds: tuple[int, ...] | None = None
+    """Train every row once with each of these; the table gives mean ± standard deviation, and
+    marks what the seeds do not tell apart. The study's own unless given, mostly 0."""
 
-    jobs: int = 1
-    """Rows trained at once, each in a process of its own; a row of two threads counts as two."""
+    jobs: int | None = None
+    """Rows trained at once, each in a process of its own; a row of two threads counts as two.
+    The study's own unless given, mostly 1."""
 
     quick: bool = False
     """A tenth of the training, for a look."""
+
+    time_budget: str | None = None
+    """Train every row for about so long instead of so many epochs: 60s, 2m."""
+
+    metrics: tuple[Literal["importance", "samples"], ...] = ()
+    """Slow metrics besides the study's own: importance (the importance-weighted bound of
+    variational models, minutes a row), samples (Fréchet distance and the like)."""
 
     split: Literal["validation", "test"] | None = None
     """Evaluate on this split instead of the study's; validation is for tuning."""
@@ -253,10 +271,43 @@ class CompareOptions(DataOptions):
     """Folder to write to; the study gets its own inside."""
 
     def __post_init__(self) -> None:
-        if self.jobs < 1:
+        if self.jobs is not None and self.jobs < 1:
             raise ValueError(f"jobs must be 1 or more, not {self.jobs}")
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+        if self.seeds is not None and not 0 < len(set(self.seeds)) == len(self.seeds):
             raise ValueError("seeds must be one or more different numbers")
+        if self.time_budget is not None:
+            seconds_of(self.time_budget)
+
+    @property
+    def chosen(self) -> Study:
+        """The study as it was asked for."""
+        study = load_study(self.study)
+        if self.time_budget is not None:
+            study = study.within(seconds_of(self.time_budget))
+        study = study.shortened() if self.quick else study
+        groups = (*study.groups, *(name for name in self.metrics if name not in study.groups))
+        return replace(
+            study,
+            split=self.split or study.split,
+            seeds=self.seeds or study.seeds,
+            jobs=self.jobs or study.jobs,
+            groups=groups,
+        )
+
+
+def seconds_of(text: str) -> float:
+    """A time as people write it.
+
+    >>> seconds_of("60s"), seconds_of("2m"), seconds_of("0.5h")
+    (60.0, 120.0, 1800.0)
+
+    Raises:
+        InputError: it is none.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|min|h)?", text.strip())
+    if found is None or float(found[1]) <= 0:
+        raise InputError(f"a time is written 60s, 2m or 1h, not {text!r}")
+    return float(found[1]) * {"h": 3600, "m": 60, "min": 60}.get(found[2], 1)
 
 
 def start_asked(arguments: Sequence[str]) -> Path | None:

@@ -3,7 +3,7 @@
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from torch import Tensor
 from aelab.data import Dataset
 from aelab.data.graphs import GraphDataset
 from aelab.evaluate import validate
-from aelab.evaluate.columns import Figures
+from aelab.evaluate.columns import QUICK_GROUPS, Figures
 from aelab.files import (
     InputError,
     read_metadata,
@@ -24,11 +24,10 @@ from aelab.files import (
     write_text,
 )
 from aelab.models import build, model_class
-from aelab.models.base import VariationalAutoencoder
 from aelab.models.link_base import LinkModel, Model
 from aelab.randomness import seeded
 from aelab.runs import Run, describe, same_work
-from aelab.sampling import fit_prior
+from aelab.sampling import CodeSource, fit_prior
 from aelab.settings import InputSpec, RunSettings, thaw
 from aelab.train import TrainState, count_steps, fit, threads
 
@@ -62,14 +61,15 @@ def train_run(
     folder: str | Path,
     *,
     split: str = "test",
+    groups: Collection[str] = QUICK_GROUPS,
     start: Run | None = None,
     on_progress: OnProgress | None = None,
 ) -> Run:
     """Train a model into a run folder, or go on where a stopped training of it was.
 
     A folder that holds this very run, finished, is left as it is, but for an evaluation on
-    another split than it had. Training begins at the weights of the run `start`, if one is given:
-    of the same model, with inputs of the same shape.
+    another split, or in other groups of metrics, than it had. Training begins at the weights of the
+    run `start`, if one is given: of the same model, with inputs of the same shape.
 
     Raises:
         AelabError: settings that the model does not take, a folder that is another run's or
@@ -92,8 +92,9 @@ def train_run(
     if not (folder / "model.safetensors").is_file():
         write_json(folder / "config.json", config)
         Training(run, model, data).go(on_progress)
-    if not run.is_finished(split):
-        run.evaluate(data, split)
+    if not run.is_finished(split, groups):
+        missing = set(groups) - set(run.evaluated(split).get("groups", ()))
+        run.evaluate(data, split, missing or groups)
         run.draw(data, split)
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)
     return run
@@ -283,7 +284,7 @@ class Training:
             self.model.load_state_dict(self.best)
         self.model.to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         self.model.eval()
-        if not isinstance(self.model, VariationalAutoencoder | LinkModel):
+        if not isinstance(self.model, CodeSource | LinkModel):
             with threads(self.recipe.threads):
                 training = self.data.to("cpu").split("train")
                 prior = fit_prior(self.model, training, seed=self.settings.seed)

@@ -11,7 +11,7 @@ import inspect
 import json
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -26,6 +26,7 @@ from aelab.data import Dataset
 from aelab.data.graphs import GraphDataset
 from aelab.data.images import ImageDataset
 from aelab.evaluate import evaluate
+from aelab.evaluate.columns import QUICK_GROUPS
 from aelab.evaluate.images import original_figure
 from aelab.files import InputError, MissingFileError, read_json, read_tensors, write_json
 from aelab.models import ZOO, build, find, model_class
@@ -175,21 +176,29 @@ class Run:
     @property
     def metrics(self) -> dict[str, Any]:
         """The last evaluation, with the split it is of."""
-        return self._table("metrics.json", "split", "code_size", "parameters")
+        return self._table("metrics.json", "split", "groups", "code_size", "parameters")
 
     @property
     def timings(self) -> dict[str, Any]:
         """How long it took."""
         return self._table("timings.json", "train_seconds")
 
-    def is_finished(self, split: str) -> bool:
-        """Whether it is trained, evaluated on `split`, and drawn."""
-        files = ("model.safetensors", "metrics.json", "timings.json")
-        return (
+    def is_finished(self, split: str, groups: Collection[str] = ()) -> bool:
+        """Whether it is trained, drawn, and evaluated on `split` in all these groups."""
+        files = ("model.safetensors", "timings.json")
+        return bool(
             all((self.folder / name).is_file() for name in files)
             and all(picture.is_file() for picture in self.pictures)
-            and self.metrics.get("split") == split
+            and (metrics := self.evaluated(split))
+            and set(groups) <= set(metrics["groups"])
         )
+
+    def evaluated(self, split: str) -> dict[str, Any]:
+        """The last evaluation if it was of `split`; otherwise nothing."""
+        if not (self.folder / "metrics.json").is_file():
+            return {}
+        metrics = self.metrics
+        return metrics if metrics["split"] == split else {}
 
     @property
     def pictures(self) -> list[Path]:
@@ -218,8 +227,10 @@ class Run:
         seed = self.settings.seed if seed is None else seed
         return sample(self.model, n, seed=seed, prior=self.prior, temperature=temperature)
 
-    def evaluate(self, data: Dataset, split: str) -> dict[str, Any]:
-        """Evaluate on a split, and write metrics.json.
+    def evaluate(
+        self, data: Dataset, split: str, groups: Collection[str] = QUICK_GROUPS
+    ) -> dict[str, Any]:
+        """Evaluate on a split, add to what is known of that split, and write metrics.json.
 
         Raises:
             InputError: the data are not those that the run was trained on.
@@ -227,12 +238,15 @@ class Run:
         self.refuse_other(data)
         settings = self.settings
         with threads(settings.recipe.threads):
-            metrics: dict[str, Any] = {"split": split, **evaluate(self.model, data, split)}
+            figures = evaluate(self.model, data, split, groups)
             if settings.data.splits == "original" and isinstance(data, ImageDataset):
                 assert isinstance(self.model, Autoencoder)
-                metrics["original_figure"] = original_figure(
+                figures["original_figure"] = original_figure(
                     self.model, data.split(split), settings.recipe.batch_size
                 )
+        known = self.evaluated(split)
+        done = sorted({*known.get("groups", ()), *groups})
+        metrics = {**known, **figures, "split": split, "groups": done}
         write_json(self.folder / "metrics.json", metrics)
         return metrics
 

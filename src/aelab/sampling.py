@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from aelab.files import InputError
-from aelab.models.base import Autoencoder, Batch, Code, TrainingData, VariationalAutoencoder
+from aelab.models.base import Autoencoder, Batch, Code, TrainingData
 from aelab.randomness import permutation_at, seed_at, seeded, set_global
 
 MOST_DIMENSIONS = 64
@@ -25,7 +25,7 @@ CHUNK = 500
 
 @runtime_checkable
 class CodeSource(Protocol):
-    """Anything that draws codes: a variational model, or a CodePrior."""
+    """Anything that draws codes: a model with a prior of its own, or a CodePrior."""
 
     sampled_from: ClassVar[str]
 
@@ -165,7 +165,7 @@ def code_source(model: Autoencoder, prior: CodePrior | None) -> CodeSource:
     Raises:
         InputError: the model has no prior of its own and none is given.
     """
-    if isinstance(model, VariationalAutoencoder):
+    if isinstance(model, CodeSource):
         return model
     if prior is None:
         raise InputError(f"a {type(model).__name__} has no prior; fit one with fit_prior()")

@@ -307,7 +307,7 @@ def type_name(hint: Any) -> str:  # noqa: ANN401
     if get_origin(hint) is dict:
         return "a table"
     if get_origin(hint) is tuple:
-        return f"a list of {arguments[0].__name__}"
+        return f"a list of {type_name(arguments[0])}"
     if arguments:
         return " or ".join(map(type_name, arguments))
     return "none" if hint is type(None) else str(hint.__name__)

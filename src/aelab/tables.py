@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,48 @@ from aelab.evaluate.columns import METRICS, metric_named
 from aelab.files import write_json, write_text
 from aelab.runs import Run
 from aelab.settings import InputSpec
+from aelab.verdicts import not_told_apart, overcomplete
 
 Results = Mapping[str, Any]
 
-FIRST_LEFT_OUT = ("psnr", "active_fraction", "parameters", "noisy_mse_0.2")
-"""Columns that a narrow screen does without, in this order; the files have them."""
+MAIN = (
+    "mse",
+    "pca_share",
+    "ssim",
+    "noisy_mse_0.2",
+    "probe",
+    "kl",
+    "frechet",
+    "anomaly_auroc",
+    "auc",
+    "ap",
+    "original_figure",
+)
+"""The metrics that a screen shows; the files have all."""
+
+FIRST_LEFT_OUT = ("parameters", "ssim", "kl", "probe")
+"""Columns that a narrow screen does without, in this order."""
+
+SECTIONS: dict[str, str] = {
+    "reconstruction": "Reconstruction",
+    "robustness": "Robustness",
+    "code": "The code",
+    "bound": "Likelihood: the bound",
+    "importance": "Likelihood: importance-weighted",
+    "samples": "Samples",
+    "anomalies": "Anomalies",
+    "links": "Links",
+    "": "Other",
+}
+"""Groups of metrics and their headings."""
+
+COSTS = ("train_seconds", "images_per_second", "epochs", "peak_memory_bytes")
+"""What a training cost, beside the figures."""
 
 NONE = "–"
 OVERCOMPLETE = "*"
+CLOSE = " ≈"
+"""Marks figures that are not told apart from the best of their column."""
 
 
 def write_results(results: Results, folder: Path) -> None:
@@ -41,28 +75,88 @@ def shown_metrics(results: Results) -> list[str]:
     return ordered + [name for name in dict.fromkeys(present) if name not in METRICS]
 
 
-def columns(results: Results, left_out: Collection[str] = ()) -> dict[str, list[str]]:
-    """Title to cells, the title with its unit below it."""
+Columns = dict[str, list[str]]
+"""Title, with its unit below it, to the rows' cells."""
+
+
+def main_columns(results: Results, left_out: Collection[str] = ()) -> Columns:
+    """What a screen shows: each row's main figures, what was published for it, its training."""
     rows = results["rows"]
-    table = {
+    table = first_columns(results)
+    if "parameters" not in left_out:
+        table["parameters"] = [f"{row['parameters']:,}" for row in rows]
+    shown = [name for name in shown_metrics(results) if name in MAIN or name not in METRICS]
+    table |= metric_columns(results, [name for name in shown if name not in left_out])
+    return {**table, **published_columns(results), "training\ns": seconds(results)}
+
+
+def first_columns(results: Results) -> Columns:
+    """The rows' names and code sizes, which every table begins with."""
+    rows = results["rows"]
+    return {
         "row": [row_name(row, results) for row in rows],
         "code\nnumbers": [code_size(row) for row in rows],
     }
-    if "parameters" not in left_out:
-        table["parameters"] = [f"{row['parameters']:,}" for row in rows]
-    for name in shown_metrics(results):
-        if name not in left_out:
-            metric = metric_named(name)
-            cells = [figure(name, row["metrics"].get(name)) for row in rows]
-            table[f"{metric.title}\n{metric.short_unit}"] = cells
+
+
+def metric_columns(results: Results, names: Iterable[str]) -> Columns:
+    """A column a metric, with a mark where the seeds do not tell a row from the best."""
+    rows = results["rows"]
+    table = {}
+    for name in names:
+        metric = metric_named(name)
+        close = close_to_best(results, name) if metric.better else set()
+        table[f"{metric.title}\n{metric.short_unit}"] = [
+            figure(name, row["metrics"].get(name)) + (CLOSE if row["row"] in close else "")
+            for row in rows
+        ]
+    return table
+
+
+def close_to_best(results: Results, metric: str) -> set[str]:
+    """Names of the rows not told apart from the best of their budget."""
+    rows = results["rows"]
+    budgets = {row["budget"] for row in rows}
+    return {
+        name
+        for budget in budgets
+        for name in not_told_apart([row for row in rows if row["budget"] == budget], metric)
+    }
+
+
+def published_columns(results: Results) -> Columns:
+    """What others published, a column a metric."""
+    rows = results["rows"]
+    table = {}
     for name in dict.fromkeys(name for row in rows for name in row["published"]):
         title = METRICS[name].title if name in METRICS else name
         figures = [row["published"].get(name) for row in rows]
-        table[f"{title}\npublished"] = [
-            NONE if value is None else f"{value:,.4g}" for value in figures
-        ]
-    table["training\ns"] = [f"{row['train_seconds']:.1f}" for row in rows]
+        table[f"{title}\npublished"] = [NONE if f is None else f"{f:,.4g}" for f in figures]
     return table
+
+
+def seconds(results: Results) -> list[str]:
+    """How long each row was trained."""
+    return [f"{row['train_seconds']:.1f}" for row in results["rows"]]
+
+
+def cost_columns(results: Results) -> Columns:
+    """What each row costs."""
+    rows = results["rows"]
+
+    def cells(name: str, scale: float, digits: int) -> list[str]:
+        values = [row.get(name) for row in rows]
+        return [NONE if value is None else f"{value / scale:,.{digits}f}" for value in values]
+
+    return {
+        **first_columns(results),
+        "parameters": [f"{row['parameters']:,}" for row in rows],
+        "multiply-adds\nmillions": cells("multiply_adds", 1e6, 2),
+        "epochs": cells("epochs", 1, 1),
+        "training\ns": seconds(results),
+        "speed\nimages/s": cells("images_per_second", 1, 0),
+        "memory\nMB": cells("peak_memory_bytes", 1e6, 0),
+    }
 
 
 def row_name(row: Mapping[str, Any], results: Results) -> str:
@@ -78,11 +172,6 @@ def code_size(row: Mapping[str, Any]) -> str:
     bits = row.get("side_channel_bits", 0)
     side = f" + {bits:,.0f} bits" if bits else ""
     return f"{latent:,}{side}{OVERCOMPLETE if overcomplete(row) else ''}"
-
-
-def overcomplete(row: Mapping[str, Any]) -> bool:
-    """Whether the code is no smaller than the input, and could be a copy of it."""
-    return row["input_size"] is not None and bool(row["code_size"] >= row["input_size"])
 
 
 def input_size(run: Run) -> int | None:
@@ -110,29 +199,74 @@ def caption(results: Results) -> str:
     text = f"{results['data']}, {results['split']} split, {of_seeds}."
     if any(overcomplete(row) for row in results["rows"]):
         text += " * overcomplete: the code is no smaller than the image."
+    if len(seeds) > 1:
+        text += (
+            " ≈ not told apart from the best of its column by paired t-tests over the seeds "
+            "(5 % in all)."
+        )
     if results["quick"]:
         text += " Quick: a tenth of the training; for a look, not for conclusions."
     return text
 
 
 def as_markdown(results: Results) -> str:
-    """The table as Markdown."""
-    table = columns(results)
+    """All figures as Markdown, a table for each group of metrics."""
+    title = results["title"] or results["study"]
+    parts = [f"# {title}", caption(results), *findings(results)]
+    if published := published_columns(results):
+        parts += ["## Published", markdown_table({**first_columns(results), **published})]
+    shown = shown_metrics(results)
+    for group, heading in SECTIONS.items():
+        names = [name for name in shown if metric_named(name).group == group]
+        if names:
+            table = {**first_columns(results), **metric_columns(results, names)}
+            parts += [f"## {heading}", markdown_table(table)]
+    parts += ["## Cost", markdown_table(cost_columns(results)), *audit_lines(results)]
+    return "\n\n".join(parts) + "\n"
+
+
+def markdown_table(table: Columns) -> str:
+    """One table as Markdown."""
     header = [title.replace("\n", ", ") for title in table]
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *zip(*table.values(), strict=True)]
-    body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    title = results["title"] or results["study"]
-    return f"# {title}\n\n{caption(results)}\n\n{body}\n"
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def findings(results: Results) -> list[str]:
+    """The answers to the study's questions and the verdicts on its claims, a paragraph each."""
+    answers = [
+        f"**{told['question']}**{' ' + told['budget'] + ':' if told['budget'] else ''} "
+        f"{told['answer']}."
+        for told in results["verdicts"]
+    ]
+    claims = [
+        f"**Claim: {told['claim']}.** It {told['holds']}. {told['found']}."
+        for told in results["claims"]
+    ]
+    return answers + claims
+
+
+def audit_lines(results: Results) -> list[str]:
+    """What the audits found, of the data and of every row."""
+    found = [("data " + name, audits) for name, audits in results["audits"].items()]
+    found += [(row["row"], row["audits"]) for row in results["rows"] if row["audits"]]
+    lines = [
+        f"- {name}, {audit}: {'' if told['clean'] else '**'}{told['found']}"
+        f"{'' if told['clean'] else '**'}"
+        for name, audits in found
+        for audit, told in audits.items()
+    ]
+    return ["## Audits", "\n".join(lines)] if lines else []
 
 
 def as_csv(results: Results) -> str:
     """The table as CSV, a mean and a std column for each metric, empty where there is none."""
     names = shown_metrics(results)
-    facts = ["row", "model", "code_size", "parameters"]
+    facts = ["row", "model", "budget", "code_size", "parameters", "multiply_adds", *COSTS]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     spread = [f"{name}_{part}" for name in names for part in ("mean", "std")]
-    writer.writerow([*facts, "split", "seeds", "train_seconds", *spread, "published", "units"])
+    writer.writerow([*facts, "split", "seeds", *spread, "published", "units"])
     units = "; ".join(f"{name}: {unit}" for name, unit in results["units"].items())
     for row in results["rows"]:
         none = {"mean": None, "std": None}
@@ -140,18 +274,16 @@ def as_csv(results: Results) -> str:
         figures = [value[part] for value in values for part in ("mean", "std")]
         seeds = " ".join(str(seed) for seed in row["seeds"])
         published = " ".join(f"{key}={value}" for key, value in row["published"].items())
-        line = [row[fact] for fact in facts]
-        writer.writerow(
-            [*line, results["split"], seeds, row["train_seconds"], *figures, published, units]
-        )
+        line = [row.get(fact) for fact in facts]
+        writer.writerow([*line, results["split"], seeds, *figures, published, units])
     return text.getvalue()
 
 
 def as_rich(results: Results, left_out: int = 0) -> Table:
     """The table for the screen, without the first few of FIRST_LEFT_OUT."""
-    told = caption(results) + (" The files have more columns." if left_out else "")
+    told = caption(results) + " The files have more columns."
     table = Table(title=results["title"] or results["study"], caption=told)
-    content = columns(results, FIRST_LEFT_OUT[:left_out])
+    content = main_columns(results, FIRST_LEFT_OUT[:left_out])
     for number, title in enumerate(content):
         table.add_column(title, justify="left" if number == 0 else "right", no_wrap=True)
     for cells in zip(*content.values(), strict=True):

@@ -1,35 +1,59 @@
-"""The one protocol: which metrics, for which kind of model."""
+"""The one protocol: which figures, for which kind of model."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 from aelab.data import Dataset
 from aelab.data.graphs import GraphDataset
 from aelab.data.images import ImageDataset
 from aelab.evaluate.anomaly import anomaly_auroc
-from aelab.evaluate.columns import Figures
+from aelab.evaluate.audits import audit_model
+from aelab.evaluate.codes import code_figures
+from aelab.evaluate.columns import QUICK_GROUPS, Figures
 from aelab.evaluate.images import evaluate_images, reconstruction_mse, validation_loss
 from aelab.evaluate.links import evaluate_links, validation_auc
 from aelab.models.base import Autoencoder
 from aelab.models.link_base import LinkModel, Model
 
 
-def evaluate(model: Model, data: Dataset, split: str = "test") -> Figures:
-    """All metrics of `model` on a split of `data`; those that do not apply are None.
+def evaluate(
+    model: Model, data: Dataset, split: str = "test", groups: Collection[str] = QUICK_GROUPS
+) -> dict[str, Any]:
+    """The figures of `model` on a split of `data`, group by group.
 
+    Those that do not apply are None.
     parameters are all numbers that were learnt, those found in closed form included.
 
     Raises:
         ValueError: the data are of another kind or shape than the model's.
     """
     if isinstance(model, LinkModel) and isinstance(data, GraphDataset):
-        figures: Figures = {**evaluate_links(model, data, split)}
+        figures: dict[str, Any] = {**evaluate_links(model, data, split)}
     elif isinstance(model, Autoencoder) and isinstance(data, ImageDataset):
-        figures = evaluate_images(model, data, split)
-        figures["anomaly_auroc"] = anomaly_auroc(model, data, split)
+        figures = evaluate_autoencoder(model, data, split, groups)
     else:
         raise ValueError(f"{data.name} is no data set for a {type(model).__name__}")
     parameters = sum(tensor.numel() for tensor in model.state_dict().values())
     return {**figures, "parameters": parameters}
+
+
+def evaluate_autoencoder(
+    model: Autoencoder, data: ImageDataset, split: str, groups: Collection[str]
+) -> dict[str, Any]:
+    """The figures of a model of images, and what the audits found."""
+    images = data.split(split)
+    if images.spec != model.spec:
+        raise ValueError(
+            f"the model takes inputs of {model.spec}, and {data.name} has {images.spec}"
+        )
+    figures, codes = evaluate_images(model, data, split, groups)
+    if "code" in groups:
+        figures |= code_figures(model, data, split, codes)
+        figures["audits"] = audit_model(model, images, codes)
+    if "anomalies" in groups:
+        figures["anomaly_auroc"] = anomaly_auroc(model, data, split)
+    return figures
 
 
 @dataclass(frozen=True)

@@ -1,87 +1,169 @@
-"""How a model of images is scored: reconstruction, robustness, and the bound's two terms."""
+"""How a model of images is scored: reconstruction, robustness, the bound's two terms, its cost."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import lru_cache
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+from torchmetrics.functional.image import structural_similarity_index_measure
 
 from aelab.data.images import ImageDataset, Images
-from aelab.layers import corrupt
-from aelab.losses import squared_error
+from aelab.evaluate.columns import Figures
+from aelab.layers import NoiseKind, corrupt
+from aelab.losses import PerExample, squared_error
 from aelab.metrics import psnr, squared_errors
-from aelab.models.base import Autoencoder, VariationalAutoencoder
+from aelab.models.base import Autoencoder, Batch, Code, VariationalAutoencoder
 from aelab.models.pca import EXACT_SIZE, principal_components
 from aelab.randomness import seeded, set_global
 from aelab.train import threads
 
-CHUNK = 500
-"""Examples evaluated at a time; the noise of an example depends on it."""
+CHUNK = 100
+"""Examples evaluated at a time: what fits a processor's cache is done in half the time. The noise
+of an example depends on it."""
 
 SEED = 0
 """Of the evaluation's own noise: every model is given the same."""
 
 NOISE = 0.2
-"""Standard deviation of the noise on inputs, as a share of the pixels' range."""
+"""Standard deviation of the noise that pictures show, as a share of the pixels' range."""
+
+CORRUPTIONS: dict[str, tuple[NoiseKind, float]] = {
+    "noisy_mse_0.1": ("gaussian", 0.1),
+    "noisy_mse_0.2": ("gaussian", 0.2),
+    "noisy_mse_0.4": ("gaussian", 0.4),
+    "masked_mse": ("masking", 0.25),
+}
+"""What inputs are corrupted by, metric by metric."""
+
+WORST = 16
+"""Images of a split that are named as the worst reconstructed."""
+
+SSIM_WINDOW = 11
+"""Height and width of the window of structural similarity; smaller images have none."""
+
+Codes = Float[Tensor, "images code"]
 
 
 def evaluate_images(
-    model: Autoencoder, data: ImageDataset, split: str = "test"
-) -> dict[str, float | None]:
-    """Metrics of `model` on a split; those that do not apply are None.
+    model: Autoencoder, data: ImageDataset, split: str, groups: Collection[str]
+) -> tuple[dict[str, Any], Codes]:
+    """The figures of the groups reconstruction, robustness and bound, and facts of code and cost.
 
-    mse is of the deterministic reconstruction ``decode(encode(x))``, per pixel, on a scale
-    where pixels lie in [0, 1] whatever the preparation; psnr is of that mean. noisy_mse is the
-    error, against the clean image, of the reconstruction from an input with Gaussian noise of
-    σ = 0.2, clipped to the pixels' range. pca_mse is that of as many principal components,
-    fitted on the training split; None where the code is not smaller than the input. active_fraction
-    is the share of a code's latent numbers that are not 0. For variational models, reconstruction
-    and KL are the two terms of minus the evidence lower bound (without beta), with one sample of
-    z an example.
-
-    Raises:
-        ValueError: the data set has no such split, or its images are of another shape.
+    All are means over the split of a figure of each example; `docs/protocol.md` explains them.
+    Those that do not apply are None. Also the latent numbers of the split's codes.
     """
     images = data.split(split)
-    if images.spec != model.spec:
-        raise ValueError(
-            f"the model takes inputs of {model.spec}, and {data.name} has {images.spec}"
-        )
-    peak = model.spec.peak
-
-    def noisy_error(x: Tensor) -> Tensor:
-        return squared_errors(model(corrupt(x, "gaussian", NOISE, peak)), x, peak)
-
-    def active(x: Tensor) -> Tensor:
-        latent = model.code_size - model.side_channel[0]
-        return model.encode(x)[:, :latent].count_nonzero(1) / latent
-
-    mse = reconstruction_mse(model, images)
-    metrics: dict[str, float | None] = {
-        "mse": mse,
-        "pca_mse": pca_mse(data, split, model.code_size),
-        "psnr": psnr(mse) if mse else None,  # of no error at all, infinite
-        "noisy_mse_0.2": mean_over(images, noisy_error),
-        "active_fraction": mean_over(images, active),
+    figures, codes = figures_of_each(model, images, groups)
+    result: dict[str, Any] = {name: values.mean().item() for name, values in figures.items()}
+    if "reconstruction" in groups:
+        result |= relative_to_pca(result["mse"], data, split, model.code_size)
+        result["psnr"] = psnr(result["mse"]) if result["mse"] else None  # infinite
+        result["by_class"] = mean_by_class(figures["mse"], images, data.classes)
+        result["worst"] = worst(figures["mse"])
+    if "bound" in groups and isinstance(model, VariationalAutoencoder):
+        name = model.likelihood.name
+        result[f"negative_elbo_{name}"] = result[f"reconstruction_{name}"] + result["kl"]
+    facts = {
         "code_size": model.code_size,
         "side_channel_size": model.side_channel[0],
         "side_channel_bits": model.side_channel[1],
+        "multiply_adds": multiply_adds(model, images),
     }
-    if isinstance(model, VariationalAutoencoder):
-        metrics[f"reconstruction_{model.likelihood.name}"] = mean_over(
-            images, lambda x: model.bound(x)[0]
-        )
-        metrics["kl"] = mean_over(images, lambda x: model.posterior(x).kl())
-    return metrics
+    return {**result, **facts}, codes
 
 
-def reconstruction_mse(model: Autoencoder, images: Images) -> float:
-    """Error of ``decode(encode(x))``, per pixel, on a scale of [0, 1]."""
-    return mean_over(images, lambda x: squared_errors(model(x), x, model.spec.peak))
+def figures_of_each(
+    model: Autoencoder, images: Images, groups: Collection[str]
+) -> tuple[dict[str, Float[Tensor, " images"]], Codes]:
+    """Each figure of each example of a split; and the latent numbers of its codes."""
+    latent = model.code_size - model.side_channel[0]
+    found: dict[str, list[PerExample]] = {}
+    codes = []
+    with seeded(SEED), torch.inference_mode():
+        for number, x in enumerate(chunks(images)):
+            z = model.encode(x)
+            codes.append(z[:, :latent].cpu())
+            for name, values in figures_of_chunk(model, x, z, number, groups).items():
+                found.setdefault(name, []).append(values.double().cpu())
+    return {name: torch.cat(values) for name, values in found.items()}, torch.cat(codes)
 
 
-def mean_over(images: Images, figure: Callable[[Tensor], Float[Tensor, " batch"]]) -> float:
+def figures_of_chunk(
+    model: Autoencoder, x: Batch, z: Code, number: int, groups: Collection[str]
+) -> dict[str, PerExample]:
+    """The figures of some inputs x, whose codes are z."""
+    peak = model.spec.peak
+    figures = {}
+    if "reconstruction" in groups:
+        x_hat = model.decode(z)
+        figures["mse"] = squared_errors(x_hat, x, peak)
+        if min(x.shape[2:]) >= SSIM_WINDOW:
+            figures["ssim"] = ssim(x_hat, x, peak)
+    for name, (kind, level) in CORRUPTIONS.items() if "robustness" in groups else ():
+        set_global(SEED, name, number)
+        figures[name] = squared_errors(model(corrupt(x, kind, level, peak)), x, peak)
+    if "bound" in groups and isinstance(model, VariationalAutoencoder):
+        set_global(SEED, "bound", number)
+        figures[f"reconstruction_{model.likelihood.name}"], figures["kl"] = model.bound(x)
+    return figures
+
+
+def ssim(x_hat: Batch, x: Batch, peak: float) -> PerExample:
+    """Structural similarity, Gaussian window of σ = 1.5 (Wang et al. 2004, section III.B)."""
+    similarity = structural_similarity_index_measure(
+        x_hat, x, kernel_size=SSIM_WINDOW, data_range=peak, reduction="none"
+    )
+    assert isinstance(similarity, Tensor)
+    return similarity
+
+
+def relative_to_pca(mse: float, data: ImageDataset, split: str, code_size: int) -> Figures:
+    """What PCA of that code size reaches, and the share of it that `mse` is."""
+    reference = pca_mse(data, split, code_size)
+    return {"pca_mse": reference, "pca_share": mse / reference if reference else None}
+
+
+def mean_by_class(
+    values: Float[Tensor, " images"], images: Images, classes: tuple[str, ...]
+) -> dict[str, float]:
+    """Mean over the examples of each class that the split has."""
+    labels = images.classes_of(torch.arange(len(images)))
+    members = {name: values[labels == number] for number, name in enumerate(classes)}
+    return {name: of_class.mean().item() for name, of_class in members.items() if len(of_class)}
+
+
+def worst(errors: Float[Tensor, " images"]) -> list[dict[str, float]]:
+    """The images with the largest errors, by their place in the split."""
+    found = errors.topk(min(WORST, len(errors)))
+    return [
+        {"index": index, "mse": error}
+        for index, error in zip(found.indices.tolist(), found.values.tolist(), strict=True)
+    ]
+
+
+def multiply_adds(model: Autoencoder, images: Images) -> int:
+    """Multiplications with an addition in ``decode(encode(x))`` of one image.
+
+    Of matrix products, convolutions and gathered sums; what is done element by element is not
+    counted.
+    """
+    bags = dict.fromkeys(
+        (torch.ops.aten._embedding_bag, torch.ops.aten._embedding_bag_forward_only), bag_operations
+    )
+    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=bags) as counter:
+        model(images.batch(torch.zeros(1, dtype=torch.int64)))
+    return int(counter.get_total_flops()) // 2
+
+
+def bag_operations(weight: Any, indices: Any, *_: Any, **__: Any) -> int:  # noqa: ANN401
+    """Operations of a weighted sum of rows: message passing is made of these."""
+    return int(2 * indices[0] * weight[1])
+
+
+def mean_over(images: Images, figure: Callable[[Tensor], PerExample]) -> float:
     """Mean over a split of a figure of each example; its noise is the same for every model."""
     total = 0.0
     with seeded(SEED), torch.inference_mode():
@@ -95,6 +177,11 @@ def chunks(images: Images) -> Iterator[Tensor]:
     """The inputs of a split in order."""
     for i in torch.arange(len(images)).split(CHUNK):
         yield images.batch(i)
+
+
+def reconstruction_mse(model: Autoencoder, images: Images) -> float:
+    """Error of ``decode(encode(x))``, per pixel, on a scale of [0, 1]."""
+    return mean_over(images, lambda x: squared_errors(model(x), x, model.spec.peak))
 
 
 def validation_loss(model: Autoencoder, images: Images) -> float:
@@ -111,9 +198,7 @@ def pca_mse(data: ImageDataset, split: str, code_size: int) -> float | None:
     """Error on `split` of PCA fitted on the training split; None for an overcomplete code."""
     if code_size >= data.spec.size:
         return None
-    exact = data.spec.size <= EXACT_SIZE
-    mean, components = fitted_components(data, data.spec.size if exact else code_size)
-    basis = components[:code_size]
+    mean, basis = fitted_components(data, code_size)
 
     def error(x: Tensor) -> Tensor:
         centred = x.flatten(1) - mean
@@ -123,9 +208,17 @@ def pca_mse(data: ImageDataset, split: str, code_size: int) -> float | None:
         return mean_over(data.split(split), error)
 
 
+def fitted_components(
+    data: ImageDataset, n: int
+) -> tuple[Float[Tensor, " size"], Float[Tensor, "n size"]]:
+    """Mean and `n` principal components of the training split."""
+    mean, components = all_components(data, data.spec.size if data.spec.size <= EXACT_SIZE else n)
+    return mean, components[:n]
+
+
 @lru_cache(maxsize=2)
-def fitted_components(data: ImageDataset, n: int) -> tuple[Tensor, Tensor]:
-    """Principal components of the training split; the last few are kept at hand."""
+def all_components(data: ImageDataset, n: int) -> tuple[Tensor, Tensor]:
+    """The last few are kept at hand."""
     with threads(1):  # whoever asks first, the same bits
         return principal_components(data.split("train"), n)
 

@@ -89,6 +89,16 @@ ZOO: dict[str, ZooEntry] = {
         "principal components, the closed-form baseline",
         "Pearson 1901",
     ),
+    "mean": ZooEntry(
+        "aelab.models.baselines:MeanImage",
+        "the mean image whatever the input, a baseline",
+        "",
+    ),
+    "copy": ZooEntry(
+        "aelab.models.baselines:Copy",
+        "the input itself, a baseline",
+        "",
+    ),
 }
 
 

@@ -70,9 +70,8 @@ def principal_components(
     chunks. Up to 4,096 values an input the covariance matrix is decomposed exactly; beyond, by
     subspace iteration (Halko, Martinsson & Tropp 2011, arXiv 0909.4061, algorithm 4.4).
     """
+    mean = mean_input(data)
     chunks = torch.arange(len(data)).split(CHUNK)
-    total = torch.stack([data.batch(i).flatten(1).double().sum(0) for i in chunks]).sum(0)
-    mean = (total / len(data)).float()
     if len(mean) <= EXACT_SIZE:
         scatter = torch.zeros(len(mean), len(mean), dtype=torch.float64, device=mean.device)
         for i in chunks:
@@ -84,6 +83,13 @@ def principal_components(
     largest = basis.gather(0, basis.abs().argmax(0, keepdim=True))
     components: Tensor = (basis * largest.sign()).T.float()
     return mean, components
+
+
+def mean_input(data: TrainingData) -> Float[Tensor, " size"]:
+    """The mean of all inputs, flat, read in chunks."""
+    chunks = torch.arange(len(data)).split(CHUNK)
+    total = torch.stack([data.batch(i).flatten(1).double().sum(0) for i in chunks]).sum(0)
+    return (total / len(data)).float()
 
 
 def subspace_iteration(

@@ -1,0 +1,148 @@
+"""Audits: what would make a figure mean something else than it seems to."""
+
+import copy
+import hashlib
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+
+from aelab.data.images import ImageDataset, Images
+from aelab.evaluate.codes import ACTIVE_VARIANCE, active_units
+from aelab.evaluate.images import Codes, chunks
+from aelab.metrics import squared_errors
+from aelab.models.base import Autoencoder, Batch, VariationalAutoencoder
+
+AUDITED = 500
+"""Images that a model's decoder is audited with."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What an audit found."""
+
+    clean: bool
+    """Nothing stands in the way of comparing the figures."""
+
+    found: str
+    """In one sentence, for people."""
+
+    figures: dict[str, float] = field(default_factory=dict)
+
+
+def audit_model(model: Autoencoder, images: Images, codes: Codes) -> dict[str, dict[str, Any]]:
+    """The findings on one model, by audit, as JSON; `codes` are the split's latent numbers."""
+    x = images.batch(torch.arange(min(AUDITED, len(images))))
+    findings = {
+        "side channel": audit_side_channel(model, x),
+        "code size": audit_code_size(model),
+        "dead code": audit_dead_code(model, codes),
+    }
+    return {name: asdict(finding) for name, finding in findings.items()}
+
+
+def audit_side_channel(model: Autoencoder, x: Batch) -> Finding:
+    """How much of a reconstruction follows the latent numbers, and how much the side channel.
+
+    With z = (latent, side) of each image and of the next one: half of the answer is how far the
+    reconstruction moves when the side channel is the next image's, half how far when the latent
+    numbers are. A model without a side channel is shown clean by a copy of it, which has never
+    seen the images, making the same reconstructions of the codes alone.
+    """
+    with torch.inference_mode():
+        untouched = copy.deepcopy(model)
+        z = model.encode(x)
+        model.encode(x.flip(0))  # what a model keeps of its last input is now another image's
+        own = model.decode(z)
+        if not torch.equal(own, untouched.decode(z)):
+            return Finding(False, "the decoder keeps something of the images past the code")
+        if not model.side_channel[0]:
+            return Finding(True, f"decodes from its {model.code_size:,} numbers alone")
+        return swap_side_channel(model, x, z, own)
+
+
+def swap_side_channel(model: Autoencoder, x: Batch, z: Codes, own: Batch) -> Finding:
+    """What becomes of the reconstructions `own` with the next image's side channel, or code."""
+    latent = model.code_size - model.side_channel[0]
+    following = z.roll(1, 0)
+    other_side = model.decode(torch.cat([z[:, :latent], following[:, latent:]], 1))
+    other_code = model.decode(torch.cat([following[:, :latent], z[:, latent:]], 1))
+    peak = model.spec.peak
+    moved = [mean_error(swapped, own, peak) for swapped in (other_side, other_code)]
+    figures = {
+        "mse": mean_error(own, x, peak),
+        "mse_other_side": mean_error(other_side, x, peak),
+        "mse_other_code": mean_error(other_code, x, peak),
+        "share_of_side": moved[0] / max(sum(moved), 1e-12),
+    }
+    found = (
+        f"{figures['share_of_side']:.0%} of a reconstruction follows the side channel of "
+        f"{model.side_channel[1]:,.0f} bits, {1 - figures['share_of_side']:.0%} the "
+        f"{latent:,} latent numbers: with another image's side channel the MSE goes from "
+        f"{figures['mse']:.4f} to {figures['mse_other_side']:.4f}, with another image's latent "
+        f"numbers to {figures['mse_other_code']:.4f}"
+    )
+    return Finding(False, found, figures)
+
+
+def mean_error(x_hat: Batch, x: Batch, peak: float) -> float:
+    """Mean squared error a pixel, pixels in [0, 1]."""
+    return squared_errors(x_hat, x, peak).mean().item()
+
+
+def audit_code_size(model: Autoencoder) -> Finding:
+    """A code no smaller than the input could be a copy of it."""
+    size = model.spec.size
+    if model.code_size < size:
+        return Finding(True, f"{model.code_size:,} numbers for {size:,}")
+    return Finding(False, f"overcomplete: {model.code_size:,} numbers for {size:,}; could copy")
+
+
+def audit_dead_code(model: Autoencoder, codes: Codes) -> Finding:
+    """Latent numbers that say nothing: collapsed to the prior, or the same for every image."""
+    size = codes.shape[1]
+    if isinstance(model, VariationalAutoencoder):
+        dead, why = size - active_units(codes), f"variance of at most {ACTIVE_VARIANCE}"
+    else:
+        dead, why = int((codes.max(0).values == codes.min(0).values).sum()), "never vary"
+    return Finding(dead == 0, f"{dead} of {size} dead ({why})", {"dead": dead})
+
+
+def audit_data(data: ImageDataset, split: str) -> dict[str, dict[str, Any]]:
+    """The findings on a data set, by audit, as JSON."""
+    findings = {
+        "duplicates": audit_duplicates(data, split),
+        "pixels": audit_pixels(data, split),
+    }
+    return {name: asdict(finding) for name, finding in findings.items()}
+
+
+def audit_pixels(data: ImageDataset, split: str) -> Finding:
+    """Type and range of what is stored, and the range that models are given."""
+    images = data.split(split)
+    lowest = min(x.min().item() for x in chunks(images))
+    highest = max(x.max().item() for x in chunks(images))
+    stored = images.pixels.dtype
+    found = (
+        f"stored as {str(stored).removeprefix('torch.')}, given to models as float32 between "
+        f"{lowest:g} and {highest:g}"
+    )
+    return Finding(lowest >= 0 and highest <= data.spec.peak, found)
+
+
+def audit_duplicates(data: ImageDataset, split: str) -> Finding:
+    """Images of the split that are training images too."""
+    training = digests(data.split("train"))
+    exact = sum(digest in training for digest in digests(data.split(split)).elements())
+    return Finding(
+        exact == 0,
+        f"{exact:,} of {len(data.split(split)):,} {split} images are training images to the byte",
+        {"exact": exact},
+    )
+
+
+def digests(images: Images) -> Counter[bytes]:
+    """A digest of the stored bytes of each image, and how often it is there."""
+    stored = images.pixels[images.index].numpy()
+    return Counter(hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in stored)

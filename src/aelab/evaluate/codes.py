@@ -1,0 +1,131 @@
+"""What a code knows: classes told from it, numbers in use; beside pixels and PCA."""
+
+import warnings
+from functools import lru_cache
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from threadpoolctl import threadpool_limits
+from torch import Tensor
+
+from aelab.data.images import ImageDataset, Images
+from aelab.evaluate.columns import Figures
+from aelab.evaluate.images import Codes, chunks, fitted_components
+from aelab.models.base import Autoencoder, VariationalAutoencoder
+from aelab.train import threads
+
+NEIGHBOURS = 5
+PROBE_STEPS = 100
+"""Of the logistic regression's solver, at most."""
+
+ACTIVE_VARIANCE = 0.01
+"""Of a latent number's posterior mean over the data, above which it is in use (Burda et al. 2016,
+arXiv 1509.00519, section 5.2)."""
+
+Labels = Int64[Tensor, " images"]
+
+
+def latent_codes(model: Autoencoder, images: Images) -> Codes:
+    """The latent numbers of every code of a split, without a side channel."""
+    latent = model.code_size - model.side_channel[0]
+    with torch.inference_mode():
+        return torch.cat([model.encode(x)[:, :latent].cpu() for x in chunks(images)])
+
+
+def code_figures(model: Autoencoder, data: ImageDataset, split: str, codes: Codes) -> Figures:
+    """How well classes are told from `codes`, the split's latent numbers; and how many are in use.
+
+    Classifiers are fitted on the training split's codes. Beside them stand the same on the
+    pixels and on as many principal components. Without classes, or without a code, None.
+    """
+    figures: Figures = {"active_fraction": None}
+    if codes.shape[1]:
+        figures["active_fraction"] = codes.count_nonzero().item() / codes.numel()
+    if isinstance(model, VariationalAutoencoder):
+        figures["active_units"] = active_units(codes)
+    if len(data.classes) < 2 or not codes.shape[1]:
+        return figures
+    training, images = data.split("train"), data.split(split)
+    told = accuracies(latent_codes(model, training), labels(training), codes, labels(images))
+    figures |= dict(zip(("probe", "knn"), told, strict=True))
+    of_pixels = pixel_accuracies(data, split)
+    figures |= dict(zip(("pixel_probe", "pixel_knn"), of_pixels, strict=True))
+    if codes.shape[1] < data.spec.size:
+        of_pca = pca_accuracies(data, split, codes.shape[1])
+        figures |= dict(zip(("pca_probe", "pca_knn"), of_pca, strict=True))
+    return figures
+
+
+def active_units(means: Codes) -> int:
+    """Latent numbers whose posterior mean varies over the data by more than ACTIVE_VARIANCE."""
+    return int((means.double().var(0) > ACTIVE_VARIANCE).sum())
+
+
+def labels(images: Images) -> Labels:
+    """The class numbers of a split."""
+    return images.classes_of(torch.arange(len(images)))
+
+
+def accuracies(
+    z_train: Float[Tensor, "training code"],
+    y_train: Int64[Tensor, " training"],
+    z: Codes,
+    y: Labels,
+) -> tuple[float | None, float | None]:
+    """Share of `z` given their classes by logistic regression, and by their nearest neighbours.
+
+    Logistic regression on codes standardised by the training codes, with scikit-learn's own
+    penalty; the vote of the five nearest training codes by Euclidean distance, as they are.
+    """
+    if len(y_train.unique()) < 2:
+        return None, None
+    arrays = z_train.numpy(), y_train.numpy(), z.numpy(), y.numpy()
+    with threadpool_limits(1):  # sums depend on the number of threads in their last bits
+        return probe_accuracy(*arrays), knn_accuracy(*arrays)
+
+
+Array = NDArray[np.float32]
+Classes = NDArray[np.int64]
+
+
+def probe_accuracy(z_train: Array, y_train: Classes, z: Array, y: Classes) -> float:
+    """Accuracy of logistic regression (Alain & Bengio 2016, arXiv 1610.01644: a linear probe)."""
+    mean, std = z_train.mean(0), np.maximum(z_train.std(0), 1e-8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        probe = LogisticRegression(max_iter=PROBE_STEPS).fit((z_train - mean) / std, y_train)
+    return float(probe.score((z - mean) / std, y))
+
+
+def knn_accuracy(z_train: Array, y_train: Classes, z: Array, y: Classes) -> float:
+    """Accuracy of the vote of the nearest training codes."""
+    neighbours = min(NEIGHBOURS, len(z_train))
+    voters = KNeighborsClassifier(neighbours, algorithm="brute").fit(z_train, y_train)
+    return float(voters.score(z, y))
+
+
+@lru_cache(maxsize=4)
+def pixel_accuracies(data: ImageDataset, split: str) -> tuple[float | None, float | None]:
+    """The same of the pixels themselves; found once for a data set."""
+    training, images = data.split("train"), data.split(split)
+    return accuracies(flat(training), labels(training), flat(images), labels(images))
+
+
+@lru_cache(maxsize=16)
+def pca_accuracies(data: ImageDataset, split: str, n: int) -> tuple[float | None, float | None]:
+    """The same of `n` principal components; found once for a data set."""
+    training, images = data.split("train"), data.split(split)
+    mean, basis = fitted_components(data, n)
+    with threads(1):
+        z_train, z = ((flat(part) - mean) @ basis.T for part in (training, images))
+    return accuracies(z_train, labels(training), z, labels(images))
+
+
+def flat(images: Images) -> Codes:
+    """The inputs of a split, a row each."""
+    return torch.cat([x.flatten(1) for x in chunks(images)])

@@ -1,0 +1,73 @@
+"""Baselines that learn nothing of an image: `mean` and `copy`."""
+
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from aelab.models.base import Autoencoder, Batch, Code, TrainingData
+from aelab.models.pca import mean_input
+from aelab.settings import InputSpec
+
+
+class MeanImage(Autoencoder):
+    """Answers every input with the mean of the training inputs; its code has no numbers.
+
+    ``x_hat = m``: the least squared error that can be had of nothing. A model above it is broken.
+
+    Args:
+        spec: Shape and preparation of the input.
+    """
+
+    mean: Float[Tensor, " size"]
+    sampled_from: ClassVar[str] = "nothing: all of its images are the mean"
+
+    def __init__(self, spec: InputSpec) -> None:
+        super().__init__(spec)
+        self.register_buffer("mean", torch.zeros(spec.size))
+
+    @property
+    def code_size(self) -> int:
+        """0."""
+        return 0
+
+    def encode(self, x: Batch) -> Code:
+        """Codes without numbers."""
+        return x.flatten(1)[:, :0]
+
+    def decode(self, z: Code) -> Batch:
+        """The mean, as often as there are codes."""
+        return self.mean.expand(len(z), -1).reshape(-1, *self.spec.shape)
+
+    def sample_codes(self, n: int, temperature: float = 1.0) -> Code:
+        """`n` codes without numbers."""
+        return self.mean.new_empty(n, 0)
+
+    def initialise(self, data: TrainingData) -> None:
+        """The mean of the training inputs."""
+        self.mean.copy_(mean_input(data))
+
+
+class Copy(Autoencoder):
+    """The identity: its code is the input.
+
+    ``z = x``, ``x_hat = z``. Its error is 0, and from a noisy input that of the noise: what a
+    model with a code as large as the input can do without having learnt anything.
+
+    Args:
+        spec: Shape and preparation of the input.
+    """
+
+    @property
+    def code_size(self) -> int:
+        """The size of an input."""
+        return self.spec.size
+
+    def encode(self, x: Batch) -> Code:
+        """The input's values."""
+        return x.flatten(1)
+
+    def decode(self, z: Code) -> Batch:
+        """The code in the shape of an input."""
+        return z.reshape(-1, *self.spec.shape)

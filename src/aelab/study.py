@@ -1,0 +1,256 @@
+"""What a study is, and how one is read from its TOML file."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from aelab.data import of_model
+from aelab.evaluate.columns import METRICS, QUICK_GROUPS, Group
+from aelab.files import InputError, MissingFileError
+from aelab.models import find
+from aelab.settings import DataSettings, Recipe, RunSettings, checked
+
+QUICK_SHARE = 0.1
+"""Of the epochs that a quick study trains."""
+
+STUDY_LIMIT = 2**20
+"""Bytes of a study file."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a study: what is trained, and what others published for it."""
+
+    name: str
+    settings: RunSettings
+    published: Mapping[str, float] = field(default_factory=dict)
+    """Metric to figure."""
+
+    budget: str = ""
+    """What the row has in common with others, where a study has several budgets: only those are
+    compared with it. In a study class by class, the class."""
+
+    part_of: str = ""
+    """The rows that are parts of one also give a row of that name, with their mean."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """That one row is better than each of others in a metric: to be tested over seeds."""
+
+    claim: str
+    metric: str
+    better: str
+    than: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of the rows of a budget: which is best in a metric."""
+
+    question: str
+    metric: str
+
+
+@dataclass(frozen=True)
+class Study:
+    """Rows that are compared in one table, all evaluated on one split."""
+
+    name: str
+    title: str
+    split: str
+    rows: tuple[Row, ...]
+    quick: bool = False
+    groups: tuple[Group, ...] = QUICK_GROUPS
+    """The groups of metrics that are measured."""
+
+    seeds: tuple[int, ...] = (0,)
+    """Those that are trained unless others are asked for."""
+
+    jobs: int = 1
+    """Rows at once, unless another number is asked for."""
+
+    questions: tuple[Question, ...] = ()
+    claims: tuple[Claim, ...] = ()
+
+    def shortened(self) -> "Study":
+        """The same rows with a tenth of the training."""
+        rows = []
+        for row in self.rows:
+            recipe = row.settings.recipe
+            seconds = QUICK_SHARE * recipe.seconds if recipe.seconds else None
+            recipe = replace(recipe, epochs=QUICK_SHARE * recipe.epochs, seconds=seconds)
+            rows.append(with_recipe(row, recipe))
+        return replace(self, name=f"{self.name}-quick", rows=tuple(rows), quick=True)
+
+    def within(self, seconds: float) -> "Study":
+        """The same rows, each trained for about so many seconds; those without training as is."""
+        rows = tuple(
+            with_recipe(row, replace(row.settings.recipe, seconds=seconds))
+            if row.settings.recipe.epochs
+            else row
+            for row in self.rows
+        )
+        return replace(self, name=f"{self.name}-{seconds:g}s", rows=rows)
+
+    def row(self, name: str) -> Row | None:
+        """The row of that name, if there is one."""
+        return next((row for row in self.rows if row.name == name), None)
+
+
+def with_recipe(row: Row, recipe: Recipe) -> Row:
+    """The same row, trained by another recipe."""
+    return replace(row, settings=replace(row.settings, recipe=recipe))
+
+
+def packaged_studies() -> list[str]:
+    """Names of the studies that come with aelab."""
+    folder = files("aelab") / "studies"
+    return sorted(Path(entry.name).stem for entry in folder.iterdir() if ".toml" in entry.name)
+
+
+def load_study(name: str) -> Study:
+    """A packaged study by its name, or one of the user's by the path of its TOML file.
+
+    Raises:
+        MissingFileError: there is neither.
+        InputError: a mistake in it, named by row and key.
+    """
+    if name in packaged_studies():
+        return parse_study(name, (files("aelab") / "studies" / f"{name}.toml").read_text("utf-8"))
+    path = Path(name)
+    if not path.is_file():
+        raise MissingFileError(
+            f"there is no study {name!r}: the packaged ones are "
+            f"{', '.join(packaged_studies())}, and there is no such file"
+        )
+    if path.stem in packaged_studies():
+        raise InputError(f"{path} has the name of a packaged study: rename it, for its runs' sake")
+    if path.stat().st_size > STUDY_LIMIT:
+        raise InputError(f"{path} is larger than {STUDY_LIMIT:,} bytes: not a study")
+    try:
+        return parse_study(path.stem, path.read_text("utf-8"))
+    except (InputError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+@dataclass(frozen=True)
+class StudyTable:
+    """The keys of a study file."""
+
+    rows: dict[str, dict[str, Any]]
+    title: str = ""
+    split: Literal["train", "validation", "test"] = "test"
+    metrics: tuple[Group, ...] = QUICK_GROUPS
+    seeds: tuple[int, ...] = (0,)
+    jobs: int = 1
+    data: dict[str, Any] = field(default_factory=dict)
+    recipe: dict[str, Any] = field(default_factory=dict)
+    budgets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Recipes that every row is trained by, once by each; a row adds to them."""
+
+    each_class: tuple[str, ...] = ()
+    """Every row is trained on each of these classes alone; the others are anomalies."""
+
+    questions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    claims: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RowTable:
+    """The keys of a row in a study file."""
+
+    model: str
+    hyperparameters: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    recipe: dict[str, Any] = field(default_factory=dict)
+    published: dict[str, float] = field(default_factory=dict)
+
+
+def parse_study(name: str, text: str) -> Study:
+    """A study from its TOML text; a row's own data and recipe add to the study's.
+
+    Raises:
+        InputError: a mistake, named by row and key.
+    """
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"not TOML: {error}") from error
+    if not content.get("rows"):
+        raise InputError("a study needs rows: a table [rows.NAME] with model = … for each")
+    table = checked(StudyTable, content, "study")
+    rows = tuple(
+        parse_row(row, values, table, budget)
+        for budget in table.budgets or [""]
+        for row, values in table.rows.items()
+    )
+    parts = tuple(part for row in rows for part in class_by_class(row, table.each_class))
+    study = Study(
+        name,
+        table.title,
+        table.split,
+        parts or rows,
+        groups=table.metrics,
+        seeds=table.seeds,
+        jobs=table.jobs,
+        questions=tuple(
+            checked(Question, values, f"question {key}") for key, values in table.questions.items()
+        ),
+        claims=tuple(
+            checked(Claim, values, f"claim {key}") for key, values in table.claims.items()
+        ),
+    )
+    refuse_unknown_names(study)
+    return study
+
+
+def parse_row(name: str, values: Mapping[str, Any], table: StudyTable, budget: str = "") -> Row:
+    """One row of a study, under one of its budgets if it has any."""
+    where = f"row {name}"
+    if Path(name).name != name or name.startswith("."):
+        raise InputError(f"{where}: a row's name is a folder's name; leave out / and a leading .")
+    row = checked(RowTable, {"model": name, **values}, where)
+    try:
+        find(row.model)
+    except ValueError as error:
+        raise InputError(f"{where}: model: {error}") from error
+    recipe = {**table.recipe, **row.recipe, **table.budgets.get(budget, {})}
+    settings = RunSettings(
+        model=row.model,
+        hyperparameters=row.hyperparameters,
+        data=of_model(
+            checked(DataSettings, {**table.data, **row.data}, f"{where}: data"), row.model
+        ),
+        recipe=checked(Recipe, recipe, f"{where}: recipe"),
+    )
+    full_name = f"{name}-{budget}" if budget else name
+    return Row(full_name, settings, row.published, budget)
+
+
+def class_by_class(row: Row, classes: Sequence[str]) -> list[Row]:
+    """The same row trained on each class alone."""
+    return [
+        Row(
+            f"{row.name}-{name.replace('/', '-')}",
+            replace(row.settings, data=replace(row.settings.data, classes=(name,))),
+            budget=name,
+            part_of=row.name,
+        )
+        for name in classes
+    ]
+
+
+def refuse_unknown_names(study: Study) -> None:
+    """Raise InputError if a question or a claim names a metric or a row that is not there."""
+    asked = [question.metric for question in study.questions]
+    for metric in asked + [claim.metric for claim in study.claims]:
+        if metric not in METRICS or not METRICS[metric].better:
+            raise InputError(f"{metric!r} is no metric in which one row is better")
+    for claim in study.claims:
+        for row in (claim.better, *claim.than):
+            if study.row(row) is None:
+                raise InputError(f"the claim {claim.claim!r} names no row of the study: {row!r}")

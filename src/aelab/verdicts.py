@@ -1,0 +1,178 @@
+"""What a study's figures say, and how surely: paired comparisons over seeds, claims, the best."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import mean
+from typing import Any
+
+from scipy.stats import ttest_rel
+
+from aelab.evaluate.columns import METRICS
+from aelab.study import Claim, Question
+
+ResultRow = Mapping[str, Any]
+"""A row of results.json."""
+
+LEVEL = 0.05
+"""Of a test, shared out among all comparisons that are made at once (Bonferroni)."""
+
+
+@dataclass(frozen=True)
+class Paired:
+    """The difference between two rows, seed by seed; negative where the first is better."""
+
+    difference: float
+    low: float
+    high: float
+    """Of a 95 % confidence interval of the mean difference; not a number with one seed."""
+
+    p: float
+    """Of a paired t-test that there is none; not a number with one seed."""
+
+    seeds: int
+
+    def told_apart(self, comparisons: int = 1) -> bool:
+        """Whether the difference is supported, as one of so many comparisons."""
+        return self.p < LEVEL / comparisons
+
+
+def paired(metric: str, first: ResultRow, second: ResultRow) -> Paired:
+    """Compare two rows by a paired t-test over the seeds that both have.
+
+    The differences are first - second where less is better, and the other way round where more
+    is: so a negative one always speaks for the first.
+    """
+    sign = 1 if METRICS[metric].better == "less" else -1
+    by_seed = [by_seeds(row, metric) for row in (first, second)]
+    seeds = sorted(by_seed[0].keys() & by_seed[1].keys())
+    a, b = ([sign * values[seed] for seed in seeds] for values in by_seed)
+    differences = [x - y for x, y in zip(a, b, strict=True)]
+    if not differences:
+        return Paired(math.nan, math.nan, math.nan, math.nan, 0)
+    if len(differences) == 1:
+        return Paired(differences[0], math.nan, math.nan, math.nan, 1)
+    if len(set(differences)) == 1:  # nothing varies: different for sure, or the same
+        only = differences[0]
+        return Paired(only, only, only, 0.0 if only else 1.0, len(differences))
+    test = ttest_rel(a, b)
+    interval = test.confidence_interval(0.95)
+    return Paired(
+        mean(differences), float(interval.low), float(interval.high), float(test.pvalue), len(a)
+    )
+
+
+def by_seeds(row: ResultRow, metric: str) -> dict[int, float]:
+    """The figures of a row, by seed."""
+    values = row["metrics"].get(metric, {}).get("values", [])
+    pairs = zip(row["seeds"], values, strict=False)
+    return {seed: value for seed, value in pairs if value is not None}
+
+
+def best_first(rows: Sequence[ResultRow], metric: str) -> list[ResultRow]:
+    """The rows that have the metric, the best mean first."""
+    having = [row for row in rows if by_seeds(row, metric)]
+    more = METRICS[metric].better == "more"
+    return sorted(having, key=lambda row: row["metrics"][metric]["mean"], reverse=more)
+
+
+def overcomplete(row: ResultRow) -> bool:
+    """Whether the code is no smaller than the input, and could be a copy of it."""
+    return row["input_size"] is not None and bool(row["code_size"] >= row["input_size"])
+
+
+def not_told_apart(rows: Sequence[ResultRow], metric: str) -> set[str]:
+    """Names of the rows whose difference from the best is not supported, the best included.
+
+    Empty where nothing can be said: with one seed, or no other row.
+    """
+    ranked = best_first([row for row in rows if not overcomplete(row)], metric)
+    if len(ranked) < 2 or len(by_seeds(ranked[0], metric)) < 2:
+        return set()
+    best, *others = ranked
+    tests = {row["row"]: paired(metric, best, row) for row in others}
+    close = {name for name, test in tests.items() if not test.told_apart(len(others))}
+    return {best["row"], *close} if close else set()
+
+
+def answer(question: Question, rows: Sequence[ResultRow]) -> str:
+    """Which row is best, how it stands to the next, and how surely.
+
+    Rows are compared where their codes have the same size; the largest such group is, and the
+    others are named as left out. Baselines without training take part.
+    """
+    metric = question.metric
+    having = best_first(rows, metric)
+    sizes = [row["code_size"] for row in having]
+    common = max(sizes, key=sizes.count) if sizes else 0
+    ranked = [row for row in having if row["code_size"] == common]
+    left_out = [row["row"] for row in having if row["code_size"] != common]
+    told = "nothing: no two rows have this figure with a code of the same size"
+    if len(ranked) > 1:
+        best, *others = ranked
+        told = f"{best['row']} ({mean_of(best, metric)}), then {others[0]['row']} "
+        told += f"({mean_of(others[0], metric)}), codes of {common:,} numbers; "
+        told += certainty(metric, best, others)
+    if left_out:
+        told += f"; left out, for their codes have other sizes: {', '.join(left_out)}"
+    return told
+
+
+def certainty(metric: str, best: ResultRow, others: Sequence[ResultRow]) -> str:
+    """How surely the best row is the best."""
+    seeds = len(by_seeds(best, metric))
+    if seeds < 2:
+        return "one seed, so that close figures may change places"
+    tests = {row["row"]: paired(metric, best, row) for row in others}
+    close = [name for name, test in tests.items() if not test.told_apart(len(others))]
+    if close:
+        return f"not told apart from {', '.join(close)} over {seeds} seeds"
+    return f"ahead of every other row over {seeds} seeds (paired t-tests, {LEVEL:.0%} in all)"
+
+
+def mean_of(row: ResultRow, metric: str) -> str:
+    """The mean figure, with its metric's name."""
+    shown = METRICS[metric]
+    return f"{shown.title} {row['metrics'][metric]['mean']:.{shown.digits}f}"
+
+
+def verdict(claim: Claim, rows: Sequence[ResultRow]) -> dict[str, Any]:
+    """Whether a claim holds, what was found, and how surely; as JSON.
+
+    It holds if the row is better than each of the others, and does not if it is worse than any,
+    by paired t-tests over the seeds at 5 % in all; otherwise the seeds do not decide.
+    """
+    by_name = {row["row"]: row for row in rows}
+    missing = [name for name in (claim.better, *claim.than) if name not in by_name]
+    if missing:
+        return {"claim": claim.claim, "holds": "not tested", "found": f"no {missing[0]}"}
+    better = by_name[claim.better]
+    tests = {name: paired(claim.metric, better, by_name[name]) for name in claim.than}
+    apart = {name: test.told_apart(len(tests)) for name, test in tests.items()}
+    if any(apart[name] and test.difference > 0 for name, test in tests.items()):
+        holds = "does not hold"
+    elif all(apart.values()):
+        holds = "holds"
+    else:
+        holds = "not decided"
+    found = [f"{claim.better}: {mean_of(better, claim.metric)}"]
+    for name, test in tests.items():
+        found.append(
+            f"{name}: {mean_of(by_name[name], claim.metric)}, {described(test, claim.metric)}"
+        )
+    return {"claim": claim.claim, "holds": holds, "found": "; ".join(found)}
+
+
+def described(test: Paired, metric: str) -> str:
+    """A paired difference in words."""
+    digits = METRICS[metric].digits + 1
+    if test.seeds < 2:
+        return "one seed: no test"
+    side = "better" if test.difference < 0 else "worse"
+    low, high = sorted((abs(test.low), abs(test.high)))
+    if test.low < 0 < test.high:
+        low, high = sorted((test.low, test.high))
+    return (
+        f"{side} by {abs(test.difference):.{digits}f} "
+        f"[{low:.{digits}f} to {high:.{digits}f}], p = {test.p:.2g}, {test.seeds} seeds"
+    )

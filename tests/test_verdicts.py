@@ -1,0 +1,111 @@
+"""What seeds support and what they do not; claims; the best of a budget."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aelab.study import Claim, Question
+from aelab.verdicts import answer, not_told_apart, paired, verdict
+
+
+def row(name: str, *values: float, metric: str = "mse", code: int = 8, size: int = 100) -> Any:
+    return {
+        "row": name,
+        "seeds": list(range(len(values))),
+        "code_size": code,
+        "input_size": size,
+        "metrics": {metric: {"mean": sum(values) / len(values), "values": list(values)}},
+    }
+
+
+def test_paired_difference_by_hand() -> None:
+    test = paired("mse", row("a", 1.0, 2.0, 3.0), row("b", 2.0, 4.0, 6.0))
+    # Differences -1, -2, -3: mean -2, standard error 1/sqrt(3), t = -3.4641 with 2 degrees of
+    # freedom, p = 0.0742; the interval is -2 ± 4.3027 / sqrt(3).
+    assert test.difference == pytest.approx(-2)
+    assert test.p == pytest.approx(0.0742, abs=1e-4)
+    assert (test.low, test.high) == pytest.approx((-4.4841, 0.4841), abs=1e-4)
+    assert not test.told_apart()
+
+
+def test_more_is_better_turns_the_sign() -> None:
+    test = paired("psnr", row("a", 3.0, 4.1, metric="psnr"), row("b", 1.0, 2.0, metric="psnr"))
+    assert test.difference == pytest.approx(-2.05)
+
+
+def test_seeds_are_paired_by_their_number() -> None:
+    first, second = row("a", 1.0, 5.0), row("b", 4.0, 0.5)
+    second["seeds"] = [1, 0]
+    assert paired("mse", first, second).difference == pytest.approx((0.5 + 1.0) / 2)
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=6))
+def test_a_row_is_not_told_apart_from_itself(values: list[float]) -> None:
+    test = paired("mse", row("a", *values), row("b", *values))
+    assert test.difference == 0
+    assert not test.told_apart()
+
+
+def test_shared_variation_does_not_hide_a_difference() -> None:
+    base = np.random.default_rng(0).normal(1.0, 0.5, 5)
+    steady = 0.01 + 0.001 * np.arange(5)
+    rows = [row("a", *base), row("b", *(base + steady))]
+    assert paired("mse", *rows).told_apart()
+    assert not_told_apart(rows, "mse") == set()
+
+
+def test_close_rows_are_marked_with_the_best() -> None:
+    rows = [row("a", 1.0, 1.2, 1.1), row("b", 1.1, 1.1, 1.2), row("c", 9.0, 9.1, 9.3)]
+    assert not_told_apart(rows, "mse") == {"a", "b"}
+    assert not_told_apart([row("a", 1.0), row("b", 1.0)], "mse") == set()  # one seed says nothing
+
+
+def test_a_code_that_could_copy_is_not_the_best() -> None:
+    rows = [row("a", 1.0, 1.2), row("b", 1.1, 1.1), row("copy", 0.0, 0.0, code=100)]
+    assert not_told_apart(rows, "mse") == {"a", "b"}
+
+
+CLAIM = Claim("a is best", "mse", "a", ("b", "c"))
+
+
+@pytest.mark.parametrize(
+    ("a", "holds"),
+    [
+        ((0.1, 0.11, 0.1), "holds"),
+        ((5.0, 5.1, 5.0), "does not hold"),
+        ((1.0, 1.1, 1.0), "not decided"),
+    ],
+)
+def test_claims_are_held_against_every_other_row(a: tuple[float, ...], holds: str) -> None:
+    rows = [row("a", *a), row("b", 1.1, 1.0, 1.05), row("c", 2.0, 2.1, 2.05)]
+    told = verdict(CLAIM, rows)
+    assert told["holds"] == holds
+    assert "b: MSE 1.0500" in told["found"]
+    assert "3 seeds" in told["found"]
+
+
+def test_a_claim_about_a_row_that_failed_is_not_tested() -> None:
+    assert verdict(CLAIM, [row("a", 1.0), row("b", 2.0)])["holds"] == "not tested"
+
+
+def test_one_seed_decides_no_claim() -> None:
+    rows = [row("a", 0.1), row("b", 1.0), row("c", 2.0)]
+    assert verdict(CLAIM, rows)["holds"] == "not decided"
+
+
+def test_best_is_said_among_codes_of_one_size() -> None:
+    rows = [row("a", 2.0), row("b", 1.0), row("large", 0.5, code=16)]
+    told = answer(Question("Which?", "mse"), rows)
+    assert told.startswith("b (MSE 1.0000), then a (MSE 2.0000), codes of 8 numbers; one seed")
+    assert "left out, for their codes have other sizes: large" in told
+    certain = answer(Question("Which?", "mse"), [row("a", 2.0, 2.1), row("b", 1.0, 1.1)])
+    assert "ahead of every other row over 2 seeds" in certain
+    assert "nothing" in answer(Question("Which?", "mse"), [row("a", 1.0)])
+
+
+def test_intervals_are_numbers_only_with_seeds() -> None:
+    assert math.isnan(paired("mse", row("a", 1.0), row("b", 2.0)).p)
