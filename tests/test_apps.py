@@ -3,10 +3,12 @@
 import csv
 import errno
 import io
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow
 import pyarrow.parquet as parquet
 import pytest
 import torch
@@ -18,6 +20,7 @@ from aelab.apps.encode import encode
 from aelab.apps.generate import interpolate, interpolation, write_samples
 from aelab.apps.pixels import write_image
 from aelab.apps.restore import denoise, reconstruct
+from aelab.data import load_settings
 from aelab.data.images import ImageDataset
 from aelab.data.inputs import Inputs, open_inputs
 from aelab.evaluate.anomaly import anomaly_scores
@@ -172,6 +175,34 @@ def test_a_restored_array_keeps_layout_and_type(
     both = np.load(tmp_path / "both" / "mine.npy")
     assert (np.take(both, range(10), axis) == array).all()
     assert (np.take(both, range(10, 20), axis) == restored).all()
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet"])
+def test_a_restored_table_is_in_the_units_of_its_columns(tmp_path: Path, suffix: str) -> None:
+    random = np.random.default_rng(0)
+    weight = random.normal(1000, 50, 60)
+    columns = {"weight": weight, "length": weight / 10 + random.normal(0, 0.5, 60)}
+    separator = "\t" if suffix == ".tsv" else ","
+    path = tmp_path / f"mine{suffix}"
+    if suffix == ".parquet":
+        parquet.write_table(pyarrow.table(columns), path)
+    else:
+        lines = [
+            separator.join(columns),
+            *(f"{a}{separator}{b}" for a, b in zip(*columns.values(), strict=True)),
+        ]
+        path.write_text("\n".join(lines))
+    settings = DataSettings(name=str(path), rows="inputs")
+    asked = RunSettings("pca", {"latent_dim": 2}, settings, Recipe(epochs=0))
+    run = train_run(asked, load_settings(settings), tmp_path / "run")
+    inputs = open_inputs(path, run.spec)
+    reconstruct(run, inputs, tmp_path / "out")
+    encode(run, inputs, tmp_path / "codes.npy")
+    assert np.load(tmp_path / "codes.npy").shape == (60, 2)
+    back = open_inputs(tmp_path / "out" / f"mine{suffix}", run.spec)  # two of two: without loss
+    torch.testing.assert_close(all_of(back), all_of(inputs), atol=1e-4, rtol=0)
+    with pytest.raises(InputError, match="rows of features cannot be put side by side"):
+        reconstruct(run, inputs, tmp_path / "both", side_by_side=True)
 
 
 def test_only_a_run_trained_on_noise_removes_it(
@@ -369,8 +400,9 @@ def test_a_folder_with_something_in_it_is_left_alone(
 
 
 def test_the_verbs(tiny: ImageDataset, outside: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    fast = ["--data", "tiny", "--epochs", "1", "--batch-size", "100"]
-    ends_with(0, "train", "denoising", *fast, "--channels", "4", "8", "--out", "run")
+    fast = ["--epochs", "1", "--batch-size", "100", "--threads", "1", "--precision", "float32"]
+    small = ["--channels", "4", "8", "--latent-dim", "8"]
+    ends_with(0, "train", "denoising", "--data", "tiny", *fast, *small, "--out", "run")
     pixels = tiny.split("test").pixels[tiny.split("test").index[:5], 0].numpy()
     for number, image in enumerate(pixels):
         Path("in").mkdir(exist_ok=True)
@@ -398,6 +430,15 @@ def test_the_verbs(tiny: ImageDataset, outside: Path, capsys: pytest.CaptureFixt
         assert picture.height > 3 * 56
 
 
+@pytest.fixture(scope="module")
+def ready(slice_of_fashion: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of PCA on the data set ``tiny``, made once."""
+    folder = tmp_path_factory.mktemp("ready") / "run"
+    settings = RunSettings("pca", {"latent_dim": 3}, DataSettings(name="tiny"), Recipe(epochs=0))
+    groups = ("reconstruction",)
+    return train_run(settings, replace(slice_of_fashion, name="tiny"), folder, groups=groups).folder
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -405,7 +446,7 @@ def test_the_verbs(tiny: ImageDataset, outside: Path, capsys: pytest.CaptureFixt
         (["encode", "run", "empty", "--out", "c.csv"], "empty is an empty folder"),
         (["encode", "run", "wide", "--out", "c.csv"], "wide holds nothing that the run takes"),
         (["encode", "run", "colour.npy", "--out", "c.csv"], "the run takes images of 28×28 with"),
-        (["encode", "run", "in", "--out", "c.txt"], "codes are written as .npy, .csv or"),
+        (["encode", "run", "in", "--out", "c.txt"], "codes are written as .npy, .csv, .parquet"),
         (["encode", "run", "in", "--strict", "--out", "c.csv"], "in"),
         (["denoise", "run", "in", "--out", "new"], "was trained without noise"),
         (["reconstruct", "run", "in"], "name a new folder for what is restored with --out"),
@@ -414,16 +455,14 @@ def test_the_verbs(tiny: ImageDataset, outside: Path, capsys: pytest.CaptureFixt
         (["sample", "run", "-n", "5000", "--out", "s.png"], "a picture shows up to 1,024"),
         (["sample", "run", "--temperature", "-1", "--out", "s"], "temperature must be a number"),
         (["interpolate", "run", "in", "in:0"], "in holds 2 inputs; name one, as in:0"),
-        (["anomalies", "run", "in", "--out", "s.npy"], "tables are written as .csv or .parquet"),
+        (["anomalies", "run", "in", "--out", "s.npy"], "tables are written as .csv, .parquet"),
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_nothing(
-    tiny: ImageDataset, outside: Path, capsys: pytest.CaptureFixture[str], arguments: list[str],
-    said: str,
+    tiny: ImageDataset, ready: Path, outside: Path, capsys: pytest.CaptureFixture[str],
+    arguments: list[str], said: str,
 ) -> None:  # fmt: skip
-    data = DataSettings(name="tiny")
-    settings = RunSettings("pca", {"latent_dim": 3}, data, Recipe(epochs=0))
-    train_run(settings, tiny, "run")
+    shutil.copytree(ready, "run")
     for folder, size in (("in", (28, 28)), ("wide", (30, 28))):
         Path(folder).mkdir()
         for number in range(2):

@@ -40,7 +40,7 @@ def encode(run: Run, inputs: Inputs, path: str | Path, *, on_done: OnDone | None
         elif path.suffix.lower() in TABLES:
             encode_to_table(model, inputs, path, on_done)
         else:
-            raise InputError(f"{path}: codes are written as .npy, {' or '.join(TABLES)}")
+            raise InputError(f"{path}: codes are written as .npy, {', '.join(TABLES)}")
 
 
 def encode_to_array(model: Autoencoder, inputs: Inputs, path: Path, on_done: OnDone | None) -> None:

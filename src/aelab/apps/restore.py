@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pyarrow  # type: ignore[import-untyped]
 import torch
 from jaxtyping import Int64, Shaped
 from numpy.typing import NDArray
 from torch import Tensor
 
 from aelab.apps.pixels import write_image
-from aelab.apps.streams import OnDone, array, chunks, using
+from aelab.apps.streams import OnDone, array, chunks, table, using
 from aelab.data.arrays import open_array
 from aelab.data.inputs import Inputs
 from aelab.data.preparation import restore
@@ -36,8 +37,9 @@ def reconstruct(
     """Write the reconstruction ``decode(encode(x))`` of each input into a new folder.
 
     Image files give image files of the same names and format. An array gives an array of the same
-    name, layout and type. Values are as they are stored: rounded where they are whole numbers, and
-    clipped to their range. With `side_by_side`, each image has its original on the left.
+    name, layout and type; a table a table of the same name, its columns float32. Values are as
+    they are stored: rounded where they are whole numbers, and clipped to their range. With
+    `side_by_side`, each image has its original on the left.
 
     Raises:
         InputError: the run has no codes of such inputs, or the folder is there already or cannot
@@ -84,6 +86,12 @@ def writer(inputs: Inputs, folder: Path, *, wide: bool) -> Iterator[Write]:
     """What writes the values of some inputs into `folder`, in the form that the inputs have."""
     if inputs.paths is not None:
         yield lambda numbers, stored: write_images(inputs, folder, numbers, stored)
+        return
+    if inputs.table is not None:
+        columns = inputs.images.spec.columns
+        names = columns.names if columns else [f"x{i}" for i in range(inputs.images.spec.size)]
+        with table(folder / inputs.table.name, dict.fromkeys(names, pyarrow.float32())) as rows:
+            yield lambda _, stored: rows(dict(zip(names, stored.numpy().T, strict=True)))
         return
     layout = Layout.of(inputs)
     shape = list(inputs.images.spec.shape)

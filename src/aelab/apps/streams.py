@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ CHUNK_VALUES = 2**20
 TABLES = {
     ".csv": pyarrow.csv.CSVWriter,
     ".parquet": pyarrow.parquet.ParquetWriter,
+    ".pq": pyarrow.parquet.ParquetWriter,
+    ".tsv": partial(pyarrow.csv.CSVWriter, write_options=pyarrow.csv.WriteOptions(delimiter="\t")),
 }
 """How tables are written, by the suffix of their file."""
 
@@ -85,7 +88,7 @@ def table(
     """
     writer_class = TABLES.get(path.suffix.lower())
     if writer_class is None:
-        raise InputError(f"{path}: tables are written as {' or '.join(TABLES)}")
+        raise InputError(f"{path}: tables are written as {', '.join(TABLES)}")
     schema = pyarrow.schema(list(columns.items()))
     with atomic_path(path) as temporary, writer_class(str(temporary), schema) as writer:
         yield lambda chunk: writer.write_table(pyarrow.table(dict(chunk), schema=schema))

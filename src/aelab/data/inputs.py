@@ -62,8 +62,11 @@ class Inputs:
     array: Path | None = None
     """Of inputs in an array: its .npy file, unpacked if need be."""
 
+    table: Path | None = None
+    """Of inputs that are the rows of a table: its file."""
+
     title: str = "inputs"
-    """What an output that has one file for all inputs is called, without a suffix."""
+    """What an array of outputs is called, without a suffix."""
 
     def __len__(self) -> int:
         return len(self.images)
@@ -144,7 +147,8 @@ def of_table(path: Path, spec: InputSpec) -> Inputs:
     refuse_bad(path, rows, impute=columns is not None and columns.impute)
     refuse_other(str(path), tuple(rows.values.shape[1:]), "float32", spec)
     n = len(rows.values)
-    return Inputs(Images(rows.values, one_class(n), torch.arange(n), spec), RowNumbers(n))
+    images = Images(rows.values, one_class(n), torch.arange(n), spec)
+    return Inputs(images, RowNumbers(n), table=path)
 
 
 def of_pictures(path: Path, spec: InputSpec, *, strict: bool) -> Inputs:
