@@ -9,6 +9,10 @@ with install_import_hook("aelab", "typecheck.check"):
     import aelab.cli
     import aelab.compare
     import aelab.console
+    import aelab.data.arrays
+    import aelab.data.folders
+    import aelab.data.inputs
+    import aelab.data.table_rows
     import aelab.models.baselines
     import aelab.models.conv_vae
     import aelab.models.convolutional

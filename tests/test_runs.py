@@ -157,7 +157,7 @@ def test_config_records_every_setting(blobs: ImageDataset, tmp_path: Path) -> No
         "hidden": [],
         "decoder_hidden": [],
         "activation": "relu",
-        "output": "sigmoid",
+        "output": None,
     }
     assert config["recipe"]["batch_size"] == 32
     assert config["data"]["sha256"] == "made up"

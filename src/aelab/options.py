@@ -11,7 +11,7 @@ import tyro
 from docstring_parser import parse as parse_docstring
 from tyro.conf import Positional
 
-from aelab.data import LOADERS, of_model
+from aelab.data import settled
 from aelab.evaluate.columns import QUICK_GROUPS, Group
 from aelab.files import InputError
 from aelab.models import model_class
@@ -373,16 +373,9 @@ def training(model: str, asked: Any) -> tuple[RunSettings, TrainOptions]:  # noq
     options: TrainOptions = asked.run
     hyperparameters = {name: getattr(asked, name) for name in hyperparameter_hints(model)}
     data = DataSettings(
-        name=absolute(options.data) if options.data not in LOADERS else options.data,
+        name=options.data,
         scale=options.pixel_scale,
         **{name: getattr(options, name) for name in DATA_OPTIONS},
     )
-    if data.features:
-        data = replace(data, features=absolute(data.features))
-    data = of_model(data, model)
+    data = settled(data, model)
     return RunSettings(model, hyperparameters, data, asked.recipe, options.seed), options
-
-
-def absolute(path: str) -> str:
-    """A path from wherever one stands; what is no file's or folder's is left as it is."""
-    return str(Path(path).resolve()) if Path(path).exists() else path

@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-from aelab.data import of_model
+from aelab.data import settled
 from aelab.evaluate.columns import METRICS, QUICK_GROUPS, Group
 from aelab.files import InputError, MissingFileError
 from aelab.models import find
@@ -222,7 +222,7 @@ def parse_row(name: str, values: Mapping[str, Any], table: StudyTable, budget: s
     settings = RunSettings(
         model=row.model,
         hyperparameters=row.hyperparameters,
-        data=of_model(
+        data=settled(
             checked(DataSettings, {**table.data, **row.data}, f"{where}: data"), row.model
         ),
         recipe=checked(Recipe, recipe, f"{where}: recipe"),

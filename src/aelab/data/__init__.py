@@ -106,15 +106,26 @@ def only_classes(data: Dataset, classes: tuple[str, ...]) -> Dataset:
     return data.only(classes)
 
 
-def of_model(settings: DataSettings, model: str) -> DataSettings:
-    """The settings with what follows from the model: whether a table's rows are edges or inputs."""
-    if settings.rows is not None or Path(settings.name).suffix.lower() not in TABLE_SUFFIXES:
-        return settings
-    from aelab.models import model_class
-    from aelab.models.link_base import LinkModel
+def settled(settings: DataSettings, model: str) -> DataSettings:
+    """The settings to record: paths from wherever one stands, and what follows from the model.
 
-    links = issubclass(model_class(model), LinkModel)
-    return replace(settings, rows="edges" if links else "inputs")
+    That is whether the rows of a table are edges of a graph or inputs.
+    """
+    if settings.name in LOADERS:
+        return settings
+    name, features = absolute(settings.name), settings.features and absolute(settings.features)
+    rows = settings.rows
+    if rows is None and Path(name).suffix.lower() in TABLE_SUFFIXES:
+        from aelab.models import model_class
+        from aelab.models.link_base import LinkModel
+
+        rows = "edges" if issubclass(model_class(model), LinkModel) else "inputs"
+    return replace(settings, name=name, features=features, rows=rows)
+
+
+def absolute(path: str) -> str:
+    """A path from wherever one stands; what is no file's or folder's is left as it is."""
+    return str(Path(path).resolve()) if Path(path).exists() else path
 
 
 def loader_of(settings: DataSettings) -> str:

@@ -127,26 +127,32 @@ def roles(root: Path, files: Mapping[str, Path]) -> tuple[dict[str, str], dict[s
     Raises:
         InputError: no array has a name that says so.
     """
-    inputs, targets = {}, {}
-    for name in files:
-        kind, _, split = name.lower().rpartition("_")
-        part = split_named(split) or ("all" if not kind else "")
-        if name.lower() in ("x", "y"):
-            kind, part = name.lower(), "all"
-        if part and kind in ("x", "") and name.lower() != "y":
-            inputs[part] = name
-        elif part and kind == "y":
-            targets[part] = name
+    found = {role: name for name in files if (role := role_of(name))}
+    inputs = {part: name for (kind, part), name in found.items() if kind == "x"}
+    targets = {part: name for (kind, part), name in found.items() if kind == "y"}
     if len(files) == 1 and not inputs:
-        inputs = {"all": next(iter(files))}
-    if "all" in inputs and len(inputs) > 1:
-        del inputs["all"]
+        inputs = {ALL: next(iter(files))}
+    if len(inputs) > 1:
+        inputs.pop(ALL, None)
     if not inputs:
         raise InputError(
             f"{root} holds the arrays {', '.join(files) or '(none)'}; name the inputs x, or "
             f"x_train, x_validation and x_test, and their classes y, or y_train and so on"
         )
     return inputs, targets
+
+
+def role_of(name: str) -> tuple[str, str] | None:
+    """Whether an array holds inputs (x) or classes (y), and of which part, by its name.
+
+    >>> role_of("x_val"), role_of("y"), role_of("train"), role_of("weights")
+    (('x', 'validation'), ('y', 'all'), ('x', 'train'), None)
+    """
+    kind, _, split = name.lower().rpartition("_")
+    if not kind and split in ("x", "y"):
+        return split, ALL
+    part = split_named(split)
+    return (kind or "x", part) if part and kind in ("", "x", "y") else None
 
 
 def open_array(path: Path, where: str) -> NDArray[Any]:

@@ -8,10 +8,12 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +26,12 @@ from aelab.files import InputError, atomic_path, read_json, write_json
 FORMAT = 1
 """Of what lies in the cache; entries of another format are not looked at."""
 
+BLOCK = 64
+"""Files worked at together."""
+
+T = TypeVar("T")
+R = TypeVar("R")
+
 
 def folder() -> Path:
     """Where the cache is."""
@@ -32,14 +40,27 @@ def folder() -> Path:
     return Path(pooch.os_cache("aelab")) / "inputs"
 
 
-def workers() -> ThreadPoolExecutor:
+@contextmanager
+def workers() -> Iterator[ThreadPoolExecutor]:
     """Threads that read and decode; the libraries that do the work let each other run."""
-    return ThreadPoolExecutor(min(8, len(os.sched_getaffinity(0))))
+    pool = ThreadPoolExecutor(min(8, len(os.sched_getaffinity(0))))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def each(pool: ThreadPoolExecutor, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """The result of each item, in order; some at a time, so that memory does not grow with them."""
+    remaining = iter(items)
+    while block := list(islice(remaining, BLOCK)):
+        yield from pool.map(work, block)
 
 
 def key_of(*parts: object) -> str:
     """A key for what follows from `parts`, and from nothing else."""
-    return hashlib.sha256(json.dumps([FORMAT, *parts], default=str).encode()).hexdigest()
+    text = json.dumps([FORMAT, *parts], default=str, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def hashes(paths: Sequence[Path], root: Path) -> list[str]:
@@ -55,7 +76,7 @@ def hashes(paths: Sequence[Path], root: Path) -> list[str]:
         if known.get(str(path), [None])[:2] != stamp
     ]  # fmt: skip
     with workers() as pool:
-        fresh = dict(zip(stale, pool.map(_hash, stale), strict=True))
+        fresh = dict(zip(stale, each(pool, _hash, stale), strict=True))
     found = [fresh[path] if path in fresh else known[str(path)][2] for path in paths]
     if stale:
         entries = {

@@ -10,9 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 from jaxtyping import Int64, Shaped
@@ -29,11 +28,10 @@ from aelab.data.splits import ALL, Part, assemble, class_numbers, divide, split_
 from aelab.files import InputError, MissingFileError, read_json, write_json
 from aelab.settings import DataSettings
 
-BLOCK = 64
-"""Images decoded at a time."""
-
 SHOWN = 3
 RECORD_LIMIT = 2**30  # bytes; of ten million images
+T = TypeVar("T")
+
 LOOSE = "(no folder)"
 """Class of images beside the folders of the other classes."""
 
@@ -139,30 +137,27 @@ def _decode(
 ) -> dict[str, Any]:
     """Write the values of the images of one kind to `values`; give the record of them."""
     kept: list[str] = []
-    skipped: dict[str, str] = {}
-    with cache.workers() as pool, quiet(), reading(len(files)) as tick:
-        kinds = list(pool.map(lambda path: kind_of(path, wanted), files))
+    with cache.workers() as pool, quiet(), reading(2 * len(files)) as tick:
+        kinds = list(map(tick, cache.each(pool, lambda path: kind_of(path, wanted), files)))
         kind = like or most_common(root, kinds)
+        found = dict(zip(files, kinds, strict=True))
+        good = [path for path in files if found[path] == kind]
+        skipped = {
+            name_of(path, root): told if isinstance(told, str) else f"is {told}"
+            for path, told in found.items()
+            if told != kind
+        }
 
-        def blocks() -> Iterator[NDArray[Any]]:
-            of_all = iter(zip(files, kinds, strict=True))
-            while block := list(islice(of_all, BLOCK)):
-                good = [path for path, found in block if found == kind]
-                skipped.update({
-                    name_of(path, root): found if isinstance(found, str) else f"is {found}"
-                    for path, found in block if found != kind
-                })  # fmt: skip
-                for path, image in zip(
-                    good, pool.map(lambda p: read(p, wanted), good), strict=True
-                ):
-                    if isinstance(image, str):
-                        skipped[name_of(path, root)] = image
-                    else:
-                        kept.append(name_of(path, root))
-                        yield image
-                tick(len(block))
+        def images() -> Iterator[NDArray[Any]]:
+            of_each = cache.each(pool, lambda path: read(path, wanted), good)
+            for path, image in zip(good, map(tick, of_each), strict=True):
+                if isinstance(image, str):
+                    skipped[name_of(path, root)] = image
+                else:
+                    kept.append(name_of(path, root))
+                    yield image
 
-        cache.write_blocks(values, blocks())
+        cache.write_blocks(values, images())
     return {
         "shape": kind.shape, "dtype": kind.dtype, "names": kept, "skipped": sorted(skipped.items())
     }  # fmt: skip
@@ -182,13 +177,18 @@ def most_common(root: Path, kinds: Sequence[Kind | str]) -> Kind:
 
 
 @contextmanager
-def reading(total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar over `total` files, on a terminal."""
+def reading(total: int) -> Iterator[Callable[[T], T]]:
+    """A progress bar, on a terminal, that moves by one for each thing passed through."""
     with Progress(
         console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
     ) as bar:
         task = bar.add_task("Reading images", total=total)
-        yield lambda count: bar.update(task, advance=count)
+
+        def tick(passed: T) -> T:
+            bar.update(task, advance=1)
+            return passed
+
+        yield tick
 
 
 def refuse_or_tell(root: Path, skipped: Skipped, *, strict: bool) -> list[str]:
@@ -201,9 +201,10 @@ def refuse_or_tell(root: Path, skipped: Skipped, *, strict: bool) -> list[str]:
         return []
     shown = "; ".join(f"{name} {why}" for name, why in skipped[:SHOWN])
     more = f"; and {len(skipped) - SHOWN:,} more" if len(skipped) > SHOWN else ""
+    count = "1 file" if len(skipped) == 1 else f"{len(skipped):,} files"
     if strict:
-        raise InputError(f"{root}: {len(skipped):,} files cannot be used: {shown}{more}")
-    return [f"{len(skipped):,} files left out: {shown}{more}"]
+        raise InputError(f"{root}: {count} cannot be used: {shown}{more}")
+    return [f"{count} left out: {shown}{more}"]
 
 
 def arrange(pictures: Pictures) -> tuple[tuple[str, ...], dict[str, Part]]:

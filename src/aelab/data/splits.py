@@ -21,7 +21,6 @@ ALL = "all"
 
 SEED = 0
 HELD_OUT = 10  # one example in ten for validation, and one in ten for the test
-FEWEST = 3
 
 Index = NDArray[np.int64]
 
@@ -60,8 +59,8 @@ def divide(parts: Parts, name: str) -> tuple[dict[str, tuple[Part, Index]], str]
     part = parts[source]
     if len(part.values) <= len(missing):
         raise InputError(
-            f"{name} has {len(part.values)} examples to train on; it takes at least {FEWEST}, one "
-            f"each for training, validation and test"
+            f"{name} holds only {len(part.values)} to train on; it takes at least "
+            f"{len(missing) + 1}: one each for train, {' and '.join(missing)}"
         )
     drawn = held_out(part.labels.numpy(), missing)
     splits = {split: (part, index) for split, index in drawn.items()}

@@ -75,9 +75,9 @@ def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) ->
     }
     classes, parts = with_classes(tables)
     splits, drawn = divide(parts, settings.name)
-    columns = standardise(splits["train"], model.names, settings)
     for part, rows in tables.items():
         refuse_bad(files[part], rows, impute=settings.impute)
+    columns = standardise(splits["train"], model.names, settings)
     many = f"{len(classes)} classes" if len(classes) > 1 else "no classes"
     count = sum(len(rows.values) for rows in tables.values())
     notes = [f"{count:,} rows, {len(model.names)} columns as inputs; {many}; {drawn}"]
@@ -146,6 +146,8 @@ def no_numbers(column: pyarrow.ChunkedArray) -> str:
         return ""
     if column.null_count == len(column):
         return "empty"
+    if pyarrow.types.is_dictionary(kind) or pyarrow.types.is_large_string(kind):
+        return no_numbers(column.cast(pyarrow.string()))
     if not pyarrow.types.is_string(kind):
         return str(kind)
     number = pyarrow.compute.match_substring_regex(column, r"^\s*[-+]?[\d.]+([eE][-+]?\d+)?\s*$")

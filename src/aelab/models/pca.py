@@ -1,15 +1,17 @@
 """Principal component analysis: the closed-form baseline, `pca`."""
 
+from collections.abc import Sequence
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from aelab.layers import positive
 from aelab.models.base import Autoencoder, Batch, Code, TrainingData
 from aelab.settings import InputSpec
 
-CHUNK = 4096
-"""Inputs read at a time."""
+CHUNK, CHUNK_VALUES = 4096, 2**24
+"""Inputs read at a time, and the values in them, at most."""
 
 EXACT_SIZE = 4096
 """Inputs up to this size have their whole covariance matrix decomposed."""
@@ -71,7 +73,7 @@ def principal_components(
     subspace iteration (Halko, Martinsson & Tropp 2011, arXiv 0909.4061, algorithm 4.4).
     """
     mean = mean_input(data)
-    chunks = torch.arange(len(data)).split(CHUNK)
+    chunks = in_chunks(data)
     if len(mean) <= EXACT_SIZE:
         scatter = torch.zeros(len(mean), len(mean), dtype=torch.float64, device=mean.device)
         for i in chunks:
@@ -87,9 +89,18 @@ def principal_components(
 
 def mean_input(data: TrainingData) -> Float[Tensor, " size"]:
     """The mean of all inputs, flat, read in chunks."""
-    chunks = torch.arange(len(data)).split(CHUNK)
+    chunks = in_chunks(data)
     total = torch.stack([data.batch(i).flatten(1).double().sum(0) for i in chunks]).sum(0)
     return (total / len(data)).float()
+
+
+def in_chunks(data: TrainingData) -> Sequence[Int64[Tensor, " chunk"]]:
+    """The numbers of all inputs, as many together as memory has room for."""
+    size = data.batch(torch.arange(1)).numel()
+    chunks: Sequence[Tensor] = torch.arange(len(data)).split(
+        max(1, min(CHUNK, CHUNK_VALUES // size))
+    )
+    return chunks
 
 
 def subspace_iteration(
@@ -103,7 +114,7 @@ def subspace_iteration(
     for _ in range(rounds):
         basis = torch.linalg.qr(basis).Q
         product = torch.zeros_like(basis)
-        for i in torch.arange(len(data)).split(CHUNK):
+        for i in in_chunks(data):
             centred = data.batch(i).flatten(1) - mean
             product += centred.T @ (centred @ basis)
         # Rayleigh-Ritz: within the subspace, the eigenvectors themselves, largest first.

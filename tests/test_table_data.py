@@ -1,0 +1,231 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pooch
+import pyarrow
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+import torch
+from sklearn.preprocessing import StandardScaler
+
+import aelab.cli
+import aelab.settings
+from aelab.data import load, settled
+from aelab.data.graphs import GraphDataset
+from aelab.data.images import ImageDataset
+from aelab.data.inputs import open_inputs
+from aelab.data.preparation import restore
+from aelab.data.table_rows import table_files
+from aelab.files import InputError
+from aelab.models import build
+from aelab.settings import DataSettings, InputSpec
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setattr(pooch, "os_cache", lambda project: folder)
+    return folder
+
+
+Columns = dict[str, Any]
+
+
+def frame(rows: int = 40) -> Columns:
+    random = np.random.default_rng(0)
+    return {
+        "age": random.integers(18, 90, rows),
+        "income": random.normal(3e4, 1e4, rows),
+        "city": random.choice(["Delft", "Oslo"], rows),
+        "member": random.random(rows) < 0.5,
+        "time": 1.7e9 + np.arange(rows) / 7,
+        "kind": np.arange(rows) % 3,
+    }
+
+
+NUMBERS = ["age", "income", "member", "time"]
+
+
+def written(path: Path, columns: Columns, rows: slice = slice(None)) -> Path:
+    table = pyarrow.table({name: pyarrow.array(c[rows]) for name, c in columns.items()})
+    if path.suffix == ".parquet":
+        pyarrow.parquet.write_table(table, path)
+    else:
+        options = pyarrow.csv.WriteOptions(delimiter="\t" if path.suffix == ".tsv" else ",")
+        pyarrow.csv.write_csv(table, path, options)
+    return path
+
+
+def opened(path: Path, **settings: Any) -> ImageDataset:
+    data = load(str(path), rows="inputs", **settings)
+    assert isinstance(data, ImageDataset)
+    return data
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "parquet"])
+def test_columns_are_standardised_on_the_training_rows(tmp_path: Path, suffix: str) -> None:
+    table = frame()
+    data = opened(written(tmp_path / f"t.{suffix}", table), label="kind")
+    train = data.split("train")
+    rows = train.index.numpy()
+    numbers = np.stack([table[name].astype(float) for name in NUMBERS], 1)
+    scaler = StandardScaler().fit(numbers[rows])
+    for split in data.splits.values():
+        expected = scaler.transform(numbers[split.index.numpy()])
+        assert np.allclose(split.batch(torch.arange(len(split))), expected, atol=1e-5)
+    assert data.spec.columns is not None
+    assert data.spec.columns.names == tuple(NUMBERS)
+    assert (data.spec.shape, data.spec.bounded, data.spec.peak) == ((4,), False, 1)
+    assert data.classes == ("0", "1", "2")
+    assert train.labels.tolist() == table["kind"].tolist()
+    assert "columns left out: city ('" in data.notes[1]
+    x = train.batch(torch.arange(len(train)))
+    assert np.allclose(restore(x, data.spec), numbers[rows], rtol=1e-6, atol=1e-6)
+
+
+def test_missing_values_are_refused_by_name_or_imputed(tmp_path: Path) -> None:
+    table = frame()
+    table["age"] = [None if row in (4, 17) else int(age) for row, age in enumerate(table["age"])]
+    table["income"][9] = np.nan
+    path = written(tmp_path / "t.csv", table)
+    with pytest.raises(
+        InputError,
+        match=r"missing values: age \(row 5 and 1 more\), income \(row 10\); .* --impute",
+    ):
+        opened(path)
+    data = opened(path, impute=True)
+    rows = data.split("train").index.tolist()
+    for row in (4, 17):
+        if row in rows:
+            x = data.split("train").batch(torch.tensor([rows.index(row)]))
+            assert x[0, 0] == 0
+    assert data.spec.columns is not None
+    mean = np.mean([table["age"][row] for row in rows if table["age"][row] is not None])
+    assert data.spec.columns.mean[0] == pytest.approx(mean)
+    inputs = open_inputs(path, data.spec)
+    assert inputs.batch(torch.tensor([17]))[0, 0] == 0
+    with pytest.raises(InputError, match="missing values: age"):
+        open_inputs(path, opened(written(tmp_path / "u.csv", frame())).spec)
+
+
+def test_inputs_are_found_by_the_names_of_their_columns(tmp_path: Path) -> None:
+    table = frame()
+    spec = opened(written(tmp_path / "t.csv", table), label="kind").spec
+    turned = {"more": np.ones(40), **dict(reversed(table.items()))}
+    inputs = open_inputs(written(tmp_path / "u.parquet", turned), spec)
+    same = open_inputs(tmp_path / "t.csv", spec)
+    assert torch.allclose(inputs.batch(torch.arange(40)), same.batch(torch.arange(40)))
+    assert inputs.names[39] == "39"
+    renamed = {"incom" if name == "income" else name: c for name, c in table.items()}
+    without = written(tmp_path / "v.csv", renamed)
+    with pytest.raises(InputError, match="has no column 'income'; did you mean 'incom'"):
+        open_inputs(without, spec)
+    words = written(tmp_path / "w.csv", {**table, "age": ["old"] * 40})
+    with pytest.raises(InputError, match=r"columns that hold no numbers: age \('old' in row 1\)"):
+        open_inputs(words, spec)
+
+
+def test_own_files_are_splits(tmp_path: Path) -> None:
+    table = frame(30)
+    written(tmp_path / "train.csv", table, slice(20))
+    written(tmp_path / "val.csv", table, slice(20, 25))
+    del table["city"]
+    written(tmp_path / "test.parquet", table, slice(25, 30))
+    data = opened(tmp_path, label="kind")
+    sizes = {name: len(split) for name, split in data.splits.items()}
+    assert sizes == {"train": 20, "validation": 5, "test": 5}
+    assert data.spec.columns is not None
+    assert data.spec.columns.mean[0] == pytest.approx(table["age"][:20].mean())
+    assert data.split("test").labels.tolist() == [1, 2, 0, 1, 2]
+
+
+def test_a_column_that_does_not_vary_is_0(tmp_path: Path) -> None:
+    data = opened(written(tmp_path / "t.csv", {**frame(), "age": np.full(40, 7)}))
+    assert data.split("test").batch(torch.arange(4))[:, 0].tolist() == [0, 0, 0, 0]
+
+
+def test_a_table_without_a_head(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("".join(f"{i},{i * i}\n" for i in range(12)))
+    data = opened(tmp_path / "t.csv")
+    assert data.spec.columns is not None
+    assert data.spec.columns.names == ("1", "2")
+    assert sum(map(len, data.splits.values())) == 12
+
+
+@pytest.mark.parametrize(
+    ("change", "settings", "told"),
+    [
+        ({}, {"strict": True}, r"columns that hold no numbers: city \('"),
+        ({}, {"label": "knd"}, "has no column 'knd'; did you mean 'kind'"),
+        ({"age": np.inf}, {}, r"infinite values: age \(row 1 and 39 more\)"),
+        ({"age": np.nan}, {"impute": True}, "no value in any training row: age"),
+        ({"kind": None}, {"label": "kind"}, r"row 1 has no class \(column 'kind'\)"),
+    ],
+)
+def test_tables_that_cannot_be_used(
+    tmp_path: Path, change: dict[str, Any], settings: dict[str, Any], told: str
+) -> None:
+    path = written(
+        tmp_path / "t.parquet", {**frame(), **{n: np.full(40, v) for n, v in change.items()}}
+    )
+    with pytest.raises(InputError, match=told):
+        opened(path, **settings)
+
+
+def test_files_that_are_no_tables(tmp_path: Path) -> None:
+    (tmp_path / "ragged.csv").write_text("a,b\n1,2\n3\n")
+    with pytest.raises(InputError, match="cannot be read as a table"):
+        opened(tmp_path / "ragged.csv")
+    (tmp_path / "words.csv").write_text("a,b\nx,y\nz,w\n")
+    with pytest.raises(InputError, match=r"columns that hold no numbers: a \('x' in row 1\), b"):
+        opened(tmp_path / "words.csv")
+    (tmp_path / "head.csv").write_text("a,b\n")
+    with pytest.raises(InputError, match=r"holds no rows|hold no numbers"):
+        opened(tmp_path / "head.csv")
+    (tmp_path / "twice.csv").write_text("a,a\n1,2\n")
+    with pytest.raises(InputError, match="two columns have the same name"):
+        opened(tmp_path / "twice.csv")
+    (tmp_path / "folder").mkdir()
+    written(tmp_path / "folder" / "val.csv", frame())
+    with pytest.raises(InputError, match="but none called train"):
+        table_files(tmp_path / "folder")
+
+
+# What a table's rows are, and which models take them
+
+
+def test_the_model_says_what_rows_are(tmp_path: Path) -> None:
+    path = str(written(tmp_path / "t.csv", frame()))
+    assert settled(DataSettings(path), "vae").rows == "inputs"
+    assert settled(DataSettings(path), "vgae").rows == "edges"
+    assert settled(DataSettings("digits"), "vae").rows is None
+    (tmp_path / "e.csv").write_text("".join(f"{i},{(i * 7 + 1) % 30}\n" for i in range(30)))
+    assert isinstance(load(str(tmp_path / "e.csv")), GraphDataset)
+
+
+@pytest.mark.parametrize("model", ["vanilla", "multilayer", "sparse", "vae", "pca"])
+def test_dense_models_take_rows(model: str) -> None:
+    x = torch.randn(5, 30)
+    spec = opened_spec()
+    built = build(model, spec, latent_dim=20)
+    assert built.decode(built.encode(x)).shape == x.shape
+    assert (built(x * 100) < 0).any() or model == "pca"  # no sigmoid
+
+
+def opened_spec() -> InputSpec:
+    columns = aelab.settings.Columns(tuple(map(str, range(30))), (0.0,) * 30, (1.0,) * 30)
+    return InputSpec((30,), 1.0, dtype="float32", columns=columns)
+
+
+@pytest.mark.parametrize("model", ["convolutional", "denoising", "conv-vae", "conv-vae-switches"])
+def test_convolutions_do_not(model: str) -> None:
+    with pytest.raises(ValueError, match=r"it takes images, and the inputs have the shape \(30,\)"):
+        build(model, opened_spec())
+
+
+def test_likelihoods_of_shares_are_refused() -> None:
+    with pytest.raises(ValueError, match="the likelihood bernoulli is of inputs in"):
+        build("vae", opened_spec(), likelihood="bernoulli")
