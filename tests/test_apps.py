@@ -194,7 +194,7 @@ def test_a_restored_table_is_in_the_units_of_its_columns(tmp_path: Path, suffix:
         path.write_text("\n".join(lines))
     settings = DataSettings(name=str(path), rows="inputs")
     asked = RunSettings("pca", {"latent_dim": 2}, settings, Recipe(epochs=0))
-    run = train_run(asked, load_settings(settings), tmp_path / "run")
+    run = train_run(asked, load_settings(settings), tmp_path / "run", groups=("anomalies",))
     inputs = open_inputs(path, run.spec)
     reconstruct(run, inputs, tmp_path / "out")
     encode(run, inputs, tmp_path / "codes.npy")
