@@ -242,7 +242,7 @@ def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> N
 def test_every_option_of_every_model_has_help(
     model: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "400")
+    monkeypatch.setenv("COLUMNS", "100")  # one column of panels
     ends_with(0, "train", model, "--help")
     text = re.sub(r"[^\x20-\x7e]+", " ", capsys.readouterr().out.replace("\n", " "))
     options = re.split(r" (?=--[a-z])", text.split("show this help message and exit")[1])[1:]

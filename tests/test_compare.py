@@ -180,7 +180,7 @@ def test_a_study_gives_one_table(tiny: ImageDataset, tmp_path: Path) -> None:
     assert "–" in markdown
     assert "2 seeds" in markdown
     assert "**overcomplete: 6,240 numbers for 784; could copy**" in markdown
-    assert "0 of 300 test images are training images" in markdown
+    assert "of 300 test images, 0 are training images to the byte" in markdown
     assert len(result.pictures()) == 16
     assert all(path.is_file() for path in result.pictures())
 

@@ -16,6 +16,7 @@ from aelab.evaluate import evaluate
 from aelab.evaluate.audits import audit_data, audit_dead_code, audit_side_channel
 from aelab.evaluate.codes import accuracies, active_units
 from aelab.evaluate.images import multiply_adds, original_figure, pca_mse
+from aelab.files import InputError
 from aelab.metrics import psnr, squared_errors
 from aelab.models import build
 from aelab.models.base import Autoencoder
@@ -174,6 +175,29 @@ def test_codes_that_never_vary_are_sampled_as_they_are(blobs: ImageDataset) -> N
 def test_a_model_without_prior_cannot_sample(blobs: ImageDataset) -> None:
     with pytest.raises(ValueError, match="has no prior"):
         sample(build("vanilla", blobs.spec), 1)
+
+
+def test_temperature_scales_the_deviation_of_a_prior(blobs: ImageDataset) -> None:
+    model = build("vanilla", blobs.spec, latent_dim=6)
+    prior = fit_prior(model, blobs.split("train"))
+    assert torch.equal(
+        sample(model, 5, prior=prior), sample(model, 5, prior=prior, temperature=1.0)
+    )
+    vae = build("vae", blobs.spec, latent_dim=4)
+    with seeded(0):
+        whole = vae.sample_codes(50)
+    with seeded(0):
+        half = vae.sample_codes(50, temperature=0.5)
+    assert torch.equal(half, whole / 2)
+    assert torch.equal(sample(vae, 1, temperature=0.0), vae.decode(torch.zeros(1, 4)))
+    # Of a mixture, the components' own deviations: at 0, only their means are left.
+    with seeded(0):
+        codes = prior.sample_codes(200, temperature=0.0)
+    means = (prior.mean + prior.means @ prior.basis).clamp(prior.low, prior.high)
+    assert (codes[:, None] - means).abs().amax(2).amin(1).max() < 1e-6
+    for wrong in (-0.1, float("nan"), float("inf")):
+        with pytest.raises(InputError, match="temperature must be a number from 0 up"):
+            sample(vae, 1, temperature=wrong)
 
 
 class Stash(Autoencoder):

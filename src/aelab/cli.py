@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,11 +12,15 @@ from aelab.files import AelabError
 
 if TYPE_CHECKING:
     from aelab.data import Dataset
-    from aelab.options import FolderOptions
+    from aelab.data.inputs import Inputs
+    from aelab.options import FolderOptions, InputOptions, ReconstructOptions
     from aelab.runs import Run
 
 SHOWN = 10
 """Links that are printed; the file has all."""
+
+RESUMABLE = ("train", "compare")
+"""Verbs that take up what they were stopped at."""
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
@@ -40,8 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"aelab: {error}", file=sys.stderr)
         return EXIT_USAGE
     except KeyboardInterrupt:
+        goes_on = "the same command goes on from the last checkpoint, to the same result"
         print(
-            "aelab: stopped. The same command goes on from the last checkpoint, to the same result",
+            f"aelab: stopped; {goes_on if verb in RESUMABLE else 'nothing was written'}",
             file=sys.stderr,
         )
         return EXIT_INTERRUPTED
@@ -110,12 +116,15 @@ def train(arguments: list[str]) -> int:
         return 0 if arguments and arguments[0] in ("-h", "--help") else EXIT_USAGE
     from aelab.console import TrainingScreen, print_run
     from aelab.data import load_settings
-    from aelab.options import train_options, training
+    from aelab.options import start_asked, train_options, training
     from aelab.runner import train_run
+    from aelab.runs import Run
 
     model = arguments[0]
     import_from_here(model)
-    asked = parse(train_options(model), f"train {model}", arguments[1:], train.__doc__)
+    start = Run.open(folder) if (folder := start_asked(arguments[1:])) else None
+    defaults = start.settings if start and start.settings.model == model else None
+    asked = parse(train_options(model, defaults), f"train {model}", arguments[1:], train.__doc__)
     settings, options = training(model, asked)
     out = options.out or Path("runs") / model.replace(":", ".") / f"seed-{options.seed}"
     data = load_settings(settings.data, options.data_dir, seed=settings.seed)
@@ -127,6 +136,7 @@ def train(arguments: list[str]) -> int:
             data,
             out,
             split=options.split or ("validation" if options.splits == "original" else "test"),
+            start=start,
             on_progress=lambda progress: screen.tell(model, progress),
         )
     print_run(run)
@@ -146,27 +156,107 @@ def evaluate(arguments: list[str]) -> int:
 
 
 def reconstruct(arguments: list[str]) -> int:
-    """Draw originals beside their reconstructions, a row a class."""
+    """Restore inputs into a folder; or draw the run's own beside their reconstructions."""
     from aelab import pictures
+    from aelab.apps.restore import reconstruct
     from aelab.options import ReconstructOptions
 
-    options = parse(ReconstructOptions, "reconstruct", arguments, reconstruct.__doc__)
+    options = parse(ReconstructOptions, "reconstruct", arguments, "Restore inputs by a run.")
+    if options.data is None:
+        run, data = opened(options, options.data_dir)
+        picture = run.reconstructions(data, options.split or run.metrics["split"])
+        print(pictures.save(picture, options.out or run.folder / "reconstructions.png"))
+        return 0
+    if options.out is None:
+        raise AelabError("name a new folder for what is restored with --out")
+    apply = partial(reconstruct, folder=options.out, side_by_side=options.side_by_side)
+    return applied("reconstruct", options, options.data, options.out, apply)
+
+
+def denoise(arguments: list[str]) -> int:
+    """Remove noise from inputs, by a run that was trained to."""
+    from aelab.apps.restore import denoise
+    from aelab.options import DenoiseOptions
+
+    options = parse(DenoiseOptions, "denoise", arguments, "Remove noise from inputs.")
+    apply = partial(denoise, folder=options.out, side_by_side=options.side_by_side)
+    return applied("denoise", options, options.data, options.out, apply)
+
+
+def encode(arguments: list[str]) -> int:
+    """Write the codes of inputs, with their names and labels."""
+    from aelab.apps.encode import encode
+    from aelab.options import EncodeOptions
+
+    options = parse(EncodeOptions, "encode", arguments, "Write the codes of inputs.")
+    return applied("encode", options, options.data, options.out, partial(encode, path=options.out))
+
+
+def anomalies(arguments: list[str]) -> int:
+    """Score inputs by how unlike the training data they are, and mark the anomalies."""
+    from aelab import pictures
+    from aelab.apps.anomalies import error_maps, find_anomalies
+    from aelab.console import counting
+    from aelab.options import AnomaliesOptions
+
+    options = parse(AnomaliesOptions, "anomalies", arguments, anomalies.__doc__)
     run, data = opened(options, options.data_dir)
-    picture = run.reconstructions(data, options.split or run.metrics["split"])
-    print(pictures.save(picture, options.out or run.folder / "reconstructions.png"))
+    inputs = opened_inputs(run, options.data, options)
+    with counting("anomalies", len(inputs)) as on_done:
+        found = find_anomalies(
+            run,
+            inputs,
+            data,
+            options.out,
+            false_alarm_rate=options.false_alarm_rate,
+            top=options.top,
+            on_done=on_done,
+        )
+    print(
+        f"{found.anomalies:,} of {len(inputs):,} score above {found.threshold:.6g}, as "
+        f"{options.false_alarm_rate:.3g} of the validation inputs do: {options.out}"
+    )
+    if found.highest and len(inputs.images.spec.shape) == 3:
+        picture = error_maps(run, inputs, found.highest)
+        print(pictures.save(picture, options.out.with_suffix(".png")))
     return 0
 
 
 def sample(arguments: list[str]) -> int:
     """Draw new images from a trained run."""
-    from aelab import pictures
+    from aelab.apps.generate import write_samples
+    from aelab.console import counting
     from aelab.options import SampleOptions
 
     options = parse(SampleOptions, "sample", arguments, sample.__doc__)
     run = opened_run(options)
-    picture = run.samples(options.n, seed=options.seed)
+    out = options.out or run.folder / "samples.png"
+    with counting("sample", options.n) as on_done:
+        write_samples(
+            run,
+            options.n,
+            out,
+            seed=options.seed,
+            temperature=options.temperature,
+            on_done=on_done,
+        )
     print(f"Codes drawn from {run.sampled_from}")
-    print(pictures.save(picture, options.out or run.folder / "samples.png"))
+    print(out)
+    return 0
+
+
+def interpolate(arguments: list[str]) -> int:
+    """Draw the way from one image to another through a run's codes."""
+    from aelab import pictures
+    from aelab.apps.generate import interpolation
+    from aelab.options import InterpolateOptions
+
+    options = parse(InterpolateOptions, "interpolate", arguments, interpolate.__doc__)
+    run = opened_run(options)
+    picture = interpolation(
+        run, options.first, options.last, steps=options.steps, data_dir=options.data_dir
+    )
+    print(pictures.save(picture, options.out or run.folder / "interpolation.png"))
     return 0
 
 
@@ -280,6 +370,38 @@ def import_own_class(model: str) -> None:
     model_class(model)
 
 
+def applied(
+    verb: str,
+    options: "InputOptions | ReconstructOptions",
+    where: str,
+    out: Path,
+    apply: Callable[..., None],
+) -> int:
+    """Open a run and inputs, do with them what a verb does, and tell how many there were."""
+    from aelab.console import counting
+
+    run = opened_run(options)
+    inputs = opened_inputs(run, where, options)
+    with counting(verb, len(inputs)) as on_done:
+        apply(run, inputs, on_done=on_done)
+    print(f"{len(inputs):,} inputs: {out}")
+    return 0
+
+
+def opened_inputs(run: "Run", where: str, options: "InputOptions | ReconstructOptions") -> "Inputs":
+    """Inputs for a run; what of them is left out is told."""
+    from aelab.apps.streams import autoencoder_of
+    from aelab.data.inputs import open_inputs
+
+    spec = autoencoder_of(run).spec
+    inputs = open_inputs(where, spec, strict=options.strict, data_dir=options.data_dir)
+    for name, why in inputs.skipped[:SHOWN]:
+        print(f"left out: {name} {why}", file=sys.stderr)
+    if (more := len(inputs.skipped) - SHOWN) > 0:
+        print(f"left out: {more:,} more", file=sys.stderr)
+    return inputs
+
+
 def import_from_here(model: str = ":") -> None:
     """Let a class of the user's be found in the working folder, after all that is installed."""
     if ":" in model:
@@ -288,5 +410,18 @@ def import_from_here(model: str = ":") -> None:
 
 VERBS: dict[str, Callable[[list[str]], int]] = {
     verb.__name__: verb
-    for verb in (models, train, evaluate, reconstruct, sample, links, compare, report)
+    for verb in (
+        models,
+        train,
+        evaluate,
+        encode,
+        reconstruct,
+        denoise,
+        sample,
+        interpolate,
+        anomalies,
+        links,
+        compare,
+        report,
+    )
 }

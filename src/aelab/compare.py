@@ -9,7 +9,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from aelab import html
-from aelab.data import Dataset, load_settings
+from aelab.data import Dataset, load_settings, only_classes
 from aelab.data.images import ImageDataset
 from aelab.evaluate.audits import audit_data
 from aelab.evaluate.columns import FACTS, METRICS
@@ -74,7 +74,10 @@ class Job:
 
 @lru_cache(maxsize=2)
 def dataset(settings: DataSettings, data_dir: Path | None, seed: int) -> Dataset:
-    """A data set, loaded once for the rows that share it."""
+    """A data set, loaded once for the rows that share it, whichever of its classes they take."""
+    if settings.classes is not None:
+        whole = dataset(replace(settings, classes=None), data_dir, seed)
+        return only_classes(whole, settings.classes)
     return load_settings(settings, data_dir, seed=seed)
 
 
@@ -115,6 +118,7 @@ class Result:
         rows = [
             row_as_json(row, runs) for row in self.study.rows if (runs := self.runs.get(row.name))
         ]
+        rows += [mean_row(whole, parts) for whole, parts in self.wholes().items()]
         data = sorted({row.settings.data.name for row in self.study.rows})
         return {
             "study": self.study.name,
@@ -142,6 +146,14 @@ class Result:
             for question in self.study.questions
             for budget in budgets
         ]
+
+    def wholes(self) -> dict[str, list[Sequence[Run]]]:
+        """The runs of each row that is in parts, part by part; only where all were finished."""
+        wholes: dict[str, list[Sequence[Run]]] = {}
+        for row in self.study.rows:
+            if row.part_of:
+                wholes.setdefault(row.part_of, []).append(self.runs.get(row.name, []))
+        return {whole: parts for whole, parts in wholes.items() if all(parts)}
 
     def pictures(self) -> list[Path]:
         """The pictures of every run."""
@@ -176,6 +188,31 @@ def row_as_json(row: Row, runs: Sequence[Run]) -> dict[str, Any]:
         "metrics": {name: spread([metrics.get(name) for metrics in every]) for name in names},
         "published": dict(row.published),
         "audits": every[0].get("audits", {}),
+    }
+
+
+def mean_row(whole: str, parts: Sequence[Sequence[Run]]) -> dict[str, Any]:
+    """One row for a row in parts: the mean over them seed by seed, and its spread over seeds."""
+    by_seed = [{run.settings.seed: run for run in runs} for runs in parts]
+    seeds = sorted(set.intersection(*(set(runs) for runs in by_seed)))
+    first = row_as_json(Row(whole, parts[0][0].settings), parts[0])
+
+    def over_parts(name: str, seed: int) -> float | None:
+        found = [runs[seed].metrics.get(name) for runs in by_seed]
+        figures = [figure for figure in found if figure is not None]
+        return mean(figures) if len(figures) == len(found) else None
+
+    return {
+        **{key: value for key, value in first.items() if key not in ("by_class", "worst")},
+        "row": f"{whole}, mean of {len(parts)}",
+        "parts": len(parts),
+        "budget": "mean",
+        "seeds": seeds,
+        **{name: mean_of(name, [run for runs in parts for run in runs]) for name in COSTS},
+        "metrics": {
+            name: spread([over_parts(name, seed) for seed in seeds]) for name in first["metrics"]
+        },
+        "audits": {},
     }
 
 
@@ -261,7 +298,7 @@ def audits_of_data(study: Study, data_dir: Path | None, seed: int) -> dict[str, 
     audits: dict[str, Any] = {}
     if study.quick:
         return audits
-    for settings in dict.fromkeys(row.settings.data for row in study.rows):
+    for settings in dict.fromkeys(replace(row.settings.data, classes=None) for row in study.rows):
         data = dataset(settings, data_dir, seed)
         if isinstance(data, ImageDataset) and data.name not in audits:
             audits[data.name] = audit_data(data, study.split)

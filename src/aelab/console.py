@@ -1,7 +1,8 @@
 """What is shown on a terminal while work goes on; a plain line for each end elsewhere."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 from rich.console import Console
@@ -66,6 +67,15 @@ class TrainingScreen:
         self.progress.update(self.tasks[label], completed=1.0, told=ended)
         if not self.console.is_terminal:
             self.console.print(f"{label}: {ended}", highlight=False, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def counting(verb: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress line for `total` inputs, on standard error; quiet where that is no terminal."""
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(verb, total=total)
+        yield lambda count: bar.advance(task, count)
 
 
 def summary(run: Run) -> str:

@@ -7,6 +7,7 @@ never meets half of one. What cannot be written or read is told in one line that
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -55,6 +56,31 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # where the folder could not be made, there is nothing to remove
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """Give a temporary folder beside `path` to write many files to.
+
+    It is renamed to `path` when the body ends, and removed when it fails or is interrupted.
+
+    Raises:
+        InputError: `path` holds something already, or the operating system refuses.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{secrets.token_hex(8)}")
+    try:
+        if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+            raise InputError(f"{path} is there already; name a new folder")
+        temporary.mkdir(parents=True)
+        yield temporary
+        temporary.replace(path)
+    except AelabError:
+        raise
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -1,6 +1,8 @@
 """The command line's options: dataclasses whose field docstrings are the help."""
 
 import re
+from argparse import ArgumentError, ArgumentParser
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,8 +17,13 @@ from aelab.evaluate.columns import QUICK_GROUPS, Group
 from aelab.files import InputError
 from aelab.models import model_class
 from aelab.runs import hyperparameter_hints
-from aelab.settings import DataSettings, Recipe, RunSettings
+from aelab.settings import DataSettings, Recipe, RunSettings, thaw
 from aelab.study import Study, load_study
+
+DATA_OPTIONS = (
+    "splits", "features", "classes", "size", "grayscale", "strict", "impute", "label", "binarise"
+)  # fmt: skip
+"""Options of `aelab train` that are the data's settings of the same name."""
 
 Split = Literal["train", "validation", "test"]
 
@@ -67,12 +74,20 @@ class TrainOptions(DataOptions):
     features: str | None = None
     """Table of node features, of a graph given as an edge list."""
 
+    classes: tuple[str, ...] | None = None
+    """Names of the only classes to train on; how well the others are told as anomalies is then
+    measured."""
+
     split: Split | None = None
     """What it is evaluated on at the end: test unless given; of the original splits, which have
     no test split, validation."""
 
     seed: int = 0
     """Governs initialisation, order, noise and samples."""
+
+    start: Annotated[Path | None, tyro.conf.arg(name="from")] = None
+    """A trained run of the same model whose weights training starts from; its settings are the
+    defaults of all others."""
 
     out: Path | None = None
     """The run's folder; runs/MODEL/seed-SEED unless given."""
@@ -103,13 +118,73 @@ class EvaluateOptions(FolderOptions, DataOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class ReconstructOptions(FolderOptions, DataOptions):
-    """A trained run, which images, and where the picture goes."""
+    """A trained run, what it restores, and where that goes."""
+
+    data: Positional[str | None] = None
+    """Inputs to restore: an image file, a folder of them, an array, or a split of a data set, as
+    fashion-mnist:test. Without, a picture is drawn of images of the run's own data."""
 
     split: Split | None = None
-    """Which images; those of the last evaluation unless given."""
+    """Which images of the run's own data; those of the last evaluation unless given."""
+
+    strict: bool = False
+    """Refuse inputs of which a file would be left out."""
+
+    side_by_side: bool = False
+    """Put each image's original on its left."""
 
     out: Path | None = None
-    """PNG file to write; RUN/reconstructions.png unless given."""
+    """New folder for the restored inputs; or the PNG file of the picture, RUN/reconstructions.png
+    unless given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputOptions(FolderOptions, DataOptions):
+    """A trained run and inputs for it."""
+
+    data: Positional[str]
+    """The inputs: an image file, a folder of them, an array, or a split of a data set, as
+    fashion-mnist:test."""
+
+    strict: bool = False
+    """Refuse inputs of which a file would be left out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodeOptions(InputOptions):
+    """The same, and where the codes go."""
+
+    out: Path
+    """File to write: .csv or .parquet, or .npy with the names beside it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenoiseOptions(InputOptions):
+    """The same, and where what is restored goes."""
+
+    side_by_side: bool = False
+    """Put each image's original on its left."""
+
+    out: Path
+    """New folder to write to."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnomaliesOptions(InputOptions):
+    """The same, what counts as an anomaly, and where the scores go."""
+
+    false_alarm_rate: float = 0.05
+    """Share of the validation inputs that may score above the threshold."""
+
+    top: int = 10
+    """How many of the highest scores are drawn, with maps of their errors; 0 draws nothing."""
+
+    out: Path
+    """File to write: .csv or .parquet; the picture goes beside it, as .png."""
+
+    def __post_init__(self) -> None:
+        if self.top < 0:
+            raise ValueError(f"top must be 0 or more, not {self.top}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,8 +197,29 @@ class SampleOptions(FolderOptions):
     seed: int | None = None
     """Which; the run's own seed unless given."""
 
+    temperature: float = 1.0
+    """Scales the deviation of what codes are drawn from: below 1, samples are more alike."""
+
     out: Path | None = None
-    """PNG file to write; RUN/samples.png unless given."""
+    """PNG file of one picture, .npy file, or new folder; RUN/samples.png unless given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InterpolateOptions(FolderOptions, DataOptions):
+    """From where to where, and where the picture goes."""
+
+    first: Positional[str]
+    """An image file, or DATA:number: one of a folder, an array or a data set's split, from 0 on,
+    as fashion-mnist:test:0."""
+
+    last: Positional[str]
+    """The same."""
+
+    steps: int = 9
+    """Codes on the way, both ends included."""
+
+    out: Path | None = None
+    """PNG file to write; RUN/interpolation.png unless given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,15 +334,27 @@ def seconds_of(text: str) -> float:
     return float(found[1]) * {"h": 3600, "m": 60, "min": 60}.get(found[2], 1)
 
 
-def train_options(model: str) -> type[Any]:
+def start_asked(arguments: Sequence[str]) -> Path | None:
+    """The run that ``--from`` names, looked for first: the other options' defaults are its."""
+    parser = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--from", type=Path, dest="start")
+    try:
+        found: Path | None = parser.parse_known_args(arguments)[0].start
+    except ArgumentError:  # for the real parser to tell
+        return None
+    return found
+
+
+def train_options(model: str, start: RunSettings | None = None) -> type[Any]:
     """The options of ``aelab train MODEL``: the general ones, the recipe's and the model's own.
 
-    A model that is a row of one of the studies of DEFAULTS has that row's settings for defaults.
+    The defaults are the settings `start` of the run that training starts from; failing that, of
+    the model's row in one of the studies of DEFAULTS.
 
     Raises:
         InputError: a hyperparameter has the name of a general option.
     """
-    settings = default_settings(model)
+    settings = start or default_settings(model)
     taken = {option.name for options in (TrainOptions, Recipe) for option in fields(options)}
     if clash := taken & hyperparameter_hints(model).keys():
         raise InputError(
@@ -255,11 +363,10 @@ def train_options(model: str) -> type[Any]:
         )
     general = TrainOptions(
         data=settings.data.name,
-        splits=settings.data.splits,
         pixel_scale=settings.data.scale,
-        binarise=settings.data.binarise,
+        **{name: getattr(settings.data, name) for name in DATA_OPTIONS},
     )
-    defaults = settings.hyperparameters
+    defaults = thaw(settings.hyperparameters)
     helps = {
         parameter.arg_name: parameter.description or ""
         for parameter in parse_docstring(model_class(model).__doc__ or "").params
@@ -290,15 +397,8 @@ def training(model: str, asked: Any) -> tuple[RunSettings, TrainOptions]:  # noq
     hyperparameters = {name: getattr(asked, name) for name in hyperparameter_hints(model)}
     data = DataSettings(
         name=options.data,
-        splits=options.splits,
         scale=options.pixel_scale,
-        features=options.features,
-        size=options.size,
-        grayscale=options.grayscale,
-        strict=options.strict,
-        impute=options.impute,
-        label=options.label,
-        binarise=options.binarise,
+        **{name: getattr(options, name) for name in DATA_OPTIONS},
     )
     data = settled(data, model)
     return RunSettings(model, hyperparameters, data, asked.recipe, options.seed), options

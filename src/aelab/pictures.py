@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 from torch import Tensor
 
@@ -31,7 +31,7 @@ def to_bytes(x: Batch, spec: InputSpec) -> UInt8[Tensor, "batch channels height 
 
 
 def grid(
-    rows: list[Batch],
+    rows: list[Float[Tensor, "_ channels height width"]],
     spec: InputSpec,
     labels: Sequence[str] = (),
     heads: Sequence[str] = (),

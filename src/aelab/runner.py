@@ -30,7 +30,7 @@ from aelab.models.link_base import LinkModel, Model
 from aelab.randomness import seeded
 from aelab.runs import Run, describe, same_work
 from aelab.sampling import CodeSource, fit_prior
-from aelab.settings import RunSettings, thaw
+from aelab.settings import InputSpec, RunSettings, thaw
 from aelab.train import TrainState, count_steps, fit, threads
 
 
@@ -64,12 +64,14 @@ def train_run(
     *,
     split: str = "test",
     groups: Collection[str] = QUICK_GROUPS,
+    start: Run | None = None,
     on_progress: OnProgress | None = None,
 ) -> Run:
     """Train a model into a run folder, or go on where a stopped training of it was.
 
     A folder that holds this very run, finished, is left as it is, but for an evaluation on
-    another split, or in other groups of metrics, than it had.
+    another split, or in other groups of metrics, than it had. Training begins at the weights of the
+    run `start`, if one is given: of the same model, with inputs of the same shape.
 
     Raises:
         AelabError: settings that the model does not take, a folder that is another run's or
@@ -79,9 +81,14 @@ def train_run(
     data.split(split)
     refuse_device(settings.recipe.device)
     refuse_kind(settings.model, data)
+    if start is not None:
+        refuse_start(start, settings, data)
+        settings = replace(settings, start=start.weights_sha256)
     settings = with_epochs(settings, data, folder)
     config = describe(settings, data)
     model = new_model(settings, data)
+    if start is not None:
+        take_weights(model, start)
     claim(folder, config)
     run = Run(folder, json.loads(json.dumps(config)))
     if not (folder / "model.safetensors").is_file():
@@ -147,6 +154,41 @@ def refuse_kind(model: str, data: Dataset) -> None:
         ("images", "a graph") if isinstance(data, GraphDataset) else ("a graph", "images")
     )
     raise InputError(f"{model} is a model of {wanted}, and {data.name} is {given}; see --data")
+
+
+def refuse_start(start: Run, settings: RunSettings, data: Dataset) -> None:
+    """Raise InputError unless training can go on from `start` with these settings and data."""
+    if start.settings.model != settings.model:
+        raise InputError(f"{start.folder} is a {start.settings.model}, not a {settings.model}")
+    if not list(start.model.parameters()):
+        raise InputError(f"{start.folder}: a {settings.model} has no weights to train on from")
+    if isinstance(start.spec, InputSpec) and described(start.spec) != described(data.spec):
+        raise InputError(
+            f"{start.folder} takes {described(start.spec)}; {data.name} has {described(data.spec)}"
+        )
+
+
+def described(spec: InputSpec) -> str:
+    """Shape and range of the inputs of a model."""
+    values = f"from 0 to {spec.peak:.4g}" if spec.bounded else "standardised"
+    return f"inputs of shape {'×'.join(map(str, spec.shape))}, {values}"
+
+
+def take_weights(model: Model, start: Run) -> None:
+    """Give the model the weights of `start`.
+
+    Raises:
+        InputError: they are of other shapes.
+    """
+    try:
+        model.load_state_dict(start.model.state_dict())
+    except RuntimeError as error:
+        asked, given = (dict(of.named_parameters()) for of in (model, start.model))
+        other = [n for n in asked if n not in given or asked[n].shape != given[n].shape]
+        raise InputError(
+            f"{start.folder} has weights of other shapes ({', '.join(other[:3])}): use its "
+            f"hyperparameters, and inputs of the same shape"
+        ) from error
 
 
 def refuse_device(device: str) -> None:
@@ -240,6 +282,7 @@ class Training:
             self.recipe,
             seed=self.settings.seed,
             state=self.state,
+            initialise=self.settings.start is None,
         )
         while not self.out_of_patience() and (state := next(states, None)) is not None:
             if state.epoch_ended:

@@ -6,6 +6,7 @@ images without a prior of their own), ``history.jsonl`` (an epoch a line), ``ste
 ``checkpoint/``.
 """
 
+import hashlib
 import inspect
 import json
 import platform
@@ -83,9 +84,10 @@ class Run:
             return RunSettings(
                 self.config["model"],
                 self.config["hyperparameters"],
-                DataSettings(**data),
+                DataSettings(**thaw(data)),
                 Recipe(**self.config["recipe"]),
                 self.config["seed"],
+                self.config.get("start"),
             )
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise self._damaged("config.json", error) from error
@@ -129,6 +131,12 @@ class Run:
         except (TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise self._damaged("model.safetensors or config.json", error) from error
         return model.eval()
+
+    @property
+    def weights_sha256(self) -> str:
+        """Of the file of weights, in hexadecimal digits."""
+        with (self.folder / "model.safetensors").open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     @property
     def link_model(self) -> LinkModel:
@@ -209,8 +217,8 @@ class Run:
             raise InputError(f"{self.folder}: {self.settings.model} draws no samples")
         return code_source(self.model, self.prior).sampled_from
 
-    def sample(self, n: int, *, seed: int | None = None) -> Tensor:
-        """`n` new inputs, by the run's own seed unless another is given.
+    def sample(self, n: int, *, seed: int | None = None, temperature: float = 1.0) -> Tensor:
+        """`n` new inputs, by the run's own seed unless another is given; see `sampling.sample`.
 
         Raises:
             InputError: the model predicts links, and has no inputs to draw.
@@ -218,7 +226,7 @@ class Run:
         if not isinstance(self.model, Autoencoder):
             raise InputError(f"{self.folder}: {self.settings.model} draws no samples")
         seed = self.settings.seed if seed is None else seed
-        return sample(self.model, n, seed=seed, prior=self.prior)
+        return sample(self.model, n, seed=seed, prior=self.prior, temperature=temperature)
 
     def evaluate(
         self, data: Dataset, split: str, groups: Collection[str] = QUICK_GROUPS
@@ -345,6 +353,7 @@ def describe(settings: RunSettings, data: Dataset) -> dict[str, Any]:
         "data": {**asdict(settings.data), "sha256": data.sha256},
         "recipe": asdict(settings.recipe),
         "seed": settings.seed,
+        "start": settings.start,
         "versions": {
             "python": platform.python_version(),
             **{name: version(name) for name in ("aelab", "torch", "numpy", "scikit-learn")},

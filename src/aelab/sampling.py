@@ -1,6 +1,7 @@
 """New images from a trained model, and a fitted prior for models that have none."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import ClassVar, Protocol, runtime_checkable
 
@@ -28,7 +29,7 @@ class CodeSource(Protocol):
 
     sampled_from: ClassVar[str]
 
-    def sample_codes(self, n: int) -> Code:
+    def sample_codes(self, n: int, temperature: float = 1.0) -> Code:
         """`n` codes, drawn from the global generator."""
         ...
 
@@ -37,7 +38,7 @@ class CodeSource(Protocol):
 class CodePrior:
     """A Gaussian mixture over the leading principal coordinates of a model's training codes.
 
-    ``z = clip(mean + (means_k + factors_k eps) basis)`` with ``k ~ weights``, eps ~ N(0, 1),
+    ``z = clip(mean + (means_k + T factors_k eps) basis)``, ``k ~ weights``, eps ~ N(0, 1),
     clipped to the range each number had in training: activations that were never negative are
     not drawn negative (fitting a mixture to an autoencoder's codes: Ghosh et al. 2020, arXiv
     1903.12436, section 4).
@@ -53,12 +54,12 @@ class CodePrior:
     means: Float[Tensor, "components dimensions"]
     factors: Float[Tensor, "components dimensions dimensions"]
 
-    def sample_codes(self, n: int) -> Code:
-        """`n` codes, drawn from the global generator."""
+    def sample_codes(self, n: int, temperature: float = 1.0) -> Code:
+        """`n` codes, drawn from the global generator; `temperature` is T: 0 gives the means."""
         component = self.weights.multinomial(n, replacement=True)
         eps = torch.randn(n, self.means.shape[1])
         step = (self.factors[component] @ eps[:, :, None]).squeeze(2)
-        z = self.mean + (self.means[component] + step) @ self.basis
+        z = self.mean + (self.means[component] + temperature * step) @ self.basis
         return z.clamp(self.low, self.high)
 
     def tensors(self) -> dict[str, Tensor]:
@@ -108,25 +109,54 @@ def fit_mixture(z: NDArray[np.float64], seed: int) -> dict[str, NDArray[np.float
     }
 
 
-def sample(model: Autoencoder, n: int, *, seed: int = 0, prior: CodePrior | None = None) -> Batch:
+def sample(
+    model: Autoencoder,
+    n: int,
+    *,
+    seed: int = 0,
+    prior: CodePrior | None = None,
+    temperature: float = 1.0,
+) -> Batch:
     """`n` new inputs, ``decode(z)`` for codes from the model's own prior or from `prior`.
 
-    The i-th follows from (seed, i): asking for more only adds to them.
+    The i-th follows from (seed, i): asking for more only adds to them. `temperature` scales the
+    deviation of the prior, or that of each component of a mixture: below 1, samples are more
+    alike (Kingma & Dhariwal 2018, arXiv 1807.03039, section 6).
 
     Raises:
-        InputError: `n` is less than 1, or the model has no prior of its own and none is given.
+        InputError: `n` is less than 1, the temperature less than 0, or the model has no prior of
+            its own and none is given.
+    """
+    chunks = sample_chunks(model, n, seed=seed, prior=prior, temperature=temperature)
+    return torch.cat(list(chunks))
+
+
+def sample_chunks(
+    model: Autoencoder, n: int, *, seed: int, prior: CodePrior | None, temperature: float
+) -> Iterator[Batch]:
+    """The same, a chunk at a time: memory does not grow with `n`.
+
+    Raises:
+        InputError: as `sample`.
     """
     if n < 1:
         raise InputError(f"the number of samples must be 1 or more, not {n}")
+    if not 0 <= temperature < math.inf:
+        raise InputError(f"the temperature must be a number from 0 up, not {temperature}")
     source = code_source(model, prior)
-    codes = []
-    with seeded(seed), torch.inference_mode():
-        for i in range(n):
-            set_global(seed, "sample", i)
-            codes.append(source.sample_codes(1))
-        return torch.cat(
-            [model.decode(z.to(device_of(model))) for z in torch.cat(codes).split(CHUNK)]
-        )
+    for i in range(0, n, CHUNK):
+        with seeded(seed), torch.inference_mode():
+            codes = [
+                draw(source, seed, number, temperature) for number in range(i, min(i + CHUNK, n))
+            ]
+            x = model.decode(torch.cat(codes).to(device_of(model)))
+        yield x
+
+
+def draw(source: CodeSource, seed: int, number: int, temperature: float) -> Code:
+    """The code of one sample, by its address; the global generators are left there."""
+    set_global(seed, "sample", number)
+    return source.sample_codes(1, temperature)
 
 
 def code_source(model: Autoencoder, prior: CodePrior | None) -> CodeSource:
@@ -149,10 +179,7 @@ def device_of(model: Autoencoder) -> torch.device:
 
 
 def between(
-    model: Autoencoder,
-    first: Float[Tensor, "1 code"],
-    second: Float[Tensor, "1 code"],
-    shares: Float[Tensor, " steps"],
+    model: Autoencoder, first: Code, second: Code, shares: Float[Tensor, " steps"]
 ) -> Float[Tensor, "steps code"]:
     """Codes on the way from one to another: ``(1 - t) first + t second`` for each share t.
 

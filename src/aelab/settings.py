@@ -137,6 +137,9 @@ class DataSettings:
     features: str | None = None
     """Of a graph in an edge list: the path of a table of node features."""
 
+    classes: tuple[str, ...] | None = None
+    """Names of the only classes that are trained and validated on, and whose images count as
+    normal; none means all. The images of the others are the anomalies to be found."""
     rows: Literal["edges", "inputs"] | None = None
     """What the rows of a CSV, TSV or Parquet file are: edges of a graph, or inputs. Follows from
     the model on the command line and in studies; otherwise, edges unless given."""
@@ -260,6 +263,10 @@ class RunSettings:
 
     seed: int = 0
     """Governs initialisation, order, noise and samples."""
+
+    start: str | None = None
+    """SHA-256 of the weights that training starts from (those of another run), instead of random
+    ones."""
 
 
 def checked(settings: type[T], values: Mapping[str, Any], where: str) -> T:

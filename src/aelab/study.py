@@ -1,7 +1,7 @@
 """What a study is, and how one is read from its TOML file."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
@@ -33,7 +33,11 @@ class Row:
     """Metric to figure."""
 
     budget: str = ""
-    """What the row has in common with others, where a study has several budgets."""
+    """What the row has in common with others, where a study has several budgets: only those are
+    compared with it. In a study class by class, the class."""
+
+    part_of: str = ""
+    """The rows that are parts of one also give a row of that name, with their mean."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +156,9 @@ class StudyTable:
     budgets: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Recipes that every row is trained by, once by each; a row adds to them."""
 
+    each_class: tuple[str, ...] = ()
+    """Every row is trained on each of these classes alone; the others are anomalies."""
+
     questions: dict[str, dict[str, Any]] = field(default_factory=dict)
     claims: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -185,11 +192,12 @@ def parse_study(name: str, text: str) -> Study:
         for budget in table.budgets or [""]
         for row, values in table.rows.items()
     )
+    parts = tuple(part for row in rows for part in class_by_class(row, table.each_class))
     study = Study(
         name,
         table.title,
         table.split,
-        rows,
+        parts or rows,
         groups=table.metrics,
         seeds=table.seeds,
         jobs=table.jobs,
@@ -225,6 +233,19 @@ def parse_row(name: str, values: Mapping[str, Any], table: StudyTable, budget: s
     )
     full_name = f"{name}-{budget}" if budget else name
     return Row(full_name, settings, row.published, budget)
+
+
+def class_by_class(row: Row, classes: Sequence[str]) -> list[Row]:
+    """The same row trained on each class alone."""
+    return [
+        Row(
+            f"{row.name}-{name.replace('/', '-')}",
+            replace(row.settings, data=replace(row.settings.data, classes=(name,))),
+            budget=name,
+            part_of=row.name,
+        )
+        for name in classes
+    ]
 
 
 def refuse_unknown_names(study: Study) -> None:

@@ -67,20 +67,22 @@ def fit(
     *,
     seed: int = 0,
     state: TrainState | None = None,
+    initialise: bool = True,
 ) -> Iterator[TrainState]:
     """Train `model` in place, yielding the state at the end of each epoch and now and then.
 
     The order of an epoch follows from (seed, epoch), the noise of a step from (seed, step), the
     learning rate from the step. So training taken up at a `state` that was yielded earlier, with
     the model as it was then, goes on to the same bytes. A caller that has seen enough stops
-    iterating. The caller's generators and thread count are its own at every yield.
+    iterating. The caller's generators and thread count are its own at every yield. With
+    `initialise` false, a model whose weights are trained already keeps all of them.
 
     Raises:
         TrainingDivergedError: a loss term is not finite.
     """
     state = state or TrainState()
     model.to(recipe.device)
-    if state.step == 0:
+    if state.step == 0 and initialise:
         with threads(recipe.threads), seeded(seed, "closed form"):
             model.initialise(data)
     parameters = dict(model.named_parameters())

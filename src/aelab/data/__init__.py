@@ -94,7 +94,21 @@ def load_settings(
     loader = getattr(import_module(module), function)
     folder = None if data_dir is None else Path(data_dir)
     dataset: Dataset = loader(settings, folder, seed)
-    return dataset.binarised() if settings.binarise else dataset
+    dataset = dataset.binarised() if settings.binarise else dataset
+    return dataset if settings.classes is None else only_classes(dataset, settings.classes)
+
+
+def only_classes(data: Dataset, classes: tuple[str, ...]) -> Dataset:
+    """The images of these classes, the others set aside as anomalies.
+
+    Raises:
+        InputError: there is no such class, or the data are no images.
+    """
+    from aelab.data.images import ImageDataset
+
+    if not isinstance(data, ImageDataset):
+        raise InputError(f"{data.name} is no set of images: it has no classes to choose from")
+    return data.only(classes)
 
 
 def settled(settings: DataSettings, model: str) -> DataSettings:

@@ -1,10 +1,10 @@
 """Images and other inputs in one tensor: a batch is an index, a cast and a product."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
-from jaxtyping import Float, Int64, Shaped
+from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
 from aelab.data.preparation import prepare
@@ -51,6 +51,10 @@ class Images:
         moved = {name: getattr(self, name).to(device) for name in ("pixels", "labels", "index")}
         return replace(self, **moved)
 
+    def where(self, chosen: Bool[Tensor, " n"]) -> "Images":
+        """Keep the examples that are chosen, in their order."""
+        return replace(self, index=self.index[chosen])
+
 
 @dataclass(frozen=True, eq=False)
 class ImageDataset:
@@ -68,6 +72,9 @@ class ImageDataset:
     notes: tuple[str, ...] = ()
     """What was found and done on reading, one sentence each, for the user."""
 
+    anomalies: Mapping[str, Images] = field(default_factory=dict)
+    """What `only` left out of each split."""
+
     @property
     def spec(self) -> InputSpec:
         """Shape and preparation of an input."""
@@ -76,7 +83,34 @@ class ImageDataset:
     def to(self, device: str) -> "ImageDataset":
         """Move the data set: its tensors on `device`."""
         splits = {name: images.to(device) for name, images in self.splits.items()}
-        return replace(self, splits=splits)
+        anomalies = {name: images.to(device) for name, images in self.anomalies.items()}
+        return replace(self, splits=splits, anomalies=anomalies)
+
+    def only(self, names: Sequence[str]) -> "ImageDataset":
+        """Keep the images of these classes in the splits, and the others as anomalies.
+
+        Raises:
+            InputError: there is no such class, or no image is left of one kind or the other.
+        """
+        if unknown := [name for name in names if name not in self.classes]:
+            raise InputError(
+                f"{self.name} has no class {unknown[0]!r}; it has {', '.join(self.classes)}"
+            )
+        normal = torch.tensor([name in names for name in self.classes])
+        chosen = {
+            split: normal[images.classes_of(torch.arange(len(images)))]
+            for split, images in self.splits.items()
+        }
+        if not all(0 < int(of.sum()) < len(of) for of in chosen.values()):
+            raise InputError(
+                f"{self.name}: each split needs images of the classes {', '.join(names)}, "
+                f"and of others"
+            )
+        return replace(
+            self,
+            splits={name: images.where(chosen[name]) for name, images in self.splits.items()},
+            anomalies={name: images.where(~chosen[name]) for name, images in self.splits.items()},
+        )
 
     def binarised(self) -> "ImageDataset":
         """The same data, each value of an input 1 with its probability, and else 0.

@@ -59,6 +59,15 @@ class Inputs:
     paths: Sequence[Path] | None = None
     """Of inputs that are image files."""
 
+    array: Path | None = None
+    """Of inputs in an array: its .npy file, unpacked if need be."""
+
+    table: Path | None = None
+    """Of inputs that are the rows of a table: its file."""
+
+    title: str = "inputs"
+    """What an array of outputs is called, without a suffix."""
+
     def __len__(self) -> int:
         return len(self.images)
 
@@ -111,6 +120,7 @@ def of_data_set(
         RowNumbers(len(images)),
         images.labels[images.index],
         data.classes,
+        title=f"{name}-{split}",
     )
 
 
@@ -127,7 +137,7 @@ def of_array(path: Path, spec: InputSpec) -> Inputs:
     if values.is_floating_point():
         found_range(str(path), values, np.arange(len(values)))  # it refuses what is not finite
     images = Images(values, one_class(len(values)), torch.arange(len(values)), spec)
-    return Inputs(images, RowNumbers(len(values)))
+    return Inputs(images, RowNumbers(len(values)), array=files[name], title=path.stem)
 
 
 def of_table(path: Path, spec: InputSpec) -> Inputs:
@@ -137,7 +147,8 @@ def of_table(path: Path, spec: InputSpec) -> Inputs:
     refuse_bad(path, rows, impute=columns is not None and columns.impute)
     refuse_other(str(path), tuple(rows.values.shape[1:]), "float32", spec)
     n = len(rows.values)
-    return Inputs(Images(rows.values, one_class(n), torch.arange(n), spec), RowNumbers(n))
+    images = Images(rows.values, one_class(n), torch.arange(n), spec)
+    return Inputs(images, RowNumbers(n), table=path)
 
 
 def of_pictures(path: Path, spec: InputSpec, *, strict: bool) -> Inputs:

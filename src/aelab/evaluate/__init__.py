@@ -7,6 +7,7 @@ from typing import Any
 from aelab.data import Dataset
 from aelab.data.graphs import GraphDataset
 from aelab.data.images import ImageDataset, Images
+from aelab.evaluate.anomaly import anomaly_auroc
 from aelab.evaluate.audits import audit_model
 from aelab.evaluate.codes import code_figures
 from aelab.evaluate.columns import QUICK_GROUPS, Figures
@@ -63,6 +64,8 @@ def evaluate_autoencoder(
         figures["audits"] = audit_model(model, images, codes)
     if "importance" in groups and isinstance(model, VariationalAutoencoder):
         figures |= importance_figures(model, images)
+    if "anomalies" in groups:
+        figures["anomaly_auroc"] = anomaly_auroc(model, data, split)
     return figures
 
 

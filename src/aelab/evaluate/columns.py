@@ -8,10 +8,12 @@ from typing import Literal
 
 Figures = dict[str, float | None]
 
-Group = Literal["reconstruction", "robustness", "code", "bound", "importance", "samples", "links"]
+Group = Literal[
+    "reconstruction", "robustness", "code", "bound", "anomalies", "importance", "samples", "links"
+]
 """What is measured together. `importance` and `samples` take minutes, and are asked for by name."""
 
-QUICK_GROUPS: tuple[Group, ...] = ("reconstruction", "robustness", "code", "bound")
+QUICK_GROUPS: tuple[Group, ...] = ("reconstruction", "robustness", "code", "bound", "anomalies")
 SLOW_GROUPS: tuple[Group, ...] = ("importance", "samples")
 
 
@@ -111,6 +113,14 @@ METRICS: dict[str, Metric] = {
         "nearest", "distance", 2, "median distance to the nearest training image", "samples"
     ),
     "nearest_test": Metric("nearest", "of test", 2, "the same of the test images", "samples"),
+    "anomaly_auroc": Metric(
+        "anomaly",
+        "AUROC",
+        4,
+        "area under the ROC curve, classes left out of training against those trained on",
+        "anomalies",
+        "more",
+    ),
     "auc": Metric("AUC", "links", 4, "area under the ROC curve, 0 to 1", "links", "more"),
     "ap": Metric("AP", "links", 4, "average precision, 0 to 1", "links", "more"),
     "original_figure": Metric(

@@ -185,9 +185,12 @@ class VariationalAutoencoder(Autoencoder):
         reconstruction, kl = self.bound(x)
         return {"reconstruction": batch_mean(reconstruction), "kl": self.beta * batch_mean(kl)}
 
-    def sample_codes(self, n: int) -> Code:
-        """`n` codes from the prior N(0, 1), drawn from the global generator."""
-        return torch.randn(n, self.latent_dim, device=self.device)
+    def sample_codes(self, n: int, temperature: float = 1.0) -> Code:
+        """`n` codes from the prior N(0, 1), drawn from the global generator.
+
+        `temperature` scales its deviation: codes from N(0, temperature²).
+        """
+        return temperature * torch.randn(n, self.latent_dim, device=self.device)
 
     def sample(self, n: int) -> Batch:
         """`n` new inputs: the likelihood's means for codes drawn from the prior."""

@@ -40,7 +40,7 @@ class MeanImage(Autoencoder):
         """The mean, as often as there are codes."""
         return self.mean.expand(len(z), -1).reshape(-1, *self.spec.shape)
 
-    def sample_codes(self, n: int) -> Code:
+    def sample_codes(self, n: int, temperature: float = 1.0) -> Code:
         """`n` codes without numbers."""
         return self.mean.new_empty(n, 0)
 

@@ -228,7 +228,7 @@ class SwitchesVAE(VariationalAutoencoder):
         output: Tensor = self.transposed[2](features)
         return output
 
-    def sample_codes(self, n: int) -> Code:
-        """Latent numbers from N(0, 1), switches uniform over the four places."""
+    def sample_codes(self, n: int, temperature: float = 1.0) -> Code:
+        """Latent numbers from N(0, temperature²), switches uniform over the four places."""
         switches = torch.randint(4, (n, self.side_channel[0]), device=self.device)
-        return torch.cat([super().sample_codes(n), switches.float()], 1)
+        return torch.cat([super().sample_codes(n, temperature), switches.float()], 1)

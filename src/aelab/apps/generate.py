@@ -1,0 +1,156 @@
+"""New inputs from a trained run: samples, and the way from one input to another."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Shaped
+from PIL.Image import Image
+from torch import Tensor
+
+from aelab import pictures
+from aelab.apps.pixels import MODES, write_image
+from aelab.apps.streams import OnDone, array, using
+from aelab.data.inputs import open_inputs
+from aelab.data.preparation import restore
+from aelab.files import InputError, atomic_folder
+from aelab.models.base import Autoencoder, Batch
+from aelab.runs import Run
+from aelab.sampling import between, sample_chunks
+from aelab.settings import InputSpec
+
+MOST_SHOWN = 1024
+"""Samples in one picture."""
+
+Stored = Shaped[Tensor, "chunk *shape"]
+
+
+def write_samples(
+    run: Run,
+    n: int,
+    path: str | Path,
+    *,
+    seed: int | None = None,
+    temperature: float = 1.0,
+    on_done: OnDone | None = None,
+) -> None:
+    """Draw `n` new inputs by a seed (the run's own unless given) and write them to `path`.
+
+    With the suffix .png as one picture of up to 1,024; with .npy as an array of stored values
+    ``[n, …]``; without a suffix as a new folder of image files, numbered from 0. See
+    `sampling.sample` for `temperature`.
+
+    Raises:
+        InputError: the run draws no samples, or `path` is of another kind or cannot be written.
+    """
+    path = Path(path)
+    kind = path.suffix.lower()
+    if kind not in ("", ".png", ".npy"):
+        raise InputError(f"{path}: samples are written as .png, .npy or, with no suffix, a folder")
+    if kind == ".png" and n > MOST_SHOWN:
+        raise InputError(
+            f"{path}: a picture shows up to {MOST_SHOWN:,} samples, not {n:,}; name a folder or a "
+            f".npy file for more"
+        )
+    if kind != ".npy" and len(run_spec(run).shape) != 3:
+        raise InputError(f"{path}: the samples are no images; write them to a .npy file")
+    seed = run.settings.seed if seed is None else seed
+    with using(run) as model:
+        drawn = sample_chunks(model, n, seed=seed, prior=run.prior, temperature=temperature)
+        told = counted(drawn, on_done)
+        if kind == ".png":
+            pictures.save(pictures.sample_grid(torch.cat(list(told)), model.spec), path)
+        elif kind == ".npy":
+            write_array(path, n, model.spec, told)
+        else:
+            write_folder(path, n, model.spec, told)
+
+
+def run_spec(run: Run) -> InputSpec:
+    """What the run's inputs are.
+
+    Raises:
+        InputError: they are the nodes of a graph.
+    """
+    if not isinstance(run.spec, InputSpec):
+        raise InputError(f"{run.folder}: {run.settings.model} draws no samples")
+    return run.spec
+
+
+def counted(drawn: Iterator[Batch], on_done: OnDone | None) -> Iterator[Batch]:
+    """The same, and `on_done` hears how many have gone by."""
+    for x in drawn:
+        yield x
+        if on_done is not None:
+            on_done(len(x))
+
+
+def write_array(path: Path, n: int, spec: InputSpec, drawn: Iterator[Batch]) -> None:
+    """Samples as one array of stored values."""
+    with array(path, (n, *spec.shape), np.dtype(spec.dtype)) as rows:
+        for x in drawn:
+            rows(restore(x, spec).numpy())
+
+
+def write_folder(path: Path, n: int, spec: InputSpec, drawn: Iterator[Batch]) -> None:
+    """Samples as image files."""
+    suffix = ".png" if MODES.get((spec.dtype, spec.shape[0]), "F") != "F" else ".tiff"
+    digits = len(str(n - 1))
+    with atomic_folder(path) as folder:
+        number = 0
+        for x in drawn:
+            for image in restore(x, spec).numpy():
+                name = folder / f"{number:0{digits}}{suffix}"
+                write_image(name, image, original=name)
+                number += 1
+
+
+def one_input(where: str, spec: InputSpec, data_dir: Path | None = None) -> Batch:
+    """One input: an image file, or ``DATA:number`` for one of a folder, an array or a data set.
+
+    Raises:
+        InputError: there are several, or none of that number; or as `open_inputs`.
+    """
+    data, _, number = where.rpartition(":")
+    if not (data and number.isdecimal()):
+        data, number = where, ""
+    inputs = open_inputs(data, spec, data_dir=data_dir)
+    if not number and len(inputs) > 1:
+        raise InputError(f"{data} holds {len(inputs):,} inputs; name one, as {data}:0")
+    if int(number or 0) >= len(inputs):
+        raise InputError(f"{data} has no input {number}: they are 0 to {len(inputs) - 1:,}")
+    return inputs.batch(torch.tensor([int(number or 0)]))
+
+
+def interpolate(model: Autoencoder, first: Batch, last: Batch, steps: int = 9) -> Batch:
+    """The way from one input to another, ``decode((1 - t) z_1 + t z_2)`` in equal steps of t.
+
+    Along a straight line, whatever the model: an autoencoder has no prior whose sphere it could
+    follow (Berthelot et al. 2019, arXiv 1807.07543, section 3).
+
+    Raises:
+        InputError: fewer steps than the two ends.
+    """
+    if steps < 2:
+        raise InputError(f"steps must be 2 or more, not {steps}")
+    ends = model.encode(torch.cat([first, last]))
+    return model.decode(between(model, ends[:1], ends[1:], torch.linspace(0, 1, steps)))
+
+
+def interpolation(
+    run: Run, first: str, last: str, *, steps: int = 9, data_dir: Path | None = None
+) -> Image:
+    """A strip: an input, its reconstruction, the way to another's reconstruction, and that input.
+
+    Raises:
+        InputError: the run is no model of images, or an input cannot be used.
+    """
+    with using(run) as model:
+        if len(model.spec.shape) != 3:
+            raise InputError(f"{run.folder}: its inputs are no images; there is nothing to draw")
+        ends = [one_input(where, model.spec, data_dir) for where in (first, last)]
+        way = interpolate(model, ends[0], ends[1], steps)
+        shares = [f"{i / (steps - 1):.0%}" for i in range(steps)]
+        strip = torch.cat([ends[0], way, ends[1]])
+        return pictures.grid([strip], model.spec, heads=["from", *shares, "to"])

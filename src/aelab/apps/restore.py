@@ -1,0 +1,144 @@
+"""Reconstructions of inputs, in files like those that the inputs came in."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow  # type: ignore[import-untyped]
+import torch
+from jaxtyping import Int64, Shaped
+from numpy.typing import NDArray
+from torch import Tensor
+
+from aelab.apps.pixels import write_image
+from aelab.apps.streams import OnDone, array, chunks, table, using
+from aelab.data.arrays import open_array
+from aelab.data.inputs import Inputs
+from aelab.data.preparation import restore
+from aelab.files import InputError, atomic_folder
+from aelab.runs import Run
+
+Stored = Shaped[Tensor, "chunk *shape"]
+Write = Callable[[Int64[Tensor, " chunk"], Stored], object]
+"""Takes the numbers of some inputs and the values that are written for them."""
+
+
+def reconstruct(
+    run: Run,
+    inputs: Inputs,
+    folder: str | Path,
+    *,
+    side_by_side: bool = False,
+    on_done: OnDone | None = None,
+) -> None:
+    """Write the reconstruction ``decode(encode(x))`` of each input into a new folder.
+
+    Image files give image files of the same names and format. An array gives an array of the same
+    name, layout and type; a table a table of the same name, its columns float32. Values are as
+    they are stored: rounded where they are whole numbers, and clipped to their range. With
+    `side_by_side`, each image has its original on the left.
+
+    Raises:
+        InputError: the run has no codes of such inputs, or the folder is there already or cannot
+            be written, or an image does not fit its format.
+    """
+    if side_by_side and len(inputs.images.spec.shape) != 3:
+        raise InputError("rows of features cannot be put side by side; only images can")
+    with (
+        using(run) as model,
+        atomic_folder(folder) as temporary,
+        writer(inputs, temporary, wide=side_by_side) as write,
+    ):
+        for numbers in chunks(inputs, on_done):
+            x = inputs.batch(numbers)
+            stored = restore(model(x), model.spec)
+            if side_by_side:
+                stored = torch.cat([restore(x, model.spec), stored], dim=3)
+            write(numbers, stored)
+
+
+def denoise(
+    run: Run,
+    inputs: Inputs,
+    folder: str | Path,
+    *,
+    side_by_side: bool = False,
+    on_done: OnDone | None = None,
+) -> None:
+    """Write what a denoising autoencoder makes of noisy inputs, as `reconstruct` does.
+
+    Raises:
+        InputError: the run was not trained to remove noise; or as `reconstruct`.
+    """
+    if not getattr(run.model, "noise_level", 0) > 0:
+        raise InputError(
+            f"{run.folder}: this {run.settings.model} was trained without noise and removes none; "
+            f"train one that does: aelab train denoising"
+        )
+    reconstruct(run, inputs, folder, side_by_side=side_by_side, on_done=on_done)
+
+
+@contextmanager
+def writer(inputs: Inputs, folder: Path, *, wide: bool) -> Iterator[Write]:
+    """What writes the values of some inputs into `folder`, in the form that the inputs have."""
+    if inputs.paths is not None:
+        yield lambda numbers, stored: write_images(inputs, folder, numbers, stored)
+        return
+    if inputs.table is not None:
+        columns = inputs.images.spec.columns
+        names = columns.names if columns else [f"x{i}" for i in range(inputs.images.spec.size)]
+        with table(folder / inputs.table.name, dict.fromkeys(names, pyarrow.float32())) as rows:
+            yield lambda _, stored: rows(dict(zip(names, stored.numpy().T, strict=True)))
+        return
+    layout = Layout.of(inputs)
+    shape = list(inputs.images.spec.shape)
+    shape[-1] *= 2 if wide else 1
+    size = layout.arranged(np.empty((0, *shape), layout.dtype)).shape[1:]
+    with array(folder / f"{inputs.title}.npy", (len(inputs), *size), layout.dtype) as rows:
+        yield lambda _, stored: rows(layout.arranged(stored.numpy()))
+
+
+def write_images(
+    inputs: Inputs, folder: Path, numbers: Int64[Tensor, " chunk"], stored: Stored
+) -> None:
+    """Write an image file for each of these inputs, called and made as its own is."""
+    assert inputs.paths is not None
+    for number, image in zip(numbers.tolist(), stored.numpy(), strict=True):
+        path = folder / inputs.names[number]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_image(path, image, inputs.paths[number])
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How an array of inputs is laid out, and of what type it is."""
+
+    axes: Literal["as they are", "no channel", "channels last"]
+    dtype: np.dtype[Any]
+
+    @classmethod
+    def of(cls, inputs: Inputs) -> "Layout":
+        """The layout of the inputs' file, or where they have none, that of the inputs."""
+        if inputs.array is None:
+            return cls("as they are", inputs.images.pixels.numpy().dtype)
+        original = open_array(inputs.array, str(inputs.array))
+        shape = (len(inputs), *inputs.images.spec.shape)
+        if original.shape == shape:
+            return cls("as they are", original.dtype)
+        return cls("no channel" if original.ndim < len(shape) else "channels last", original.dtype)
+
+    def arranged(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Values as the inputs have them, ``[n, channels, height, width]``, in this layout."""
+        if self.dtype.kind in "biu":
+            values = values.round()
+        values = values.astype(self.dtype)
+        match self.axes:
+            case "no channel":
+                return values[:, 0]
+            case "channels last":
+                return values.transpose(0, 2, 3, 1)
+            case _:
+                return values

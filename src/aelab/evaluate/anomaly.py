@@ -1,0 +1,60 @@
+"""Anomalies: how unlike its training inputs a model finds an input, and how well that tells."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from aelab.data.images import ImageDataset, Images
+from aelab.evaluate.images import SEED, chunks
+from aelab.evaluate.links import auc
+from aelab.metrics import squared_errors
+from aelab.models.base import Autoencoder, Batch, Posterior, VariationalAutoencoder
+from aelab.randomness import generator_at
+
+DRAWS = 8
+"""Codes that a variational model's score is averaged over."""
+
+Scores = Float[Tensor, " batch"]
+
+
+def anomaly_scores(model: Autoencoder, x: Batch) -> Scores:
+    """Score inputs: the higher, the less like the training inputs.
+
+    For autoencoders, the error of ``decode(encode(x))``, a value of the input, on a scale of
+    [0, 1] (Sakurada & Yairi 2014). For variational ones, minus the evidence lower bound in nats,
+    ``mean_k -log p(x | z_k) + KL(q(z | x) || p(z))`` with ``z_k = mu + exp(log_var / 2) eps_k``
+    (after An & Cho 2015). The eps_k are the same for every input, so that a score follows
+    from its input alone, whatever is scored beside it.
+    """
+    if not isinstance(model, VariationalAutoencoder):
+        return squared_errors(model(x), x, model.spec.peak)
+    posterior = model.posterior(x)
+    size = posterior.mu.shape[1]
+    eps = torch.randn(DRAWS, size, generator=generator_at(SEED, "anomaly")).to(x.device)
+    reconstruction = torch.stack(
+        [model.likelihood.negative_log(model.decoder_output(at(posterior, e)), x) for e in eps]
+    )
+    return (reconstruction.mean(0) + posterior.kl()).double()
+
+
+def at(posterior: Posterior, eps: Float[Tensor, " latent"]) -> Float[Tensor, "batch code"]:
+    """The codes ``mu + exp(log_var / 2) eps``, a side channel as it is."""
+    moved = posterior.mu + (posterior.log_var / 2).exp() * eps
+    return Posterior(moved, posterior.log_var, posterior.side).mean()
+
+
+def split_scores(model: Autoencoder, images: Images) -> Scores:
+    """Score all inputs of a split, in order."""
+    with torch.inference_mode():
+        return torch.cat([anomaly_scores(model, x).cpu() for x in chunks(images)])
+
+
+def anomaly_auroc(model: Autoencoder, data: ImageDataset, split: str) -> float | None:
+    """How often an anomaly scores above a normal input: the area under the ROC curve.
+
+    The normal inputs are the split's, the anomalies those of the classes that were left out of
+    training; None where no class was.
+    """
+    if split not in data.anomalies:
+        return None
+    return auc(split_scores(model, data.anomalies[split]), split_scores(model, data.split(split)))

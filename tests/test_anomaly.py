@@ -1,0 +1,169 @@
+"""Anomaly scores against closed forms; the AUROC against a case done by hand."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+import aelab
+from aelab.compare import compare
+from aelab.data.images import ImageDataset
+from aelab.evaluate.anomaly import anomaly_auroc, anomaly_scores
+from aelab.files import InputError
+from aelab.models import build
+from aelab.models.base import Posterior, VariationalAutoencoder
+from aelab.runner import train_run
+from aelab.runs import Run
+from aelab.settings import DataSettings, InputSpec, Recipe, RunSettings
+from aelab.study import parse_study
+
+
+class LinearGaussian(VariationalAutoencoder):
+    """p(x | z) = N(W z, v), q(z | x) = N(0, s²): its bound is known in closed form."""
+
+    def __init__(self, spec: InputSpec, weights: Tensor, std: float) -> None:
+        size = weights.shape[1]
+        arguments = {"likelihood": "gaussian-fixed", "variance": 0.5, "output": "linear"}
+        super().__init__(spec, latent_dim=size, beta=1.0, **arguments)  # type: ignore[arg-type]
+        self.weights = torch.nn.Parameter(weights)
+        self.std = std
+
+    def posterior(self, x: Tensor) -> Posterior:
+        mu = torch.zeros(len(x), self.latent_dim)
+        return Posterior(mu, torch.full_like(mu, 2 * math.log(self.std)))
+
+    def decoder_output(self, z: Tensor) -> Tensor:
+        return (z @ self.weights.T).unflatten(1, self.spec.shape)
+
+
+def test_the_score_of_an_autoencoder_is_its_error(blobs: ImageDataset) -> None:
+    model = build("vanilla", blobs.spec, latent_dim=5)
+    x = blobs.split("test").batch(torch.arange(7))
+    by_hand = [((model(x)[i] - x[i]) ** 2).mean().item() for i in range(7)]
+    assert anomaly_scores(model, x).tolist() == pytest.approx(by_hand, rel=1e-5)
+
+
+def test_the_score_does_not_depend_on_the_scale_of_pixels() -> None:
+    model = build("pca", InputSpec((1, 4, 4)), latent_dim=2)
+    raw = build("pca", InputSpec((1, 4, 4), scale=1.0), latent_dim=2)
+    x = torch.rand(3, 1, 4, 4)
+    torch.testing.assert_close(anomaly_scores(model, x), anomaly_scores(raw, 255 * x))
+
+
+def test_the_score_of_a_variational_model_is_minus_its_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """E_q |x - W z|² = |x|² + s² |W|², in the Frobenius norm, for a posterior of mean 0."""
+    monkeypatch.setattr("aelab.evaluate.anomaly.DRAWS", 20_000)
+    spec, std = InputSpec((1, 2, 3)), 0.7
+    weights = torch.randn(6, 2, generator=torch.Generator().manual_seed(0))
+    x = torch.rand(2, 1, 2, 3)
+    model = LinearGaussian(spec, weights, std)
+    expected_error = x.square().flatten(1).sum(1) + std**2 * weights.square().sum()
+    kl = 2 * (std**2 - 1 - 2 * math.log(std)) / 2
+    exact = expected_error + 3 * math.log(math.pi) + kl  # a variance of 1/2: 6/2 log(2 pi / 2)
+    with torch.no_grad():
+        torch.testing.assert_close(anomaly_scores(model, x).float(), exact, rtol=0.01, atol=0)
+
+
+@pytest.mark.parametrize("name", ["vanilla", "vae", "conv-vae", "conv-vae-switches"])
+def test_a_score_follows_from_its_input_alone(name: str) -> None:
+    spec = InputSpec((1, 16, 16))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = build(name, spec)
+        x = torch.rand(5, *spec.shape)
+    with torch.no_grad():
+        together = anomaly_scores(model, x)
+        torch.manual_seed(7)
+        alone = torch.cat([anomaly_scores(model, x[i : i + 1]) for i in (4, 2)])
+    torch.testing.assert_close(together[[4, 2]], alone, rtol=1e-5, atol=0)
+
+
+def test_only_sets_the_other_classes_aside(blobs: ImageDataset) -> None:
+    small = blobs.only(["small"])
+    for split in ("train", "validation", "test"):
+        whole = blobs.split(split)
+        labels = whole.classes_of(torch.arange(len(whole)))
+        assert len(small.split(split)) == (labels == 0).sum()
+        assert len(small.anomalies[split]) == (labels != 0).sum()
+        every = torch.cat([small.split(split).index, small.anomalies[split].index])
+        assert torch.equal(every.sort().values, whole.index.sort().values)
+    with pytest.raises(InputError, match="blobs has no class 'tiny'; it has small, middle"):
+        blobs.only(["tiny"])
+    with pytest.raises(InputError, match="needs images of the classes small, middle, large"):
+        blobs.only(["small", "middle", "large"])
+    with pytest.raises(InputError, match="is no set of images"):
+        aelab.load_data("karate", classes=("a",))
+
+
+def test_the_auroc_counts_pairs_in_the_right_order(blobs: ImageDataset) -> None:
+    data = blobs.only(["large"])
+    model = build("pca", blobs.spec, latent_dim=8)
+    model.initialise(data.split("train"))
+    splits = (data.anomalies["test"], data.split("test"))
+    odd, normal = (anomaly_scores(model, of.batch(torch.arange(len(of)))) for of in splits)
+    by_hand = (odd[:, None] > normal).double().mean().item()
+    assert anomaly_auroc(model, data, "test") == pytest.approx(by_hand)
+    assert anomaly_auroc(model, blobs, "test") is None
+    assert 0.5 < by_hand < 1
+
+
+def test_a_run_of_one_class_records_it(tiny: ImageDataset, tmp_path: Path) -> None:
+    data = DataSettings(name="tiny", classes=("Bag",))
+    settings = RunSettings("pca", {"latent_dim": 4}, data, Recipe(epochs=0))
+    train_run(settings, aelab.data.load_settings(data), tmp_path / "run")
+    run = Run.open(tmp_path / "run")
+    assert run.settings.data == data
+    assert run.metrics["anomaly_auroc"] > 0.5
+
+
+STUDY = """
+each_class = ["T-shirt/top", "Bag"]
+metrics = ["anomalies", "reconstruction"]
+[data]
+name = "tiny"
+[rows.pca]
+hyperparameters = { latent_dim = 4 }
+recipe = { epochs = 0 }
+[rows.vanilla]
+recipe = { epochs = 1 }
+"""
+
+
+def test_a_row_for_each_class_and_their_mean(tiny: ImageDataset, tmp_path: Path) -> None:
+    study = parse_study("mine", STUDY)
+    assert [row.name for row in study.rows] == [
+        "pca-T-shirt-top", "pca-Bag", "vanilla-T-shirt-top", "vanilla-Bag"
+    ]  # fmt: skip
+    result = compare(study, out=tmp_path, seeds=(0, 1)).as_json()
+    rows = {row["row"]: row for row in result["rows"]}
+    for model in ("pca", "vanilla"):
+        parts = [rows[f"{model}-{name}"] for name in ("T-shirt-top", "Bag")]
+        whole = rows[f"{model}, mean of 2"]
+        figures = [part["metrics"]["anomaly_auroc"]["mean"] for part in parts]
+        assert whole["metrics"]["anomaly_auroc"]["mean"] == pytest.approx(sum(figures) / 2)
+        assert whole["seeds"] == [0, 1]
+    # PCA knows no seed: nothing varies. The others' spread is that of the means, seed by seed.
+    assert rows["pca, mean of 2"]["metrics"]["anomaly_auroc"]["std"] == 0
+    folders = [tmp_path / "mine" / f"vanilla-{name}" for name in ("T-shirt-top", "Bag")]
+    means = [
+        sum(Run.open(f / f"seed-{seed}").metrics["anomaly_auroc"] for f in folders) / 2
+        for seed in (0, 1)
+    ]
+    std = rows["vanilla, mean of 2"]["metrics"]["anomaly_auroc"]["std"]
+    assert std == pytest.approx(abs(means[0] - means[1]) / math.sqrt(2))
+
+
+def test_no_mean_of_some_parts_only(tiny: ImageDataset, tmp_path: Path) -> None:
+    study = parse_study("mine", STUDY)
+    last = study.rows[-1]
+    broken = replace(last, settings=replace(last.settings, recipe=Recipe(learning_rate=1e38)))
+    result = compare(replace(study, rows=(*study.rows[:-1], broken)), out=tmp_path)
+    rows = [row["row"] for row in result.as_json()["rows"]]
+    assert "pca, mean of 2" in rows
+    assert not any(row.startswith("vanilla, mean") for row in rows)
+    assert result.errors
