@@ -83,8 +83,8 @@ def of_groups(results: Results, runs: Mapping[str, Run]) -> list[Answer]:
     for question, (metric, measure) in QUESTIONS.items():
         asked = Question(question, metric)
         lines = tuple(
-            f"{name}: {answer(asked, rows)}."
-            for name, rows in groups.items()
+            f"{spent}: {answer(asked, rows)}."
+            for (_, spent), rows in groups.items()
             if sum(mean_of(row, metric) is not None for row in rows) > 1
         )
         found += [Answer(question, lines, measure)] if lines else []
@@ -97,20 +97,19 @@ def of_groups(results: Results, runs: Mapping[str, Run]) -> list[Answer]:
     return found
 
 
-def like_groups(results: Results, runs: Mapping[str, Run]) -> dict[str, list[Row]]:
-    """Rows that may be compared: of the same code size and budget, without a side channel.
+def like_groups(results: Results, runs: Mapping[str, Run]) -> dict[tuple[int, str], list[Row]]:
+    """Rows that may be compared, by code size and budget; none with a side channel.
 
     A closed form has no budget, and stands beside every row of its code size.
     """
-    groups: dict[str, list[Row]] = {}
+    groups: dict[tuple[int, str], list[Row]] = {}
     for rows in same_size(results):
         closed = [row for row in rows if budget(row, runs) is None]
         for row in rows:
             spent = budget(row, runs)
             if spent is not None:
-                name = f"{row['code_size']:,} numbers, {spent}"
-                groups.setdefault(name, [*closed]).append(row)
-    return {name: rows for name, rows in groups.items() if len(rows) > 1}
+                groups.setdefault((row["code_size"], spent), [*closed]).append(row)
+    return {alike: rows for alike, rows in groups.items() if len(rows) > 1}
 
 
 def same_size(results: Results) -> list[list[Row]]:

@@ -38,6 +38,9 @@ from aelab.tables import (
 
 Draw = Callable[[], Figure]
 
+MOST_ONE_BY_ONE = 16
+"""Rows of a study that are also drawn one by one; with more, the page would be too large."""
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -130,6 +133,10 @@ def drawn(material: Material, classes: Sequence[str]) -> Iterator[Section]:
         yield from image_figures(material, data, classes)
     elif isinstance(data, GraphDataset):
         yield graph_figures(material, data)
+    if len(material.runs) > MOST_ONE_BY_ONE:
+        told = f"{len(material.runs)} rows are too many to be drawn one by one; aelab report draws"
+        yield Section("One by one", "", missing=[f"{told} the folder of any of them"])
+        return
     for name in material.runs:
         yield own_figures(material, name, classes)
 

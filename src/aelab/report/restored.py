@@ -198,9 +198,9 @@ def worst(runs: Runs, data: ImageDataset, *, split: str = "test", count: int = 8
             i = torch.tensor([index for index, _ in found])
             x = inputs(run, data, split, i)
             labels = [data.classes[c] for c in data.split(split).classes_of(i).tolist()]
-            notes = [f"MSE {error:.3f}" for _, error in found]
+            notes = [f"{error:.3f}" for _, error in found]
             rows.append(TileRow(f"{name}\noriginal", as_tiles(x, model.spec), labels, apart=True))
-            rows.append(TileRow("restored", as_tiles(model(x), model.spec), notes))
+            rows.append(TileRow("restored, MSE", as_tiles(model(x), model.spec), notes))
             told.append(f"{name} {found[0][1]:.3f}")
     return mosaic(
         f"The images of the {split} split that each model restores worst",
