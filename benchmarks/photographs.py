@@ -3,10 +3,13 @@
     python benchmarks/photographs.py 64
     aelab compare benchmarks/photographs-64.toml
 
-writes ``x_train.npy``, ``x_validation.npy`` and ``x_test.npy`` into ``photographs-64``. Each
-photograph is cut into five columns of 128 pixels: the first, third and fifth are for training, the
-second for validation, the fourth for the test; so no pixel is in two splits. A crop is a square of
-a random place and size within a column, brought to the size asked for, and mirrored at random.
+writes ``x_train.npy``, ``x_validation.npy`` and ``x_test.npy`` into ``photographs-64``: squares of
+128×128 pixels at random places, mirrored at random, brought to the size asked for.
+
+There are only two photographs. Crops of all splits come from all of both and overlap: what is
+measured is how well a code of so many numbers holds views of these scenes, some of which a model
+has not been shown. With ``apart`` after the size, the splits are columns of the photographs that
+share no pixel; that asks for views of what a model has never seen, of two examples of the world.
 """
 
 import sys
@@ -17,38 +20,43 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-WIDTH = 128
-COLUMNS = {"train": (0, 2, 4), "validation": (1,), "test": (3,)}
+SIDE = 128
 COUNTS = {"train": 12_000, "validation": 1_000, "test": 1_000}
-SMALLEST_SIDE = {64: 64, 128: 96}
-"""Pixels of a photograph in a crop's side, at least; by the size it is brought to."""
+APART = {"train": (0, 2, 4), "validation": (1,), "test": (3,)}
+"""Columns of SIDE pixels, of the five that a photograph has."""
 
 
-def crop(column: Image.Image, size: int, random: np.random.Generator) -> NDArray[np.uint8]:
-    """One random square of a column, ``[size, size, 3]``."""
-    side = int(random.integers(SMALLEST_SIDE[size], WIDTH + 1))
-    left, top = (int(random.integers(0, length - side + 1)) for length in column.size)
-    box = (left, top, left + side, top + side)
-    values = np.asarray(column.resize((size, size), Image.Resampling.BILINEAR, box))
+def crop(region: Image.Image, size: int, random: np.random.Generator) -> NDArray[np.uint8]:
+    """One random square of a region, ``[size, size, 3]``."""
+    left, top = (int(random.integers(0, length - SIDE + 1)) for length in region.size)
+    box = (left, top, left + SIDE, top + SIDE)
+    values = np.asarray(region.resize((size, size), Image.Resampling.BOX, box))
     return values[:, ::-1] if random.random() < 0.5 else values
 
 
-def main(size: int) -> None:
+def regions(split: str, *, apart: bool) -> list[Image.Image]:
+    """What the crops of a split are cut from."""
+    photographs = [Image.fromarray(image) for image in load_sample_images().images]
+    if not apart:
+        return photographs
+    return [
+        photograph.crop((SIDE * number, 0, SIDE * (number + 1), photograph.height))
+        for photograph in photographs
+        for number in APART[split]
+    ]
+
+
+def main(size: int, *, apart: bool) -> None:
     """Write the three arrays."""
-    folder = Path(f"photographs-{size}")
+    folder = Path(f"photographs-{size}{'-apart' if apart else ''}")
     folder.mkdir(exist_ok=True)
     random = np.random.default_rng(0)
-    photographs = [Image.fromarray(image) for image in load_sample_images().images]
     for split, count in COUNTS.items():
-        columns = [
-            photograph.crop((WIDTH * number, 0, WIDTH * (number + 1), photograph.height))
-            for photograph in photographs
-            for number in COLUMNS[split]
-        ]
-        crops = [crop(columns[i % len(columns)], size, random) for i in range(count)]
+        places = regions(split, apart=apart)
+        crops = [crop(places[i % len(places)], size, random) for i in range(count)]
         np.save(folder / f"x_{split}.npy", np.stack(crops))
     print(folder)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 64)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 64, apart="apart" in sys.argv[2:])
