@@ -3,10 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from html import escape
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from aelab import html
 from aelab.data import Dataset, load_settings
 from aelab.data.images import ImageDataset
 from aelab.evaluate.audits import audit_data
@@ -14,11 +16,25 @@ from aelab.evaluate.columns import FACTS, METRICS
 from aelab.files import InputError
 from aelab.pool import run_all
 from aelab.runner import Progress, make_way, refuse_kind, train_run
-from aelab.runs import Run, all_hyperparameters, describe
-from aelab.settings import DataSettings, RunSettings
-from aelab.study import Row, Study
-from aelab.tables import COSTS, input_size, write_results
+from aelab.runs import Run, all_hyperparameters, describe, model_defaults
+from aelab.settings import DataSettings, RunSettings, thaw
+from aelab.study import Row, Study, load_study
+from aelab.tables import COSTS, caption, input_size, main_columns, write_results
 from aelab.verdicts import answer, verdict
+
+DEFAULTS = ("default", "links")
+"""The studies whose rows `aelab train` takes its defaults from."""
+
+
+def default_settings(model: str) -> RunSettings:
+    """What `aelab train` trains a model with: the settings of its row in the studies DEFAULTS.
+
+    Of a model without such a row, the constructor's and the recipe's own.
+    """
+    rows = (load_study(study).row(model) for study in DEFAULTS)
+    settings = next((row.settings for row in rows if row), RunSettings(model))
+    hyperparameters = {**model_defaults(model), **thaw(settings.hyperparameters)}
+    return replace(settings, hyperparameters=hyperparameters)
 
 
 def check_row(row: Row, split: str, data_dir: Path | None, seed: int) -> None:
@@ -131,6 +147,19 @@ class Result:
         """The pictures of every run."""
         return [path for runs in self.runs.values() for run in runs for path in run.pictures]
 
+    def _repr_html_(self) -> str:
+        """The study in a notebook: its table, and a picture of each row's first seed."""
+        results = self.as_json()
+        shown = [
+            f"<p>{escape(name)}</p>{html.picture(picture, name)}"
+            for name, runs in self.runs.items()
+            for picture in runs[0].pictures[:1]
+        ]
+        title = escape(results["title"] or results["study"])
+        told = f"<p>{escape(caption(results))}</p>"
+        table = html.table(main_columns(results)) if results["rows"] else ""
+        return f"<h4>{title}</h4>{table}{told}{''.join(shown)}"
+
 
 def row_as_json(row: Row, runs: Sequence[Run]) -> dict[str, Any]:
     """One row's figures over its seeds."""
@@ -228,8 +257,10 @@ def compare(
 
 
 def audits_of_data(study: Study, data_dir: Path | None, seed: int) -> dict[str, Any]:
-    """What the audits find in each data set of images of a study."""
-    audits = {}
+    """What the audits find in each data set of images of a study; in a quick one, nothing."""
+    audits: dict[str, Any] = {}
+    if study.quick:
+        return audits
     for settings in dict.fromkeys(row.settings.data for row in study.rows):
         data = dataset(settings, data_dir, seed)
         if isinstance(data, ImageDataset) and data.name not in audits:

@@ -62,6 +62,10 @@ class Dataset(Protocol):
         """The same data on `device`."""
         ...
 
+    def binarised(self) -> "Dataset":
+        """The same data, each pixel drawn as 0 or 1 anew each time; or an InputError."""
+        ...
+
 
 def load(
     name: str = "fashion-mnist",
@@ -90,7 +94,7 @@ def load_settings(
     loader = getattr(import_module(module), function)
     folder = None if data_dir is None else Path(data_dir)
     dataset: Dataset = loader(settings, folder, seed)
-    return dataset
+    return dataset.binarised() if settings.binarise else dataset
 
 
 def settled(settings: DataSettings, model: str) -> DataSettings:
