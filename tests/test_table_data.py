@@ -20,6 +20,7 @@ from aelab.data.preparation import restore
 from aelab.data.table_rows import table_files
 from aelab.files import InputError
 from aelab.models import build
+from aelab.runs import Run
 from aelab.settings import DataSettings, InputSpec
 
 
@@ -229,3 +230,24 @@ def test_convolutions_do_not(model: str) -> None:
 def test_likelihoods_of_shares_are_refused() -> None:
     with pytest.raises(ValueError, match="the likelihood bernoulli is of inputs in"):
         build("vae", opened_spec(), likelihood="bernoulli")
+
+
+def test_a_run_on_a_table_from_the_command_line(
+    outside: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = frame(60)
+    table |= {"income": table["age"] * 3 + 1, "time": np.zeros(60)}
+    written(outside / "t.csv", table)
+    told = ["train", "pca", "--data", "t.csv", "--label", "kind", "--latent-dim", "2"]
+    assert aelab.cli.main([*told, "--out", "run"]) == 0
+    assert "columns left out: city" in capsys.readouterr().err
+    run = Run.open(outside / "run")
+    inputs = open_inputs(outside / "t.csv", run.spec)  # type: ignore[arg-type]
+    x = inputs.batch(torch.arange(len(inputs)))
+    assert torch.allclose(run.model(x), x, atol=1e-4)  # age and income are one, time is none
+    assert run.metrics["mse"] < 1e-9
+    of_pixels = ("psnr", "ssim", "noisy_mse_0.2", "masked_mse")
+    assert all(run.metrics.get(name) is None for name in of_pixels)
+    assert aelab.cli.main(["sample", "run"]) == 2
+    assert "its inputs are rows of numbers, and no pictures" in capsys.readouterr().err
+    assert aelab.cli.main(["evaluate", "run", "--split", "validation"]) == 0

@@ -10,7 +10,7 @@ import torch
 
 from aelab.data.images import ImageDataset, Images
 from aelab.evaluate.codes import ACTIVE_VARIANCE, active_units
-from aelab.evaluate.images import Codes, chunks
+from aelab.evaluate.images import CHUNK, Codes, chunks
 from aelab.evaluate.samples import distances_to_training
 from aelab.metrics import squared_errors
 from aelab.models.base import Autoencoder, Batch, VariationalAutoencoder
@@ -148,5 +148,8 @@ def audit_duplicates(data: ImageDataset, split: str) -> Finding:
 
 def digests(images: Images) -> Counter[bytes]:
     """A digest of the stored bytes of each image, and how often it is there."""
-    stored = images.pixels[images.index].numpy()
-    return Counter(hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in stored)
+    return Counter(
+        hashlib.blake2b(image.numpy().tobytes(), digest_size=16).digest()
+        for some in images.index.split(CHUNK)  # there may be more than memory holds
+        for image in images.pixels[some]
+    )

@@ -20,6 +20,9 @@ from aelab.models.base import Autoencoder, VariationalAutoencoder
 from aelab.train import threads
 
 NEIGHBOURS = 5
+MOST_VALUES = 2**28
+"""Of training inputs that classifiers are fitted to as they are: 1 GB. Codes are smaller."""
+
 PROBE_STEPS = 100
 """Of the logistic regression's solver, at most."""
 
@@ -53,6 +56,8 @@ def code_figures(model: Autoencoder, data: ImageDataset, split: str, codes: Code
     training, images = data.split("train"), data.split(split)
     told = accuracies(latent_codes(model, training), labels(training), codes, labels(images))
     figures |= dict(zip(("probe", "knn"), told, strict=True))
+    if len(training) * data.spec.size > MOST_VALUES:
+        return figures
     of_pixels = pixel_accuracies(data, split)
     figures |= dict(zip(("pixel_probe", "pixel_knn"), of_pixels, strict=True))
     if codes.shape[1] < data.spec.size:
