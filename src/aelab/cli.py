@@ -200,8 +200,13 @@ def anomalies(arguments: list[str]) -> int:
     from aelab.options import AnomaliesOptions
 
     options = parse(AnomaliesOptions, "anomalies", arguments, anomalies.__doc__)
-    run, data = opened(options, options.data_dir)
+    run = opened_run(options)
     inputs = opened_inputs(run, options.data, options)
+    try:
+        data = own_data(run, options.data_dir)
+    except AelabError as error:
+        needed = "the threshold comes from the validation data of the run's own"
+        raise AelabError(f"{needed}, which cannot be had: {error}") from error
     with counting("anomalies", len(inputs)) as on_done:
         found = find_anomalies(
             run,
@@ -332,11 +337,15 @@ def opened_run(options: "FolderOptions") -> "Run":
 
 def opened(options: "FolderOptions", data_dir: Path | None) -> "tuple[Run, Dataset]":
     """A run and the data that it was trained on."""
+    run = opened_run(options)
+    return run, own_data(run, data_dir)
+
+
+def own_data(run: "Run", data_dir: Path | None) -> "Dataset":
+    """The data that a run was trained on."""
     from aelab.data import load_settings
 
-    run = opened_run(options)
-    settings = run.settings
-    return run, load_settings(settings.data, data_dir, seed=settings.seed)
+    return load_settings(run.settings.data, data_dir, seed=run.settings.seed)
 
 
 def applied(
