@@ -3,10 +3,10 @@
     python benchmarks/photographs.py 64
     aelab compare benchmarks/photographs-64.toml
 
-writes ``photographs-64/x_train.npy``, ``x_validation.npy`` and ``x_test.npy``. Splits are regions:
-the left three fifths of each photograph are for training, the next fifth for validation and the
-last for the test, so that no pixel is in two splits. A crop is a square of a random place and size,
-brought to the size asked for, and mirrored at random.
+writes ``x_train.npy``, ``x_validation.npy`` and ``x_test.npy`` into ``photographs-64``. Each
+photograph is cut into five columns of 128 pixels: the first, third and fifth are for training, the
+second for validation, the fourth for the test; so no pixel is in two splits. A crop is a square of
+a random place and size within a column, brought to the size asked for, and mirrored at random.
 """
 
 import sys
@@ -17,19 +17,19 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-LARGEST = 128  # pixels of a side: the width of the regions of validation and test
+WIDTH = 128
+COLUMNS = {"train": (0, 2, 4), "validation": (1,), "test": (3,)}
 COUNTS = {"train": 12_000, "validation": 1_000, "test": 1_000}
-BOUNDS = {"train": (0.0, 0.6), "validation": (0.6, 0.8), "test": (0.8, 1.0)}
+SMALLEST_SIDE = {64: 64, 128: 96}
+"""Pixels of a photograph in a crop's side, at least; by the size it is brought to."""
 
 
-def crop(region: Image.Image, size: int, random: np.random.Generator) -> NDArray[np.uint8]:
-    """One random square of a region, ``[size, size, 3]``."""
-    side = int(random.integers(min(96, size), LARGEST + 1))
-    left, top = (int(random.integers(0, n - side + 1)) for n in region.size)
-    square = region.resize(
-        (size, size), Image.Resampling.BILINEAR, (left, top, left + side, top + side)
-    )
-    values = np.asarray(square)
+def crop(column: Image.Image, size: int, random: np.random.Generator) -> NDArray[np.uint8]:
+    """One random square of a column, ``[size, size, 3]``."""
+    side = int(random.integers(SMALLEST_SIDE[size], WIDTH + 1))
+    left, top = (int(random.integers(0, length - side + 1)) for length in column.size)
+    box = (left, top, left + side, top + side)
+    values = np.asarray(column.resize((size, size), Image.Resampling.BILINEAR, box))
     return values[:, ::-1] if random.random() < 0.5 else values
 
 
@@ -40,14 +40,12 @@ def main(size: int) -> None:
     random = np.random.default_rng(0)
     photographs = [Image.fromarray(image) for image in load_sample_images().images]
     for split, count in COUNTS.items():
-        regions = [
-            photograph.crop((
-                round(BOUNDS[split][0] * photograph.width), 0,
-                round(BOUNDS[split][1] * photograph.width), photograph.height,
-            ))
+        columns = [
+            photograph.crop((WIDTH * number, 0, WIDTH * (number + 1), photograph.height))
             for photograph in photographs
-        ]  # fmt: skip
-        crops = [crop(regions[i % len(regions)], size, random) for i in range(count)]
+            for number in COLUMNS[split]
+        ]
+        crops = [crop(columns[i % len(columns)], size, random) for i in range(count)]
         np.save(folder / f"x_{split}.npy", np.stack(crops))
     print(folder)
 

@@ -11,7 +11,12 @@ from aelab.data.images import ImageDataset, Images
 from aelab.files import InputError, read_tensors, write_tensors
 from aelab.models import ZOO, build, model_class
 from aelab.models.base import Autoencoder, VariationalAutoencoder
-from aelab.models.conv_vae import pool_with_switches, unpool_with_switches
+from aelab.models.conv_vae import (
+    ConvolutionalVAE,
+    pool_with_switches,
+    unpool_with_switches,
+)
+from aelab.models.convolutional import ConvolutionalAutoencoder
 from aelab.models.pca import principal_components
 from aelab.randomness import seeded
 from aelab.settings import InputSpec
@@ -140,6 +145,32 @@ def test_convolutions_halve_either_way_at_odd_sizes(name: str, resampling: str) 
     model = built(name, (2, 29, 19), resampling=resampling)
     x = inputs((2, 29, 19))
     assert model(x).shape == x.shape
+
+
+@pytest.mark.parametrize(("size", "last"), [(8, 4), (28, 7), (64, 4), (128, 4), (130, 4)])
+@pytest.mark.parametrize("name", ["convolutional", "conv-vae"])
+def test_depth_follows_the_size_of_the_image(name: str, size: int, last: int) -> None:
+    channels = (8,) if size == 8 else (8, 16)
+    model = built(name, (3, size, size), channels=channels, latent_dim=5)
+    assert isinstance(model, ConvolutionalAutoencoder | ConvolutionalVAE)
+    assert model.features == (channels[-1], last, last)
+    x = inputs((3, size, size), n=2)
+    assert model(x).shape == x.shape
+    shallow = built(name, (3, size, size), channels=channels, latent_dim=5, deepen=False)
+    assert len(shallow.encoder.stages) == len(channels)
+
+
+@pytest.mark.parametrize("name", ["vanilla", "sparse", "convolutional", "vae", "graph-vae"])
+def test_the_output_reaches_all_inputs_unless_given(name: str) -> None:
+    x = 1000 * inputs((1, 12, 12)) - 500
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        within = build(name, InputSpec((1, 12, 12)))(x)
+        beyond = build(name, InputSpec((1, 12, 12), scale=1.0))(x)
+        asked = build(name, InputSpec((1, 12, 12), scale=1.0), output="sigmoid")(x)
+    assert 0 <= within.min() <= within.max() <= 1
+    assert beyond.min() < 0
+    assert 0 <= asked.min() <= asked.max() <= 1
 
 
 def test_original_layer_sizes() -> None:

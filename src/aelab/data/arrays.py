@@ -51,7 +51,7 @@ def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) ->
     classes, labels = read_labels(root, files, targets, values)
     parts = {part: Part(values[part], labels[part]) for part in values}
     splits, drawn = divide(parts, settings.name)
-    spec, prepared = values_spec(settings.name, splits["train"], settings.scale)
+    spec, prepared = values_spec(settings.name, splits, settings.scale)
     digests = cache.hashes(list(files.values()), root)
     sha256 = cache.key_of(dict(zip(files, digests, strict=True)))
     count = sum(len(tensor) for tensor in values.values())

@@ -67,7 +67,7 @@ def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) ->
     told = refuse_or_tell(root, pictures.skipped, strict=settings.strict)
     classes, parts = arrange(pictures)
     splits, drawn = divide(parts, settings.name)
-    spec, prepared = values_spec(settings.name, splits["train"], settings.scale)
+    spec, prepared = values_spec(settings.name, splits, settings.scale)
     spec = replace(spec, resized=wanted.size is not None, grayscale=wanted.grayscale)
     many = f"{len(classes)} classes" if len(classes) > 1 else "no classes"
     counted = f"{len(pictures.names):,} images of {pictures.kind}; {many}; {drawn}"
@@ -153,6 +153,8 @@ def _decode(
             for path, image in zip(good, map(tick, of_each), strict=True):
                 if isinstance(image, str):
                     skipped[name_of(path, root)] = image
+                elif (image.shape, str(image.dtype)) != (kind.shape, kind.dtype):
+                    skipped[name_of(path, root)] = "is not what its head says"
                 else:
                     kept.append(name_of(path, root))
                     yield image

@@ -1,6 +1,7 @@
 """The preparation that follows from stored values: their type's range, or the range found."""
 
 import math
+from collections.abc import Mapping
 
 import torch
 from jaxtyping import Shaped
@@ -21,26 +22,26 @@ VALUES = 2**24
 
 
 def values_spec(
-    name: str, training: tuple[Part, Index], scale: float
+    name: str, splits: Mapping[str, tuple[Part, Index]], scale: float
 ) -> tuple[InputSpec, list[str]]:
     """How values are prepared, and a note on a range that was found.
 
-    Integers of 8 and 16 bits are divided by the largest there is. The range of floats is that of
-    the training examples: ``x = (stored - low) / (high - low)``. All of it is times 255 `scale`.
+    Integers of 8 and 16 bits are divided by the largest there is. The range of other numbers is
+    that of the training examples: ``x = (stored - low) / (high - low)``. All of it is times 255
+    `scale`.
 
     Raises:
-        InputError: the training examples are all of one value, or one is not finite.
+        InputError: the training examples are all of one value, or some value is not finite.
     """
-    part, index = training
-    shape = tuple(part.values.shape[1:])
-    if part.values.dtype in FULL:
-        dtype, high = FULL[part.values.dtype]
+    values = splits["train"][0].values
+    shape = tuple(values.shape[1:])
+    if values.dtype in FULL:
+        dtype, high = FULL[values.dtype]
         return InputSpec(shape, scale * (255 / high), high=high, dtype=dtype), []
-    low, high = found_range(name, part.values, index)
+    ranges = {split: found_range(name, part.values, i) for split, (part, i) in splits.items()}
+    low, high = ranges["train"]
     if low == high:
-        raise InputError(
-            f"{name}: all training values are {low:g}; there is nothing to learn from them"
-        )
+        raise InputError(f"{name}: all training values are {low:g}; there is nothing to learn")
     note = f"training values lie between {low:g} and {high:g}; x counts from the first to the last"
     spec = InputSpec(shape, scale * (255 / (high - low)), low=low, high=high, dtype="float32")
     return spec, [note]
