@@ -5,7 +5,7 @@ ARGS ?=
 VENV = .venv/bin
 SOURCES = pyproject.toml constraints.txt Makefile
 
-.PHONY: help compare quick test test-slow check data clean
+.PHONY: help compare quick test test-slow check data browser clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -19,7 +19,7 @@ compare: .venv/.run data  ## train the models, one after another, and print one 
 quick: .venv/.run data  ## the same table from a tenth of the training
 	$(VENV)/aelab compare --quick $(ARGS)
 
-test: .venv/.test data  ## run the tests
+test: .venv/.test data browser  ## run the tests
 	$(VENV)/pytest $(ARGS)
 
 test-slow: .venv/.test data  ## run the tests that take minutes
@@ -41,6 +41,16 @@ data: .venv/.run  ## install FashionMNIST where it is missing, as root on Debian
 	export DEBIAN_FRONTEND=noninteractive; \
 	apt-get update -qq && apt-get install -qq -y dataset-fashion-mnist \
 		|| echo 'apt-get could not install it; aelab will try to download it.'
+
+# Where there is none, the tests of the report's page are skipped.
+browser:  ## install Chromium, which the report is tested in, where it is missing, as root on Debian
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null && exit 0; \
+	[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || exit 0; \
+	echo 'Installing Chromium: apt-get install chromium chromium-driver'; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	{ apt-get update -qq && apt-get install -qq -y --no-install-recommends \
+		chromium chromium-driver >/dev/null; } \
+		|| echo 'apt-get could not install it; the tests of the page are skipped.'
 
 clean:  ## remove what was set up and built; runs stay
 	rm -rf .venv build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -13,6 +13,9 @@ with install_import_hook("aelab", "typecheck.check"):
     import aelab.data.folders
     import aelab.data.inputs
     import aelab.data.table_rows
+    import aelab.evaluate.features
+    import aelab.evaluate.importance
+    import aelab.evaluate.samples
     import aelab.models.baselines
     import aelab.models.conv_vae
     import aelab.models.convolutional

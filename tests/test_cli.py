@@ -69,6 +69,16 @@ def test_train_evaluate_reconstruct_sample(
         assert grid.height > 10 * 28
 
 
+def test_binarised_pixels_are_recorded_with_the_run(tiny: ImageDataset, outside: Path) -> None:
+    ends_with(0, "train", "vae", *FAST, "--binarise", "--likelihood", "bernoulli", "--out", "run")
+    config = json.loads(Path("run/config.json").read_text())
+    assert config["data"]["binarise"] is config["input"]["binarise"] is True
+    metrics = Path("run/metrics.json").read_bytes()
+    ends_with(0, "evaluate", "run")
+    assert Path("run/metrics.json").read_bytes() == metrics
+    ends_with(2, "train", "vae", *FAST, "--binarise", "--pixel-scale", "1", "--out", "raw")
+
+
 def test_train_takes_its_defaults_from_the_default_study(tiny: ImageDataset, outside: Path) -> None:
     from aelab.study import load_study
 

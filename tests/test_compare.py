@@ -245,7 +245,7 @@ def test_questions_and_claims_are_answered(tiny: ImageDataset, tmp_path: Path) -
     assert results["claims"][0]["holds"] == "holds"
     assert "nothing" in results["verdicts"][0]["answer"]  # no two codes have one size
     assert "noisy_mse_0.2" not in results["rows"][0]["metrics"]
-    assert "**Claim: Eight beat four.** It holds." in (tmp_path / "asked/results.md").read_text()
+    assert "**Claim: Eight beat four.** It holds: " in (tmp_path / "asked/results.md").read_text()
 
 
 def test_one_seed_has_no_deviation(tiny: ImageDataset, tmp_path: Path) -> None:

@@ -21,9 +21,16 @@ from hypothesis import strategies as st
 import aelab.data
 from aelab.data import fashion_mnist
 from aelab.data.fashion_mnist import FILES, IdxFile, locate
-from aelab.data.images import ImageDataset
+from aelab.data.images import ImageDataset, Images
+from aelab.evaluate import evaluate
+from aelab.evaluate.images import pca_mse, reconstruction_mse
 from aelab.files import AelabError, InputError, MissingFileError
-from aelab.settings import DataSettings
+from aelab.models import build
+from aelab.models.base import Autoencoder
+from aelab.randomness import seeded
+from aelab.sampling import fit_prior
+from aelab.settings import DataSettings, InputSpec, Recipe
+from aelab.train import fit
 
 CLOSED = "http://127.0.0.1:9/"  # the discard port: nothing listens there
 TRAIN, TEST = 20, 10  # images of the small imitation
@@ -398,6 +405,87 @@ def test_scale_prepares_a_batch(small: Path) -> None:
 def test_a_scale_that_cannot_be(small: Path, scale: float) -> None:
     with pytest.raises(InputError, match="scale must be a number above 0"):
         load(write(small / "mine"), scale=scale)
+
+
+def test_binarised_pixels_are_drawn_anew_with_their_intensity_as_probability(small: Path) -> None:
+    train = load(write(small / "mine"), splits="original").binarised().split("train")
+    i = torch.arange(TRAIN)
+    with seeded(0):
+        draws = torch.stack([train.batch(i) for _ in range(100)])
+    assert set(draws.unique().tolist()) == {0, 1}
+    assert not draws[0].equal(draws[1])
+    # Every pixel of image i is i: 78,400 draws have a standard deviation of 0.0018 at the most.
+    torch.testing.assert_close(draws.mean((0, 2, 3, 4)), i / 255, atol=0.005, rtol=0)
+    assert train.intensities(i)[:, 0, 0, 0].tolist() == pytest.approx((i / 255).tolist())
+
+
+def test_black_and_white_pixels_stay_what_they_are() -> None:
+    pixels = torch.tensor([0, 255], dtype=torch.uint8).reshape(2, 1, 1, 1).expand(2, 1, 30, 30)
+    spec = InputSpec((1, 30, 30), binarise=True)
+    images = Images(pixels, torch.zeros(2).long(), torch.arange(2), spec)
+    x = images.batch(torch.arange(2))
+    assert (x[0].max(), x[1].min()) == (0, 1)
+
+
+def test_binarising_needs_intensities() -> None:
+    with pytest.raises(InputError, match="leave scale at 1/255, for it cannot be 1"):
+        DataSettings(scale=1.0, binarise=True)
+    with pytest.raises(InputError, match="karate is a graph: it has no pixels to binarise"):
+        aelab.data.load("karate", binarise=True)
+
+
+def trained_on(data: ImageDataset, name: str, stops: int = 0) -> Autoencoder:
+    """Two epochs of training, stopped once after some of its reports and taken up again."""
+    with seeded(0):
+        model = build(name, data.spec)
+    recipe = Recipe(epochs=2, batch_size=32)
+    states = fit(model, data.split("train"), recipe)
+    state = None
+    for _ in range(stops):
+        state = next(states)
+    for _ in fit(model, data.split("train"), recipe, state=state) if stops else states:
+        pass
+    return model
+
+
+@pytest.mark.parametrize("name", ["vae", "pca"])
+def test_training_on_binarised_pixels_gives_the_same_bytes(blobs: ImageDataset, name: str) -> None:
+    data = blobs.binarised()
+    first = trained_on(data, name).state_dict()
+    torch.rand(3)  # what a caller draws in between has no influence
+    before = torch.get_rng_state()
+    again = trained_on(data, name).state_dict()
+    assert torch.get_rng_state().equal(before)
+    grey = trained_on(blobs, name).state_dict()
+    assert all(first[key].equal(again[key]) for key in first)
+    assert not all(first[key].equal(grey[key]) for key in first)
+    if name == "vae":
+        resumed = trained_on(data, name, stops=3).state_dict()
+        assert all(first[key].equal(resumed[key]) for key in first)
+
+
+def test_every_model_is_evaluated_on_the_same_draws(blobs: ImageDataset) -> None:
+    data = blobs.binarised()
+    seen: dict[str, list[torch.Tensor]] = {}
+    for name in ("vae", "vanilla"):
+        model = build(name, data.spec)
+        drawn = seen.setdefault(name, [])
+        model.encoder.register_forward_pre_hook(lambda _, x, drawn=drawn: drawn.append(x[0]))
+        reconstruction_mse(model, data.split("test"))
+    assert seen["vae"][0].equal(seen["vanilla"][0])
+    assert set(seen["vae"][0].unique().tolist()) == {0, 1}
+
+
+def test_binarised_data_has_a_baseline_a_prior_and_all_figures(blobs: ImageDataset) -> None:
+    data = blobs.binarised()
+    model = trained_on(data, "vanilla")
+    before = torch.get_rng_state()
+    # Draws have the variance p (1 - p) over their intensity, which few components cannot follow.
+    assert pca_mse(data, "test", 8) > pca_mse(blobs, "test", 8) + 0.01
+    assert evaluate(model, data) == evaluate(model, data)
+    priors = [fit_prior(model, data.split("train")).tensors() for _ in range(2)]
+    assert all(priors[0][key].equal(priors[1][key]) for key in priors[0])
+    assert torch.get_rng_state().equal(before)
 
 
 def test_splits_that_cannot_be() -> None:

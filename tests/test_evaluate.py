@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -252,7 +253,12 @@ def test_data_audit_counts_training_images_in_the_test(slice_of_fashion: ImageDa
             ),
         },
     )
-    assert audit_data(leaky, "test")["duplicates"]["figures"]["exact"] == 7
+    assert audit_data(leaky, "test")["duplicates"]["figures"] == {"exact": 7, "near": 7}
+    train = leaky.split("train")
+    pixels = train.pixels.clone()
+    pixels[train.index[0], 0, 14, 14] ^= 8  # one pixel a little different: near, not the same
+    almost = replace(leaky, splits={**leaky.splits, "train": replace(train, pixels=pixels)})
+    assert audit_data(almost, "test")["duplicates"]["figures"] == {"exact": 6, "near": 7}
     findings = audit_data(slice_of_fashion, "test")
     assert findings["pixels"]["clean"]
     assert "uint8" in findings["pixels"]["found"]
@@ -345,3 +351,21 @@ def test_the_mean_image_has_the_error_of_the_variance(slice_of_fashion: ImageDat
 def test_multiply_adds_by_hand(slice_of_fashion: ImageDataset, name: str, expected: int) -> None:
     model = build(name, slice_of_fashion.spec)
     assert multiply_adds(model, slice_of_fashion.split("test")) == expected
+
+
+def test_slow_groups_are_measured_when_asked_for(
+    slice_of_fashion: ImageDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pooch.os_cache", lambda name: tmp_path / name)
+    with seeded(0):
+        model = build("vae", slice_of_fashion.spec, latent_dim=2, hidden=(16,))
+    test = slice_of_fashion.split("test")
+    few = {**slice_of_fashion.splits, "test": replace(test, index=test.index[:20])}
+    data = replace(slice_of_fashion, splits=few)
+    metrics = evaluate(model, data, "test", ("bound", "importance", "samples"))
+    # More samples make a tighter bound.
+    bound = metrics["importance_bound_gaussian"]
+    assert bound < metrics["negative_elbo_gaussian"]
+    assert metrics["importance_samples"] == 5000
+    assert metrics["frechet"] > metrics["frechet_floor"]
+    assert "mse" not in metrics

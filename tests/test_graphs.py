@@ -37,7 +37,7 @@ def cora_folder() -> Path:
 
 def network(pairs: np.ndarray, nodes: int) -> Network:
     edges, notes = canonical_edges(pairs, nodes)
-    return Network("made", tuple(map(str, range(nodes))), edges, None, notes)
+    return Network("made", tuple(map(str, range(nodes))), edges, None, notes=notes)
 
 
 def keys(pairs: torch.Tensor, nodes: int) -> set[int]:
@@ -235,45 +235,36 @@ def old_csr(dense: list[list[float]]) -> bytes:
     )
 
 
+def pickled_text(content: bytes) -> bytes:
+    return b"T" + struct.pack("<i", len(content)) + content
+
+
+def pickled_array(a: np.ndarray) -> bytes:
+    kind = a.dtype.str[1:].encode()
+    made = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00t"
+    made += pickled_text(b"b") + b"tR"
+    dtype = b"cnumpy\ndtype\n(" + pickled_text(kind) + b"K\x00K\x01tR(K\x03"
+    dtype += pickled_text(b"<") + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+    shape = b"(" + b"".join(b"J" + struct.pack("<i", n) for n in a.shape) + b"t"
+    return made + b"(K\x01" + shape + dtype + b"I00\n" + pickled_text(a.tobytes()) + b"tb"
+
+
 def pickle_csr(starts: Any, columns: Any, values: Any, shape: tuple[int, int]) -> bytes:
-    def text(content: bytes) -> bytes:
-        return b"T" + struct.pack("<i", len(content)) + content
-
-    def array(a: np.ndarray) -> bytes:
-        kind = a.dtype.str[1:].encode()
-        made = (
-            b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00t" + text(b"b") + b"tR"
-        )
-        dtype = (
-            b"cnumpy\ndtype\n("
-            + text(kind)
-            + b"K\x00K\x01tR(K\x03"
-            + text(b"<")
-            + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
-        )
-        state = (
-            b"(K\x01("
-            + b"J"
-            + struct.pack("<i", len(a))
-            + b"t"
-            + dtype
-            + b"I00\n"
-            + text(a.tobytes())
-            + b"t"
-        )
-        return made + state + b"b"
-
     fields = {b"indptr": starts, b"indices": columns, b"data": values}
-    parts = b"".join(text(name) + array(a) for name, a in fields.items())
+    parts = b"".join(pickled_text(name) + pickled_array(a) for name, a in fields.items())
     ends = b"".join(b"J" + struct.pack("<i", n) for n in shape)
     return (
         b"\x80\x02cscipy.sparse.csr\ncsr_matrix\n)\x81}("
         + parts
-        + text(b"_shape")
+        + pickled_text(b"_shape")
         + b"("
         + ends
         + b"tub."
     )
+
+
+def pickle_of(rows: list[list[int]]) -> bytes:
+    return b"\x80\x02" + pickled_array(np.array(rows, "<i4")) + b"."
 
 
 def planetoid_files(**changes: bytes) -> dict[str, bytes]:
@@ -284,8 +275,20 @@ def planetoid_files(**changes: bytes) -> dict[str, bytes]:
         "tx": old_csr([[7, 0], [5, 5]]),
         "test.index": b"7\n5\n",
         "graph": pickle.dumps(links, protocol=2),
+        "ally": pickle_of([[1, 0], [0, 1], [0, 1], [0, 0], [1, 0]]),
+        "ty": pickle_of([[0, 1], [1, 0]]),
         **changes,
     }
+
+
+def test_classes_stand_at_their_nodes() -> None:
+    files = planetoid_files()
+    made = planetoid.parse("citeseer", files, "here")
+    assert made.labels is not None
+    assert made.labels.tolist() == [0, 1, 1, -1, 0, 0, -1, 1]  # 6 is in no file, 3 has no class
+    without = {part: content for part, content in files.items() if part != "ty"}
+    assert planetoid.parse("citeseer", without, "here").labels is None
+    assert planetoid.parse("citeseer", without, "here").sha256 == made.sha256
 
 
 def test_a_node_left_out_of_the_test_index_is_isolated() -> None:
@@ -403,6 +406,8 @@ def test_a_download_is_kept_without_pickles(alone: Path, monkeypatch: pytest.Mon
     again = read("pubmed")
     assert again.sha256 == first.sha256
     assert again.notes == first.notes
+    assert again.labels is not None
+    assert torch.equal(again.labels, first.labels)
     kept[0].write_bytes(b"damaged")
     with pytest.raises(InputError, match="damaged"):
         read("pubmed")

@@ -77,7 +77,7 @@ CLAIM = Claim("a is best", "mse", "a", ("b", "c"))
     [
         ((0.1, 0.11, 0.1), "holds"),
         ((5.0, 5.1, 5.0), "does not hold"),
-        ((1.0, 1.1, 1.0), "not decided"),
+        ((1.0, 1.1, 1.0), "is not decided"),
     ],
 )
 def test_claims_are_held_against_every_other_row(a: tuple[float, ...], holds: str) -> None:
@@ -89,12 +89,12 @@ def test_claims_are_held_against_every_other_row(a: tuple[float, ...], holds: st
 
 
 def test_a_claim_about_a_row_that_failed_is_not_tested() -> None:
-    assert verdict(CLAIM, [row("a", 1.0), row("b", 2.0)])["holds"] == "not tested"
+    assert verdict(CLAIM, [row("a", 1.0), row("b", 2.0)])["holds"] == "was not tested"
 
 
 def test_one_seed_decides_no_claim() -> None:
     rows = [row("a", 0.1), row("b", 1.0), row("c", 2.0)]
-    assert verdict(CLAIM, rows)["holds"] == "not decided"
+    assert verdict(CLAIM, rows)["holds"] == "is not decided"
 
 
 def test_best_is_said_among_codes_of_one_size() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aelab.files import AelabError
 
@@ -321,17 +321,40 @@ def compare(arguments: list[str]) -> int:
     print(f"All figures: {result.folder}/results.md, .csv and .json")
     for label, error in result.errors.items():
         print(f"aelab: row {label} failed: {error}", file=sys.stderr)
+    if result.runs and not options.no_report:
+        print_report(result.folder, data_dir=options.data_dir)
     return EXIT_FAILED if result.errors else 0
+
+
+def report(arguments: list[str]) -> int:
+    """Draw a run or a study: one page with its table and every figure."""
+    from aelab.options import ReportOptions
+
+    options = parse(ReportOptions, "report", arguments, report.__doc__)
+    if options.model is not None:
+        import_own_class(options.model)
+    print_report(
+        options.folder, out=options.out, classes=options.classes, data_dir=options.data_dir
+    )
+    return 0
+
+
+def print_report(folder: Path, **options: Any) -> None:  # noqa: ANN401 - those of write_report
+    """Write the page of a run or a study, and say where it is and what it lacks."""
+    from aelab.report.page import write_report
+
+    written = write_report(folder, **options)
+    for line in written.left_out:
+        print(f"aelab: left out: {line}", file=sys.stderr)
+    print(f"The page: {written.path}")
 
 
 def opened_run(options: "FolderOptions") -> "Run":
     """The run in a folder; a class of the user's own is imported if the user names it."""
-    from aelab.models import model_class
     from aelab.runs import Run
 
     if options.model is not None:
-        import_from_here(options.model)
-        model_class(options.model)
+        import_own_class(options.model)
     return Run.open(options.run)
 
 
@@ -380,6 +403,14 @@ def opened_inputs(run: "Run", where: str, options: "InputOptions | ReconstructOp
     return inputs
 
 
+def import_own_class(model: str) -> None:
+    """Import the class that the user names, so that runs of it can be opened."""
+    from aelab.models import model_class
+
+    import_from_here(model)
+    model_class(model)
+
+
 def import_from_here(model: str = ":") -> None:
     """Let a class of the user's be found in the working folder, after all that is installed."""
     if ":" in model:
@@ -400,5 +431,6 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
         anomalies,
         links,
         compare,
+        report,
     )
 }

@@ -3,10 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from html import escape
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from aelab import html
 from aelab.data import Dataset, load_settings, only_classes
 from aelab.data.images import ImageDataset
 from aelab.evaluate.audits import audit_data
@@ -14,11 +16,25 @@ from aelab.evaluate.columns import FACTS, METRICS
 from aelab.files import InputError
 from aelab.pool import run_all
 from aelab.runner import Progress, make_way, refuse_kind, train_run
-from aelab.runs import Run, all_hyperparameters, describe
-from aelab.settings import DataSettings, RunSettings
-from aelab.study import Row, Study
-from aelab.tables import COSTS, input_size, write_results
+from aelab.runs import Run, all_hyperparameters, describe, model_defaults
+from aelab.settings import DataSettings, RunSettings, thaw
+from aelab.study import Row, Study, load_study
+from aelab.tables import COSTS, caption, input_size, main_columns, write_results
 from aelab.verdicts import answer, verdict
+
+DEFAULTS = ("default", "links")
+"""The studies whose rows `aelab train` takes its defaults from."""
+
+
+def default_settings(model: str) -> RunSettings:
+    """What `aelab train` trains a model with: the settings of its row in the studies DEFAULTS.
+
+    Of a model without such a row, the constructor's and the recipe's own.
+    """
+    rows = (load_study(study).row(model) for study in DEFAULTS)
+    settings = next((row.settings for row in rows if row), RunSettings(model))
+    hyperparameters = {**model_defaults(model), **thaw(settings.hyperparameters)}
+    return replace(settings, hyperparameters=hyperparameters)
 
 
 def check_row(row: Row, split: str, data_dir: Path | None, seed: int) -> None:
@@ -131,17 +147,30 @@ class Result:
             for budget in budgets
         ]
 
-    def wholes(self) -> dict[str, list[Sequence[Run]]]:
+    def wholes(self) -> dict[str, dict[str, Sequence[Run]]]:
         """The runs of each row that is in parts, part by part; only where all were finished."""
-        wholes: dict[str, list[Sequence[Run]]] = {}
+        wholes: dict[str, dict[str, Sequence[Run]]] = {}
         for row in self.study.rows:
             if row.part_of:
-                wholes.setdefault(row.part_of, []).append(self.runs.get(row.name, []))
-        return {whole: parts for whole, parts in wholes.items() if all(parts)}
+                wholes.setdefault(row.part_of, {})[row.name] = self.runs.get(row.name, [])
+        return {whole: parts for whole, parts in wholes.items() if all(parts.values())}
 
     def pictures(self) -> list[Path]:
         """The pictures of every run."""
         return [path for runs in self.runs.values() for run in runs for path in run.pictures]
+
+    def _repr_html_(self) -> str:
+        """The study in a notebook: its table, and a picture of each row's first seed."""
+        results = self.as_json()
+        shown = [
+            f"<p>{escape(name)}</p>{html.picture(picture, name)}"
+            for name, runs in self.runs.items()
+            for picture in runs[0].pictures[:1]
+        ]
+        title = escape(results["title"] or results["study"])
+        told = f"<p>{escape(caption(results))}</p>"
+        table = html.table(main_columns(results)) if results["rows"] else ""
+        return f"<h4>{title}</h4>{table}{told}{''.join(shown)}"
 
 
 def row_as_json(row: Row, runs: Sequence[Run]) -> dict[str, Any]:
@@ -162,11 +191,12 @@ def row_as_json(row: Row, runs: Sequence[Run]) -> dict[str, Any]:
     }
 
 
-def mean_row(whole: str, parts: Sequence[Sequence[Run]]) -> dict[str, Any]:
+def mean_row(whole: str, parts: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
     """One row for a row in parts: the mean over them seed by seed, and its spread over seeds."""
-    by_seed = [{run.settings.seed: run for run in runs} for runs in parts]
+    every = [run for runs in parts.values() for run in runs]
+    by_seed = [{run.settings.seed: run for run in runs} for runs in parts.values()]
     seeds = sorted(set.intersection(*(set(runs) for runs in by_seed)))
-    first = row_as_json(Row(whole, parts[0][0].settings), parts[0])
+    first = row_as_json(Row(whole, every[0].settings), next(iter(parts.values())))
 
     def over_parts(name: str, seed: int) -> float | None:
         found = [runs[seed].metrics.get(name) for runs in by_seed]
@@ -176,10 +206,10 @@ def mean_row(whole: str, parts: Sequence[Sequence[Run]]) -> dict[str, Any]:
     return {
         **{key: value for key, value in first.items() if key not in ("by_class", "worst")},
         "row": f"{whole}, mean of {len(parts)}",
-        "parts": len(parts),
+        "parts": list(parts),
         "budget": "mean",
         "seeds": seeds,
-        **{name: mean_of(name, [run for runs in parts for run in runs]) for name in COSTS},
+        **{name: mean_of(name, every) for name in COSTS},
         "metrics": {
             name: spread([over_parts(name, seed) for seed in seeds]) for name in first["metrics"]
         },
@@ -265,8 +295,10 @@ def compare(
 
 
 def audits_of_data(study: Study, data_dir: Path | None, seed: int) -> dict[str, Any]:
-    """What the audits find in each data set of images of a study."""
-    audits = {}
+    """What the audits find in each data set of images of a study; in a quick one, nothing."""
+    audits: dict[str, Any] = {}
+    if study.quick:
+        return audits
     for settings in dict.fromkeys(replace(row.settings.data, classes=None) for row in study.rows):
         data = dataset(settings, data_dir, seed)
         if isinstance(data, ImageDataset) and data.name not in audits:

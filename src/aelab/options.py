@@ -11,19 +11,17 @@ import tyro
 from docstring_parser import parse as parse_docstring
 from tyro.conf import Positional
 
+from aelab.compare import default_settings
 from aelab.data import settled
 from aelab.evaluate.columns import QUICK_GROUPS, Group
 from aelab.files import InputError
 from aelab.models import model_class
-from aelab.runs import hyperparameter_hints, model_defaults
+from aelab.runs import hyperparameter_hints
 from aelab.settings import DataSettings, Recipe, RunSettings, thaw
 from aelab.study import Study, load_study
 
-DEFAULTS = ("default", "links")
-"""The studies whose rows `aelab train` takes its defaults from."""
-
 DATA_OPTIONS = (
-    "splits", "features", "classes", "size", "grayscale", "strict", "impute", "label"
+    "splits", "features", "classes", "size", "grayscale", "strict", "impute", "label", "binarise"
 )  # fmt: skip
 """Options of `aelab train` that are the data's settings of the same name."""
 
@@ -69,6 +67,9 @@ class TrainOptions(DataOptions):
 
     label: str | None = None
     """Column of a table with the class of each row; it is no input."""
+
+    binarise: bool = False
+    """Draw each pixel as 0 or 1 with the probability of its intensity, anew at every step."""
 
     features: str | None = None
     """Table of node features, of a graph given as an edge list."""
@@ -239,12 +240,29 @@ class LinksOptions(FolderOptions, DataOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReportOptions(DataOptions):
+    """What is shown, and where the page goes."""
+
+    folder: Positional[Path]
+    """The folder of a run or of a study."""
+
+    classes: tuple[str, ...] = ()
+    """The classes shown in reconstructions; all unless some are named."""
+
+    model: str | None = None
+    """The class, mypackage.mymodule:MyModel, of runs whose model is one of your own."""
+
+    out: Path | None = None
+    """Folder for report.html and its figures; the run's or study's own unless given."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class CompareOptions(DataOptions):
     """Which study, and how it is done."""
 
     study: Positional[str] = "default"
-    """A packaged study (default, equal, claims, original, links, likelihood) or the path of a
-    TOML file."""
+    """A packaged study (default, equal, claims, original, links, likelihood, code-size,
+    anomalies) or the path of a TOML file."""
 
     seeds: tuple[int, ...] | None = None
     """Train every row once with each of these; the table gives mean ± standard deviation, and
@@ -255,7 +273,7 @@ class CompareOptions(DataOptions):
     The study's own unless given, mostly 1."""
 
     quick: bool = False
-    """A tenth of the training, for a look."""
+    """A tenth of the training and the quickest metrics, for a look."""
 
     time_budget: str | None = None
     """Train every row for about so long instead of so many epochs: 60s, 2m."""
@@ -266,6 +284,9 @@ class CompareOptions(DataOptions):
 
     split: Literal["validation", "test"] | None = None
     """Evaluate on this split instead of the study's; validation is for tuning."""
+
+    no_report: bool = False
+    """Write the table only, and no page of pictures."""
 
     out: Path = Path("runs")
     """Folder to write to; the study gets its own inside."""
@@ -285,13 +306,16 @@ class CompareOptions(DataOptions):
         if self.time_budget is not None:
             study = study.within(seconds_of(self.time_budget))
         study = study.shortened() if self.quick else study
-        groups = (*study.groups, *(name for name in self.metrics if name not in study.groups))
+        groups: tuple[Group, ...] = (
+            *study.groups,
+            *(name for name in self.metrics if name not in study.groups),
+        )
         return replace(
             study,
             split=self.split or study.split,
             seeds=self.seeds or study.seeds,
             jobs=self.jobs or study.jobs,
-            groups=groups,
+            groups=tuple(dict.fromkeys(groups)),
         )
 
 
@@ -325,13 +349,12 @@ def train_options(model: str, start: RunSettings | None = None) -> type[Any]:
     """The options of ``aelab train MODEL``: the general ones, the recipe's and the model's own.
 
     The defaults are the settings `start` of the run that training starts from; failing that, of
-    the model's row in one of the studies DEFAULTS.
+    the model's row in one of the studies of DEFAULTS.
 
     Raises:
         InputError: a hyperparameter has the name of a general option.
     """
-    rows = (load_study(study).row(model) for study in DEFAULTS)
-    settings = start or next((row.settings for row in rows if row), RunSettings(model))
+    settings = start or default_settings(model)
     taken = {option.name for options in (TrainOptions, Recipe) for option in fields(options)}
     if clash := taken & hyperparameter_hints(model).keys():
         raise InputError(
@@ -343,7 +366,7 @@ def train_options(model: str, start: RunSettings | None = None) -> type[Any]:
         pixel_scale=settings.data.scale,
         **{name: getattr(settings.data, name) for name in DATA_OPTIONS},
     )
-    defaults = {**model_defaults(model), **thaw(settings.hyperparameters)}
+    defaults = thaw(settings.hyperparameters)
     helps = {
         parameter.arg_name: parameter.description or ""
         for parameter in parse_docstring(model_class(model).__doc__ or "").params

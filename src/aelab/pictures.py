@@ -90,9 +90,8 @@ def reconstructions(model: Autoencoder, data: ImageDataset, split: str) -> Image
         members = (labels == number).nonzero().flatten()[:PER_CLASS]
         if len(members) == 0:
             continue
-        x = images.batch(members)
-        given = x
         with seeded(SEED, "picture", number), torch.inference_mode():
+            given = x = images.batch(members)
             if noisy:
                 given = corrupt(x, "gaussian", NOISE, model.spec.peak)
             x_hat = model(given)

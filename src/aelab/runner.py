@@ -1,6 +1,8 @@
 """Training a run into its folder: scoring, the best epoch, checkpoints, what is left at the end."""
 
 import json
+import os
+import platform
 import shutil
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -245,6 +247,15 @@ def peak_memory() -> int:
     return next(1024 * int(line.split()[1]) for line in status.splitlines() if "VmHWM" in line)
 
 
+def machine() -> str:
+    """The processor's name, how many there are, and the system, for people to read."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    name = names[0] if names else platform.processor() or platform.machine()
+    return f"{name}, {os.cpu_count()} processors, {platform.system()}"
+
+
 class Training:
     """One training into a run's folder. Its files give the same bytes however often it stops."""
 
@@ -294,7 +305,7 @@ class Training:
         # The weights come last: where they are, training is over.
         write_tensors(self.run.folder / "model.safetensors", self.model.state_dict())
 
-    def timings(self) -> dict[str, float | None]:
+    def timings(self) -> dict[str, float | str | None]:
         """What the training cost; nothing else depends on it."""
         state = self.state
         seen = state.step * self.recipe.batch_size
@@ -304,6 +315,7 @@ class Training:
             "images_per_second": seen / state.seconds if state.seconds else None,
             "epochs": state.step / steps_per_epoch,
             "peak_memory_bytes": self.peak_memory,
+            "machine": machine(),
         }
 
     def end_epoch(self) -> None:

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from html import escape
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -21,12 +22,12 @@ from typing import Any, get_type_hints
 from PIL.Image import Image
 from torch import Tensor
 
-from aelab import pictures, plots
+from aelab import html, pictures, plots
 from aelab.data import Dataset
 from aelab.data.graphs import GraphDataset
 from aelab.data.images import ImageDataset
 from aelab.evaluate import evaluate
-from aelab.evaluate.columns import QUICK_GROUPS
+from aelab.evaluate.columns import FACTS, QUICK_GROUPS, metric_named
 from aelab.evaluate.images import original_figure
 from aelab.files import InputError, MissingFileError, read_json, read_tensors, write_json
 from aelab.models import ZOO, build, find, model_class
@@ -238,7 +239,9 @@ class Run:
         self.refuse_other(data)
         settings = self.settings
         with threads(settings.recipe.threads):
-            figures = evaluate(self.model, data, split, groups)
+            figures = evaluate(
+                self.model, data, split, groups, prior=self.prior, seed=settings.seed
+            )
             if settings.data.splits == "original" and isinstance(data, ImageDataset):
                 assert isinstance(self.model, Autoencoder)
                 figures["original_figure"] = original_figure(
@@ -283,10 +286,30 @@ class Run:
     def draw(self, data: Dataset, split: str) -> None:
         """Write the pictures."""
         if isinstance(self.model, LinkModel) and isinstance(data, GraphDataset):
-            plots.save(plots.link_curves(self.model, data, split), self.pictures[0])
+            curves = plots.link_curves({self.settings.model: self.model}, data, split)
+            plots.save(curves, self.pictures[0])
         elif self.pictures:
             pictures.save(self.reconstructions(data, split), self.pictures[0])
             pictures.save(self.samples(), self.pictures[1])
+
+    def _repr_html_(self) -> str:
+        """The run in a notebook: its figures and its pictures."""
+        model = escape(self.settings.model)
+        title = f"<h4>{model}, seed {self.settings.seed}</h4>"
+        if not (self.folder / "metrics.json").is_file():
+            return f"{title}<p>{escape(str(self.folder))} is not finished</p>"
+        figures = {
+            metric_named(name): value
+            for name, value in self.metrics.items()
+            if name not in FACTS and value is not None
+        }
+        columns = {
+            "metric": [metric.title for metric in figures],
+            "figure": [f"{value:,.{metric.digits}f}" for metric, value in figures.items()],
+            "unit": [metric.unit for metric in figures],
+        }
+        shown = [html.picture(path, f"{model}: {path.stem}") for path in self.pictures]
+        return f"{title}{html.table(columns)}{''.join(shown)}"
 
     def _table(self, name: str, *keys: str) -> dict[str, Any]:
         table = read_json(self.folder / name)

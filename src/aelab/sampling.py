@@ -79,7 +79,7 @@ def fit_prior(model: Autoencoder, data: TrainingData, *, seed: int = 0) -> CodeP
     every sample is at the mean.
     """
     chosen = permutation_at(len(data), seed, "prior")[:MOST_CODES]
-    with torch.inference_mode():
+    with seeded(seed, "prior"), torch.inference_mode():
         codes = torch.cat([model.encode(data.batch(i)).cpu() for i in chosen.split(CHUNK)])
     with threadpool_limits(1):  # sums depend on the number of threads in their last bits
         arrays = fit_mixture(codes.double().numpy(), seed_at(seed, "mixture") % 2**32)
@@ -179,7 +179,10 @@ def device_of(model: Autoencoder) -> torch.device:
 
 
 def between(
-    model: Autoencoder, first: Code, second: Code, shares: Float[Tensor, " steps"]
+    model: Autoencoder,
+    first: Float[Tensor, "1 code"],
+    second: Float[Tensor, "1 code"],
+    shares: Float[Tensor, " steps"],
 ) -> Float[Tensor, "steps code"]:
     """Codes on the way from one to another: ``(1 - t) first + t second`` for each share t.
 
@@ -190,6 +193,15 @@ def between(
     latent = latent_size(model)
     z[:, latent:] = torch.where(t < 0.5, first[:, latent:], second[:, latent:])
     return z
+
+
+def traversal(
+    model: Autoencoder, z: Float[Tensor, "1 code"], number: int, values: Float[Tensor, " steps"]
+) -> Batch:
+    """What becomes of one code when its latent number `number` takes each of `values`."""
+    codes = z.repeat(len(values), 1)
+    codes[:, number] = values
+    return model.decode(codes)
 
 
 def latent_size(model: Autoencoder) -> int:

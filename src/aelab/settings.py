@@ -79,6 +79,9 @@ class InputSpec:
     columns: Columns | None = None
     """Of the rows of a table."""
 
+    binarise: bool = False
+    """Each value is 1 with probability x and else 0, drawn anew each time."""
+
     @property
     def size(self) -> int:
         """Number of values of one input."""
@@ -158,9 +161,18 @@ class DataSettings:
     label: str | None = None
     """Column of a table with the class of each row; it is no input."""
 
+    binarise: bool = False
+    """Each pixel is 1 with the probability of its intensity and else 0, drawn anew at every
+    step, as the literature's likelihoods have it (Salakhutdinov & Murray 2008)."""
+
     def __post_init__(self) -> None:
         if not 0 < self.scale < math.inf:
             raise InputError(f"scale must be a number above 0, not {self.scale}")
+        if self.binarise and self.scale != 1 / 255:
+            raise InputError(
+                f"binarise takes intensities for probabilities: leave scale at 1/255, for it "
+                f"cannot be {self.scale:g}"
+            )
         _ = self.height_and_width
 
     @property

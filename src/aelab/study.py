@@ -16,6 +16,9 @@ from aelab.settings import DataSettings, Recipe, RunSettings, checked
 QUICK_SHARE = 0.1
 """Of the epochs that a quick study trains."""
 
+QUICKEST_GROUPS: tuple[Group, ...] = ("reconstruction", "bound", "links")
+"""The groups of metrics that a quick study keeps: the others would take longer than training."""
+
 STUDY_LIMIT = 2**20
 """Bytes of a study file."""
 
@@ -77,14 +80,15 @@ class Study:
     claims: tuple[Claim, ...] = ()
 
     def shortened(self) -> "Study":
-        """The same rows with a tenth of the training."""
+        """The same rows with a tenth of the training, and the quickest metrics only."""
+        groups = tuple(group for group in self.groups if group in QUICKEST_GROUPS)
         rows = []
         for row in self.rows:
             recipe = row.settings.recipe
             seconds = QUICK_SHARE * recipe.seconds if recipe.seconds else None
             recipe = replace(recipe, epochs=QUICK_SHARE * recipe.epochs, seconds=seconds)
             rows.append(with_recipe(row, recipe))
-        return replace(self, name=f"{self.name}-quick", rows=tuple(rows), quick=True)
+        return replace(self, name=f"{self.name}-quick", rows=tuple(rows), quick=True, groups=groups)
 
     def within(self, seconds: float) -> "Study":
         """The same rows, each trained for about so many seconds; those without training as is."""

@@ -240,7 +240,7 @@ def findings(results: Results) -> list[str]:
         for told in results["verdicts"]
     ]
     claims = [
-        f"**Claim: {told['claim']}.** It {told['holds']}. {told['found']}."
+        f"**Claim: {told['claim']}.** It {told['holds']}: {told['found']}."
         for told in results["claims"]
     ]
     return answers + claims

@@ -11,8 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from aelab.files import AelabError
-from aelab.models.base import TrainingData
-from aelab.models.link_base import Model
+from aelab.models.base import Trainable, TrainingData
 from aelab.randomness import permutation_at, seeded, set_global
 from aelab.settings import Recipe
 
@@ -62,7 +61,7 @@ class TrainState:
 
 
 def fit(
-    model: Model,
+    model: Trainable,
     data: TrainingData,
     recipe: Recipe,
     *,
@@ -84,7 +83,7 @@ def fit(
     state = state or TrainState()
     model.to(recipe.device)
     if state.step == 0 and initialise:
-        with threads(recipe.threads):
+        with threads(recipe.threads), seeded(seed, "closed form"):
             model.initialise(data)
     parameters = dict(model.named_parameters())
     if not parameters:
@@ -114,7 +113,7 @@ def fit(
 
 
 def run_steps(
-    model: Model,
+    model: Trainable,
     data: TrainingData,
     recipe: Recipe,
     optimizer: torch.optim.Optimizer,

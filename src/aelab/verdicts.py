@@ -145,7 +145,7 @@ def verdict(claim: Claim, rows: Sequence[ResultRow]) -> dict[str, Any]:
     by_name = {row["row"]: row for row in rows}
     missing = [name for name in (claim.better, *claim.than) if name not in by_name]
     if missing:
-        return {"claim": claim.claim, "holds": "not tested", "found": f"no {missing[0]}"}
+        return {"claim": claim.claim, "holds": "was not tested", "found": f"no {missing[0]}"}
     better = by_name[claim.better]
     tests = {name: paired(claim.metric, better, by_name[name]) for name in claim.than}
     apart = {name: test.told_apart(len(tests)) for name, test in tests.items()}
@@ -154,7 +154,7 @@ def verdict(claim: Claim, rows: Sequence[ResultRow]) -> dict[str, Any]:
     elif all(apart.values()):
         holds = "holds"
     else:
-        holds = "not decided"
+        holds = "is not decided"
     found = [f"{claim.better}: {mean_of(better, claim.metric)}"]
     for name, test in tests.items():
         found.append(

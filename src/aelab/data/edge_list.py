@@ -80,7 +80,7 @@ def read_edge_list(path: Path, features: Path | None = None) -> Network:
     if isolated:
         notes.append(f"{isolated:,} of {len(ids):,} nodes have no edge to another node")
     node_ids = tuple(ids[order].tolist())
-    return Network(path.stem, node_ids, edges, None if x is None else x[order], tuple(notes))
+    return Network(path.stem, node_ids, edges, None if x is None else x[order], notes=tuple(notes))
 
 
 def read_pairs(path: Path) -> tuple[Ids, list[str]]:

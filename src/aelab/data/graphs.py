@@ -38,6 +38,9 @@ class Network:
     features: Float[Tensor, "nodes features"] | None
     """Dense or CSR; None where nodes have none."""
 
+    labels: Int64[Tensor, " nodes"] | None = None
+    """Class of each node, -1 where it has none; for pictures only, no model sees it."""
+
     notes: tuple[str, ...] = ()
     """What was found and done on reading, one sentence each, for the user."""
 
@@ -90,6 +93,9 @@ class GraphDataset:
     notes: tuple[str, ...] = field(default=())
     """What was found and done on reading, one sentence each, for the user."""
 
+    labels: Int64[Tensor, " nodes"] | None = None
+    """Class of each node, -1 where it has none; for pictures only, no model sees it."""
+
     @property
     def spec(self) -> GraphSpec:
         """Size of the graph."""
@@ -111,6 +117,10 @@ class GraphDataset:
         """Move the data set: its tensors on `device`."""
         splits = {name: split.to(device) for name, split in self.splits.items()}
         return replace(self, splits=splits)
+
+    def binarised(self) -> "GraphDataset":
+        """Raise InputError: there is nothing to binarise."""
+        raise InputError(f"{self.name} is a graph: it has no pixels to binarise")
 
     def split(self, name: str) -> LinkSplit:
         """The split called `name`.
@@ -200,7 +210,9 @@ def split_network(network: Network, seed: int) -> GraphDataset:
         "test": LinkSplit(graph, positives[0], negatives[0]),
     }
     sha256 = hashlib.sha256(f"{network.sha256} split by {seed}".encode()).hexdigest()
-    return GraphDataset(network.name, splits, network.node_ids, sha256, network.notes)
+    return GraphDataset(
+        network.name, splits, network.node_ids, sha256, network.notes, network.labels
+    )
 
 
 def features_or_identity(

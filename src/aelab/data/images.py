@@ -31,8 +31,16 @@ class Images:
         return len(self.index)
 
     def batch(self, i: Int64[Tensor, " batch"]) -> Float[Tensor, "batch *shape"]:
-        """Give the prepared inputs of the examples `i` of this split, float32."""
-        return prepare(self.pixels[self.index[i]], self.spec)
+        """Give the prepared inputs of the examples `i` of this split, float32.
+
+        Binarised ones are drawn from the global generator.
+        """
+        x = prepare(self.pixels[self.index[i]], self.spec)
+        return x.bernoulli() if self.spec.binarise else x
+
+    def intensities(self, i: Int64[Tensor, " batch"]) -> Float[Tensor, "batch *shape"]:
+        """Give the images `i` of this split on a scale of [0, 1], whatever the spec."""
+        return prepare(self.pixels[self.index[i]], self.spec) / self.spec.peak
 
     def classes_of(self, i: Int64[Tensor, " batch"]) -> Int64[Tensor, " batch"]:
         """Give the class numbers of the examples `i` of this split."""
@@ -103,6 +111,21 @@ class ImageDataset:
             splits={name: images.where(chosen[name]) for name, images in self.splits.items()},
             anomalies={name: images.where(~chosen[name]) for name, images in self.splits.items()},
         )
+
+    def binarised(self) -> "ImageDataset":
+        """The same data, each value of an input 1 with its probability, and else 0.
+
+        Raises:
+            InputError: the inputs are no probabilities.
+        """
+        if not self.spec.in_unit_interval:
+            raise InputError(f"{self.name} has inputs beyond [0, 1]: they cannot be binarised")
+        spec = replace(self.spec, binarise=True)
+        splits, anomalies = (
+            {name: replace(images, spec=spec) for name, images in part.items()}
+            for part in (self.splits, self.anomalies)
+        )
+        return replace(self, splits=splits, anomalies=anomalies)
 
     def split(self, name: str) -> Images:
         """The split called `name`.

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -27,6 +27,7 @@ from aelab.models.link_base import csr_matrix
 
 FOLDERS = {"cora": "Cora", "citeseer": "CiteSeer", "pubmed": "PubMed"}
 PARTS = ("allx", "tx", "graph", "test.index")  # the features, the rest of them, links, their places
+CLASSES = ("ally", "ty")  # the classes of the same rows; nothing but pictures needs them
 LIMIT = 64 * 2**20  # bytes of a file; the largest of the nine has about 8 MB
 SOURCE = "https://github.com/kimiyoung/planetoid/raw/master/data/"
 TIMEOUT = 20  # seconds without an answer
@@ -49,9 +50,10 @@ def read_karate() -> Network:
         warnings.simplefilter("ignore", DeprecationWarning)
         from torch_geometric.datasets import KarateClub  # type: ignore[import-untyped]
 
-    pairs = KarateClub()[0].edge_index
+    club = KarateClub()[0]
+    pairs = club.edge_index
     edges, _ = canonical_edges(pairs[:, pairs[0] < pairs[1]].numpy(), 34)
-    return Network("karate", tuple(map(str, range(34))), edges, None)
+    return Network("karate", tuple(map(str, range(34))), edges, None, club.y)
 
 
 def read_planetoid(name: str, data_dir: Path | None = None) -> Network:
@@ -72,13 +74,15 @@ def read_planetoid(name: str, data_dir: Path | None = None) -> Network:
         raw = Path(named).expanduser() / "planetoid" / folder / "raw"
         missing = [part for part in PARTS if not (raw / f"ind.{name}.{part}").is_file()]
         if not missing:
-            return parse(name, {p: read_limited(raw / f"ind.{name}.{p}") for p in PARTS}, str(raw))
+            there = [p for p in (*PARTS, *CLASSES) if (raw / f"ind.{name}.{p}").is_file()]
+            return parse(name, {p: read_limited(raw / f"ind.{name}.{p}") for p in there}, str(raw))
         tried.append(f"{raw} (lacks {', '.join(f'ind.{name}.{part}' for part in missing)})")
     cache = Path(pooch.os_cache("aelab")) / "planetoid" / f"{name}.safetensors"
     if cache.is_file():
         return from_tensors(name, cache)
     try:
-        network = parse(name, {part: download(f"ind.{name}.{part}") for part in PARTS}, SOURCE)
+        contents = {part: download(f"ind.{name}.{part}") for part in (*PARTS, *CLASSES)}
+        network = parse(name, contents, SOURCE)
     except InputError as error:
         tried.append(str(error))
         raise MissingFileError(
@@ -112,17 +116,35 @@ def parse(name: str, files: Mapping[str, bytes], where: str) -> Network:
         if ends.min() < 0 or ends.max() >= nodes:
             raise ValueError(f"links between nodes that are not among 0 to {nodes - 1}")
         edges, _ = canonical_edges(ends, nodes)
+        labels = labels_of(files, places, nodes)
     except DAMAGED as error:
         raise InputError(f"{where}: {FOLDERS[name]}'s files are damaged ({error})") from error
-    return with_notes(name, edges, features)
+    return with_notes(name, edges, features, labels)
 
 
-def with_notes(name: str, edges: Tensor, features: Tensor) -> Network:
+def labels_of(
+    files: Mapping[str, bytes], places: NDArray[np.int64], nodes: int
+) -> Int64[Tensor, " nodes"] | None:
+    """Class of each node, which its row of `ally` or `ty` marks; None where those files are not."""
+    if not all(part in files for part in CLASSES):
+        return None
+    first, rest = (np.asarray(loads(files[part]).values) for part in CLASSES)
+    if first.ndim != 2 or len(first) > nodes or len(places) != len(rest) or not first.shape[1]:
+        raise ValueError(f"{len(first)} and {len(rest)} classes for {nodes} nodes")
+    labels = np.full(nodes, -1, dtype=np.int64)
+    for rows, place in ((first, np.arange(len(first))), (rest, places)):
+        labels[place] = np.where(rows.any(1), rows.argmax(1), -1)
+    return torch.from_numpy(labels)
+
+
+def with_notes(
+    name: str, edges: Tensor, features: Tensor, labels: Int64[Tensor, " nodes"] | None
+) -> Network:
     """The graph, and a note on its isolated nodes."""
     nodes = len(features)
     isolated = nodes - len(edges.unique())
     notes = (f"{isolated} nodes have no edge",) if isolated else ()
-    return Network(name, tuple(map(str, range(nodes))), edges, features, notes)
+    return Network(name, tuple(map(str, range(nodes))), edges, features, labels, notes)
 
 
 Parts = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32], tuple[int, int]]
@@ -293,7 +315,9 @@ def to_tensors(network: Network) -> dict[str, Tensor]:
     """What is kept of a downloaded graph."""
     x = network.features
     assert x is not None
+    labels = {} if network.labels is None else {"labels": network.labels}
     return {
+        **labels,
         "edges": network.edges,
         "starts": x.crow_indices(),
         "columns": x.col_indices(),
@@ -312,7 +336,7 @@ def from_tensors(name: str, cache: Path) -> Network:
     try:
         nodes, width = map(int, kept["shape"])
         features = csr_matrix(kept["starts"], kept["columns"], kept["values"], (nodes, width))
-        return with_notes(name, kept["edges"], features)
+        return with_notes(name, kept["edges"], features, kept.get("labels"))
     except DAMAGED as error:
         raise InputError(
             f"{cache} is damaged ({error}); remove it, and it is downloaded again"

@@ -6,23 +6,32 @@ from typing import Any
 
 from aelab.data import Dataset
 from aelab.data.graphs import GraphDataset
-from aelab.data.images import ImageDataset
+from aelab.data.images import ImageDataset, Images
 from aelab.evaluate.anomaly import anomaly_auroc
 from aelab.evaluate.audits import audit_model
 from aelab.evaluate.codes import code_figures
 from aelab.evaluate.columns import QUICK_GROUPS, Figures
 from aelab.evaluate.images import evaluate_images, reconstruction_mse, validation_loss
+from aelab.evaluate.importance import SAMPLES, TIGHTENED, importance_bound
 from aelab.evaluate.links import evaluate_links, validation_auc
-from aelab.models.base import Autoencoder
+from aelab.evaluate.samples import sample_figures
+from aelab.models.base import Autoencoder, VariationalAutoencoder
 from aelab.models.link_base import LinkModel, Model
+from aelab.sampling import CodePrior
 
 
 def evaluate(
-    model: Model, data: Dataset, split: str = "test", groups: Collection[str] = QUICK_GROUPS
+    model: Model,
+    data: Dataset,
+    split: str = "test",
+    groups: Collection[str] = QUICK_GROUPS,
+    *,
+    prior: CodePrior | None = None,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """The figures of `model` on a split of `data`, group by group.
 
-    Those that do not apply are None.
+    `prior` and `seed` are what samples are drawn by. Those that do not apply are None.
     parameters are all numbers that were learnt, those found in closed form included.
 
     Raises:
@@ -32,6 +41,8 @@ def evaluate(
         figures: dict[str, Any] = {**evaluate_links(model, data, split)}
     elif isinstance(model, Autoencoder) and isinstance(data, ImageDataset):
         figures = evaluate_autoencoder(model, data, split, groups)
+        if "samples" in groups and len(model.spec.shape) == 3:
+            figures |= sample_figures(model, prior, data, split, seed)
     else:
         raise ValueError(f"{data.name} is no data set for a {type(model).__name__}")
     parameters = sum(tensor.numel() for tensor in model.state_dict().values())
@@ -53,7 +64,22 @@ def evaluate_autoencoder(
         figures["audits"] = audit_model(model, images, codes)
     if "anomalies" in groups:
         figures["anomaly_auroc"] = anomaly_auroc(model, data, split)
+    if "importance" in groups and isinstance(model, VariationalAutoencoder):
+        figures |= importance_figures(model, images)
     return figures
+
+
+def importance_figures(model: VariationalAutoencoder, images: Images) -> dict[str, Any]:
+    """The importance-weighted bound, if the model has one, and what it was measured by."""
+    found = importance_bound(model, images, SAMPLES, TIGHTENED)
+    if found is None:
+        return {}
+    return {
+        f"importance_bound_{model.likelihood.name}": found[0],
+        "importance_error": found[1],
+        "importance_samples": SAMPLES,
+        "importance_images": min(TIGHTENED, len(images)),
+    }
 
 
 @dataclass(frozen=True)

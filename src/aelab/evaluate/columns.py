@@ -142,6 +142,8 @@ FACTS = (
     "parameters",
     "multiply_adds",
     "importance_samples",
+    "importance_images",
+    "importance_error",
     "feature_accuracy",
     "feature_hash",
     "by_class",

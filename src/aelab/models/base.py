@@ -37,7 +37,18 @@ class TrainingData(Protocol):
         ...
 
 
-class Autoencoder(nn.Module, ABC):
+class Trainable(nn.Module, ABC):
+    """What `aelab.train.fit` trains."""
+
+    @abstractmethod
+    def loss(self, batch: Any, /) -> Losses:  # noqa: ANN401 - what its data yield
+        """Named terms whose sum is the objective."""
+
+    def initialise(self, data: TrainingData) -> None:
+        """Set what follows from the training data in closed form; called before any step."""
+
+
+class Autoencoder(Trainable):
     """A model of inputs x by codes z: ``z = encode(x)``, ``x_hat = decode(z)``.
 
     A subclass is built from an InputSpec and keyword hyperparameters. `encode` is
@@ -74,9 +85,6 @@ class Autoencoder(nn.Module, ABC):
     def loss(self, x: Batch) -> Losses:
         """Named terms whose sum is the objective; here the squared error of reconstruction."""
         return {"squared_error": batch_mean(squared_error(self(x), x))}
-
-    def initialise(self, data: TrainingData) -> None:
-        """Set what follows from the training data in closed form; called before any step."""
 
 
 @dataclass(frozen=True)

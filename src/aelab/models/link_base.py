@@ -1,15 +1,15 @@
 """The second contract, of models that predict the links of one graph, and what they are given."""
 
 import warnings
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Float, Int64
-from torch import Tensor, nn
+from torch import Tensor
 
-from aelab.models.base import Autoencoder, Losses, TrainingData
+from aelab.models.base import Autoencoder, Losses, Trainable
 
 Pairs = Int64[Tensor, "2 pairs"]
 NodeCode = Float[Tensor, "nodes code"]
@@ -141,7 +141,7 @@ def normalised_adjacency(
     return sparse_matrix(index, weights, (nodes, nodes))
 
 
-class LinkModel(nn.Module, ABC):
+class LinkModel(Trainable):
     """A model of one graph by a code z a node: ``z = encode(graph)``, ``decode(z, pairs)``.
 
     A subclass is built from a GraphSpec and keyword hyperparameters. `encode` is deterministic,
@@ -179,9 +179,6 @@ class LinkModel(nn.Module, ABC):
     def forward(self, graph: LinkGraph, pairs: Pairs) -> Float[Tensor, " pairs"]:
         """``decode(encode(graph), pairs)``."""
         return self.decode(self.encode(graph), pairs)
-
-    def initialise(self, data: TrainingData) -> None:
-        """Set what follows from the training data in closed form; called before any step."""
 
 
 Model = Autoencoder | LinkModel

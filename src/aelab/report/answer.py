@@ -1,0 +1,147 @@
+"""What a page leads with: which row is best at what, as far as its rows can be compared."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aelab.report.material import Material
+from aelab.report.scores import mean_of
+from aelab.runs import Run
+from aelab.study import Question
+from aelab.tables import Results, figure
+from aelab.verdicts import answer
+
+Row = Mapping[str, Any]
+
+QUESTIONS = {
+    "Reconstruction": ("mse", "squared error a pixel"),
+    "Denoising": ("noisy_mse_0.2", "squared error from inputs with noise of σ = 0.2"),
+    "Sampling": ("frechet", "squared Fréchet distance"),
+    "Probing the code": ("probe", "accuracy of a linear probe"),
+    "Predicting links": ("auc", "area under the ROC curve"),
+}
+"""What is asked of rows where their study asks nothing, and the metric that answers."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A question and what the figures say to it."""
+
+    question: str
+    lines: tuple[str, ...]
+
+    measure: str = ""
+    """What the figures in the lines are of."""
+
+
+def answers(material: Material) -> list[Answer]:
+    """What the page leads with: the study's own verdicts, or what its figures allow to say."""
+    results = material.results
+    if not material.is_study:
+        return of_one(results["rows"][0])
+    claims = [
+        Answer(f"Claim: {told['claim']}", (f"It {told['holds']}. {told['found']}.",))
+        for told in results["claims"]
+    ]
+    if results["verdicts"]:
+        return of_questions(results["verdicts"]) + claims
+    return claims or of_groups(results, material.runs)
+
+
+def of_questions(verdicts: Iterable[Mapping[str, str]]) -> list[Answer]:
+    """The answers to the study's own questions, budget by budget."""
+    lines: dict[str, list[str]] = {}
+    for told in verdicts:
+        budget = f"{told['budget']}: " if told["budget"] else ""
+        lines.setdefault(told["question"], []).append(f"{budget}{told['answer']}.")
+    return [Answer(question, tuple(of_budgets)) for question, of_budgets in lines.items()]
+
+
+def of_one(row: Row) -> list[Answer]:
+    """What a single run reached, a line a question."""
+    found = []
+    for question, (metric, measure) in QUESTIONS.items():
+        if mean_of(row, metric) is not None:
+            told = figure(metric, row["metrics"][metric])
+            beside = against_pca(row) if metric == "mse" else ""
+            found.append(Answer(question, (f"{told}.{beside}",), measure))
+    return found
+
+
+def against_pca(row: Row) -> str:
+    """A row's error beside that of PCA with as many numbers."""
+    if not mean_of(row, "pca_mse"):
+        return ""
+    return f" PCA with as many numbers has {figure('pca_mse', row['metrics']['pca_mse'])}."
+
+
+def of_groups(results: Results, runs: Mapping[str, Run]) -> list[Answer]:
+    """The best of each group of rows that are alike, question by question."""
+    groups = like_groups(results, runs)
+    found = []
+    for question, (metric, measure) in QUESTIONS.items():
+        asked = Question(question, metric)
+        lines = tuple(
+            f"{name}: {answer(asked, rows)}."
+            for name, rows in groups.items()
+            if sum(mean_of(row, metric) is not None for row in rows) > 1
+        )
+        found += [Answer(question, lines, measure)] if lines else []
+    quickest = tuple(filter(None, map(first_past, same_size(results))))
+    if quickest:
+        found.append(Answer("Per second of training", quickest, "first below PCA's error"))
+    if len(groups) > 1 and all(row["input_size"] is not None for row in results["rows"]):
+        told = "No best is named: code sizes and budgets differ. See aelab compare equal."
+        found.append(Answer("Across these groups", (told,)))
+    return found
+
+
+def like_groups(results: Results, runs: Mapping[str, Run]) -> dict[str, list[Row]]:
+    """Rows that may be compared: of the same code size and budget, without a side channel.
+
+    A closed form has no budget, and stands beside every row of its code size.
+    """
+    groups: dict[str, list[Row]] = {}
+    for rows in same_size(results):
+        closed = [row for row in rows if budget(row, runs) is None]
+        for row in rows:
+            spent = budget(row, runs)
+            if spent is not None:
+                name = f"{row['code_size']:,} numbers, {spent}"
+                groups.setdefault(name, [*closed]).append(row)
+    return {name: rows for name, rows in groups.items() if len(rows) > 1}
+
+
+def same_size(results: Results) -> list[list[Row]]:
+    """Rows by the size of their code; those with a side channel are left out."""
+    sizes: dict[int, list[Row]] = {}
+    for row in sorted(results["rows"], key=lambda row: int(row["code_size"])):
+        if not row.get("side_channel_size"):
+            sizes.setdefault(row["code_size"], []).append(row)
+    return [rows for rows in sizes.values() if len(rows) > 1]
+
+
+def budget(row: Row, runs: Mapping[str, Run]) -> str | None:
+    """What a row was given for training, in words; None for a closed form."""
+    recipe = runs[row["row"]].settings.recipe
+    if recipe.epochs == 0:
+        return None
+    if recipe.seconds is not None:
+        return f"{recipe.seconds:g} s of training"
+    return f"{recipe.epochs:g} epoch{'s' * (recipe.epochs != 1)}"
+
+
+def first_past(rows: Sequence[Row]) -> str:
+    """Which row of a code size is below PCA's error after the least training; nothing if none."""
+    better = [
+        row
+        for row in rows
+        if row["train_seconds"]
+        and (mean_of(row, "mse") or math.inf) < (mean_of(row, "pca_mse") or 0)
+    ]
+    if not better:
+        return ""
+    quickest = min(better, key=lambda row: float(row["train_seconds"]))
+    seconds = quickest["train_seconds"]
+    return f"{quickest['code_size']:,} numbers: {quickest['row']}, after {seconds:.1f} s."

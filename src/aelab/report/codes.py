@@ -1,0 +1,247 @@
+"""Figures of a run's codes: the map of a split's codes, and what single numbers do."""
+
+from collections.abc import Mapping
+from typing import cast
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from matplotlib import patheffects
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+from torch import Tensor
+
+from aelab.data.images import ImageDataset
+from aelab.evaluate.images import CHUNK
+from aelab.files import InputError
+from aelab.losses import kl_standard_normal
+from aelab.models.base import Autoencoder, Code, VariationalAutoencoder
+from aelab.plots import COLOURS, GREY, MARKERS, new_figure, styled
+from aelab.report.tiles import TileRow, as_tiles, inputs, model_of, mosaic, one_thread
+from aelab.runs import Run
+from aelab.sampling import latent_size, traversal
+
+MOST_CODES = 2000
+"""Images whose codes are drawn; those after them are left out."""
+
+TRIED = 1000
+"""Images that a latent number's use is measured on."""
+
+PLANE = 12
+"""Points along each side of the decoded plane."""
+
+CLASS_COLOURS = (*COLOURS[:7], "#999999", "#8C510A", "#B8A800")
+"""The palette, its yellow made dark enough for points on white, and two more."""
+
+INNER = (0.01, 0.99)
+"""The quantiles between which a plane, or an autoencoder's latent number, is gone through."""
+
+PRIOR_RANGE = 3.0
+"""Standard deviations of the prior that a variational model's latent number is gone through."""
+
+
+def codes_of(run: Run, data: ImageDataset, split: str, most: int) -> Code:
+    """Codes of the first images of a split."""
+    model = model_of(run)
+    index = torch.arange(min(most, len(data.split(split))))
+    return torch.cat([model.encode(inputs(run, data, split, i)) for i in index.split(CHUNK)])
+
+
+@styled
+def latent_map(
+    run: Run, data: ImageDataset, *, split: str = "test", name: str | None = None
+) -> Figure:
+    """The codes of a split in two dimensions, by class, and what the decoder makes of that plane.
+
+    The plane is that of the codes' first two principal components, or of the codes themselves
+    where they have two numbers. Side numbers take no part; decoded points have those of the image
+    whose code is nearest to the centre.
+
+    Raises:
+        InputError: the run is no model of images, or its codes have one number only.
+    """
+    model, name = model_of(run), name or run.settings.model
+    size = latent_size(model)
+    if size < 2:
+        raise InputError(f"{run.folder}: a code of {size} number has no map")
+    with one_thread():
+        z = codes_of(run, data, split, MOST_CODES)
+        latent, side = z[:, :size], z[:, size:]
+        points, centre, axes_of_plane, shares = plane(latent)
+        low, high = np.quantile(points, INNER, axis=0)
+        grid = grid_points(low, high)
+        central = (latent - centre).square().sum(1).argmin()
+        decoded = centre + torch.from_numpy(grid).float() @ axes_of_plane
+        images = model.decode(torch.cat([decoded, side[central].expand(len(grid), -1)], 1))
+    what = "the codes' two numbers" if size == 2 else "the codes' first two principal components"
+    told = f"{name}: map of {len(z):,} {split} codes by class in {what}"
+    told += "" if size == 2 else f", {sum(shares):.0%} of their variance"
+    figure = new_figure(10, 5.2, f"{told}; beside it that plane decoded.")
+    left, right = figure.subplots(1, 2)
+    labels = data.split(split).classes_of(torch.arange(len(z)))
+    scatter(left, points, labels, data.classes)
+    units = ("number 1", "number 2") if size == 2 else component_units(shares)
+    left.set(title=f"{name}: codes of {len(z):,} {split} images", xlabel=units[0], ylabel=units[1])
+    left.set(xlim=wider(low[0], high[0]), ylim=wider(low[1], high[1]))
+    frame = Rectangle(low, *(high - low), fill=False, edgecolor=GREY, linestyle="--")
+    left.add_patch(frame)
+    left.annotate("decoded", (low[0], high[1]), (3, 3), textcoords="offset points", color=GREY)
+    right.imshow(
+        stitched(as_tiles(images, model.spec)),
+        extent=(low[0], high[0], low[1], high[1]),
+        aspect="auto",
+        interpolation="nearest",
+    )
+    right.grid(visible=False)
+    right.set(title="what is in the frame, decoded", xlabel=units[0], ylabel=units[1])
+    if side.shape[1]:
+        right.set_title("the frame, decoded with one image's side numbers")
+    return figure
+
+
+def plane(
+    latent: Float[Tensor, "images latent"],
+) -> tuple[NDArray[np.float64], Float[Tensor, " latent"], Float[Tensor, "2 latent"], list[float]]:
+    """Points of the codes in a plane, its origin and axes, and the variance along each."""
+    if latent.shape[1] == 2:
+        return latent.double().numpy(), torch.zeros(2), torch.eye(2), [1.0, 0.0]
+    pca = PCA(2, svd_solver="covariance_eigh").fit(latent.double().numpy())
+    points = cast("NDArray[np.float64]", pca.transform(latent.double().numpy()))
+    components = torch.from_numpy(pca.components_).float()
+    shares = [float(share) for share in np.nan_to_num(pca.explained_variance_ratio_)]
+    return points, torch.from_numpy(pca.mean_).float(), components, shares
+
+
+def component_units(shares: list[float]) -> tuple[str, str]:
+    """Labels of the axes of a plane of principal components."""
+    first, second = (
+        f"component {number} ({share:.0%} of the variance)"
+        for number, share in enumerate(shares, start=1)
+    )
+    return first, second
+
+
+def grid_points(low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The middles of the cells of a plane, row by row from the top."""
+    middles = (np.arange(PLANE) + 0.5) / PLANE
+    xs, ys = (a + (b - a) * middles for a, b in zip(low, high, strict=True))
+    return np.stack(np.meshgrid(xs, ys[::-1]), -1).reshape(-1, 2)
+
+
+def wider(low: float, high: float) -> tuple[float, float]:
+    """A range with a little room at both ends."""
+    room = 0.15 * (high - low) or 1.0
+    return low - room, high + room
+
+
+def stitched(tiles: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A square of tiles without gaps."""
+    side = PLANE
+    rows = tiles.reshape(side, side, *tiles.shape[1:]).swapaxes(1, 2)
+    return rows.reshape(side * tiles.shape[1], side * tiles.shape[2], 3)
+
+
+def scatter(
+    axes: Axes,
+    points: NDArray[np.float64],
+    labels: Int64[Tensor, " points"],
+    classes: tuple[str, ...],
+) -> None:
+    """Points in a colour and a shape a class, its name where the middle of it is."""
+    outlined = [patheffects.withStroke(linewidth=2.5, foreground="white")]
+    for number in range(len(classes)):
+        members = points[(labels == number).numpy()]
+        if not len(members):
+            continue
+        colour = CLASS_COLOURS[number % len(CLASS_COLOURS)]
+        marker = MARKERS[number % len(MARKERS)]
+        x, y = members.T
+        axes.scatter(x, y, s=9, color=colour, marker=marker, alpha=0.8, linewidths=0)
+    middles = {
+        name: np.median(points[(labels == number).numpy()], axis=0)
+        for number, name in enumerate(classes if len(classes) > 1 else ())
+        if (labels == number).any()
+    }
+    for name, place in apart(middles, np.ptp(points, axis=0)).items():
+        x, y = place
+        text = axes.text(x, y, name, ha="center", va="center", weight="bold", clip_on=True)
+        text.set(path_effects=outlined, in_layout=False)
+
+
+def apart(
+    places: Mapping[str, NDArray[np.float64]], extent: NDArray[np.float64]
+) -> dict[str, NDArray[np.float64]]:
+    """Places of names, moved up where they would stand on one another."""
+    free: dict[str, NDArray[np.float64]] = {}
+    for name, place in sorted(places.items(), key=lambda item: float(item[1][1])):
+        moved = place.copy()
+        for other in free.values():
+            near = np.abs(moved - other) < extent * (0.2, 0.035)
+            if near.all():
+                moved[1] = other[1] + 0.035 * extent[1]
+        free[name] = moved
+    return free
+
+
+def traversals(
+    run: Run,
+    data: ImageDataset,
+    *,
+    split: str = "test",
+    numbers: int = 8,
+    steps: int = 9,
+    name: str | None = None,
+) -> Figure:
+    """What the most used latent numbers do: one of them changes, the others stay as they are.
+
+    Used most: by KL divergence from the prior, in nats, for a variational model; by standard
+    deviation for others. They change in the code of the split's first image: from -3 to 3
+    standard deviations of the prior, or over the inner 98 % of the values that the number has.
+
+    Raises:
+        InputError: the run is no model of images.
+    """
+    model, name = model_of(run), name or run.settings.model
+    with one_thread():
+        use, latent = use_of(run, data, split)
+        z = model.encode(inputs(run, data, split, torch.tensor([0])))
+        order = use.sort(descending=True, stable=True).indices[:numbers].tolist()
+        unit_ = "KL {:.2f} nats" if isinstance(model, VariationalAutoencoder) else "std {:.2f}"
+        rows = []
+        for number in order:
+            values = values_of(model, latent[:, number], steps)
+            images = as_tiles(traversal(model, z, number, values), model.spec)
+            notes = [f"{round(value, 1) + 0.0:.1f}" for value in values.tolist()]  # no -0.0
+            label = f"number {number + 1}\n{unit_.format(use[number].item())}"
+            rows.append(TileRow(label, images, notes))
+    listed = ", ".join(f"{n + 1} ({unit_.format(use[n].item())})" for n in order)
+    return mosaic(
+        f"{name}: its {len(order)} most used of {latent.shape[1]} latent numbers, each by itself",
+        rows,
+        f"{name}: an image decoded while one latent number changes, for the most used: {listed}.",
+    )
+
+
+def use_of(
+    run: Run, data: ImageDataset, split: str
+) -> tuple[Float[Tensor, " latent"], Float[Tensor, "images latent"]]:
+    """How much each latent number is used, and its values over the first images of a split."""
+    model = model_of(run)
+    z = codes_of(run, data, split, TRIED)[:, : latent_size(model)]
+    if not isinstance(model, VariationalAutoencoder):
+        return z.std(0, correction=0), z
+    posterior = model.posterior(inputs(run, data, split, torch.arange(len(z))))
+    return kl_standard_normal(posterior.mu, posterior.log_var).mean(0), z
+
+
+def values_of(
+    model: Autoencoder, values: Float[Tensor, " images"], steps: int
+) -> Float[Tensor, " steps"]:
+    """The values that a latent number is given."""
+    if isinstance(model, VariationalAutoencoder):
+        return torch.linspace(-PRIOR_RANGE, PRIOR_RANGE, steps)
+    low, high = values.quantile(torch.tensor(INNER)).tolist()
+    return torch.linspace(low, high, steps)

@@ -1,0 +1,101 @@
+"""Figures of what models make by themselves: samples, and the way from one image to another."""
+
+from collections.abc import Sequence
+
+import torch
+from matplotlib.figure import Figure
+
+from aelab.data.images import ImageDataset
+from aelab.evaluate.samples import nearest_images
+from aelab.report.tiles import (
+    Runs,
+    TileRow,
+    as_tiles,
+    chosen,
+    inputs,
+    model_of,
+    mosaic,
+    one_thread,
+    unit,
+)
+from aelab.sampling import between
+
+SAMPLES = 10
+STEPS = 9
+
+
+def samples(runs: Runs, data: ImageDataset, *, n: int = SAMPLES) -> Figure:
+    """New images from every model, and below each the training image that is nearest to it.
+
+    The distance is Euclidean, of pixels in [0, 1]: a sample that is a copy has one of nearly 0.
+    Each run draws by its own seed, from its own or its fitted prior.
+
+    Raises:
+        InputError: a run is no model of images.
+    """
+    training = data.split("train")
+    with one_thread():
+        drawn = {name: unit(run.sample(n), model_of(run).spec) for name, run in runs.items()}
+        queries = torch.cat(list(drawn.values()))
+        distances, indices = nearest_images(queries, training)
+    rows, told = [], []
+    for (name, run), d, i in zip(runs.items(), distances.split(n), indices.split(n), strict=True):
+        spec = model_of(run).spec
+        rows.append(TileRow(f"{name}\nsample", as_tiles(drawn[name] * spec.peak, spec), apart=True))
+        nearest = as_tiles(training.intensities(i) * spec.peak, spec)
+        notes = [f"at {distance:.1f}" for distance in d.tolist()]
+        rows.append(TileRow("nearest in\ntraining", nearest, notes))
+        told.append(f"{name} {d.median().item():.1f}")
+    return mosaic(
+        "Samples of every model, and the training image nearest to each",
+        rows,
+        f"{n} samples of every model, and the nearest training image of each; median distance, "
+        f"Euclidean, pixels in [0, 1]: {', '.join(told)}.",
+    )
+
+
+def interpolation(
+    runs: Runs,
+    data: ImageDataset,
+    *,
+    split: str = "test",
+    classes: Sequence[str] = (),
+    steps: int = STEPS,
+) -> Figure:
+    """The way from one image to another through every model's codes, beside blended pixels.
+
+    From the first image of the first class to that of the last, of `classes` or of all.
+
+    Raises:
+        InputError: there is no class of a name, or a run is no model of images.
+    """
+    found = chosen(data, split, classes, 2)
+    ends = torch.cat(list(found.values()))[[0, -1]]
+    names = list(found)
+    shares = torch.linspace(0, 1, steps)
+    rows: list[TileRow] = []
+    with one_thread():
+        for name, run in runs.items():
+            model = model_of(run)
+            x = inputs(run, data, split, ends)
+            if not rows:
+                blended = torch.stack([torch.lerp(x[0], x[1], t) for t in shares])
+                rows.append(TileRow("blended pixels", as_tiles(blended, model.spec)))
+            z = model.encode(x)
+            way = model.decode(between(model, z[:1], z[1:], shares))
+            rows.append(TileRow(name, as_tiles(way, model.spec)))
+    return mosaic(
+        f"From {names[0]} to {names[-1]} through every model's codes",
+        rows,
+        f"The way from an image of {names[0]} to one of {names[-1]} in {steps} steps: blended "
+        f"pixels, then decoded codes of {', '.join(runs)}.",
+        heads=[f"{share:.0%}" for share in shares.tolist()],
+    )
+
+
+def garments(data: ImageDataset, classes: Sequence[str] = ()) -> list[tuple[str, ...]]:
+    """Pairs of classes to go between: those named, or the outermost and the two next to them."""
+    if classes:
+        return [(classes[0], classes[-1])]
+    names = list(chosen(data, "train"))  # a run of some classes has no images of the others
+    return [(names[0], names[-1]), (names[1], names[-2])] if len(names) >= 4 else [tuple(names)]

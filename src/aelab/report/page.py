@@ -1,0 +1,311 @@
+"""The page: every figure drawn, written as PNG, and shown in one HTML file that needs no other."""
+
+import base64
+import hashlib
+import itertools
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from matplotlib.figure import Figure
+
+from aelab import plots
+from aelab.data.graphs import GraphDataset
+from aelab.data.images import ImageDataset
+from aelab.evaluate.columns import METRICS, metric_named
+from aelab.files import InputError, atomic_path, write_text
+from aelab.models.base import Autoencoder
+from aelab.models.link_base import LinkModel
+from aelab.report import codes, generated, measured, nodes, restored, scores, training
+from aelab.report.answer import answers
+from aelab.report.material import Material, gather
+from aelab.report.tiles import chosen
+from aelab.tables import (
+    SECTIONS,
+    Columns,
+    Results,
+    caption,
+    cost_columns,
+    first_columns,
+    metric_columns,
+    published_columns,
+    shown_metrics,
+)
+
+Draw = Callable[[], Figure]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure as a file."""
+
+    name: str
+    content: bytes
+    told: str
+    """What it shows, in words and figures."""
+
+    width: int
+    height: int
+
+    @property
+    def uri(self) -> str:
+        """The whole picture as an address."""
+        return f"data:image/png;base64,{base64.b64encode(self.content).decode()}"
+
+
+@dataclass
+class Section:
+    """A heading with pictures below it."""
+
+    title: str
+    intro: str
+    pictures: list[Picture] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    """Figures that could not be drawn, and why."""
+
+    def add(self, name: str, draw: Draw) -> None:
+        """Draw a figure, or say why there is none."""
+        try:
+            figure = draw()
+        except InputError as error:
+            self.missing.append(str(error))
+            return
+        content = plots.png(figure)
+        width, height = (round(inches * figure.dpi) for inches in figure.get_size_inches())
+        self.pictures.append(Picture(name, content, str(figure.get_label()), width, height))
+
+
+@dataclass(frozen=True)
+class Report:
+    """A page that was written."""
+
+    path: Path
+    left_out: tuple[str, ...]
+    """What it does not show and why, a line each."""
+
+
+def write_report(
+    folder: str | Path,
+    *,
+    out: str | Path | None = None,
+    classes: Sequence[str] = (),
+    data_dir: str | Path | None = None,
+) -> Report:
+    """Write ``report.html`` of a run or a study, and its figures as PNG files beside it.
+
+    They go to `out`, or into the folder itself. `classes` are those shown in reconstructions; all
+    unless some are named. The same folder and data give the same bytes.
+
+    Raises:
+        MissingFileError: the folder is neither a run's nor a study's, or its data are nowhere.
+        InputError: it is damaged or half-finished, or there is no such class.
+    """
+    material = gather(folder, data_dir)
+    out = material.folder if out is None else Path(out)
+    sections = [
+        section for section in drawn(material, classes) if section.pictures or section.missing
+    ]
+    for picture in (picture for section in sections for picture in section.pictures):
+        with atomic_path(out / "figures" / f"{picture.name}.png") as temporary:
+            temporary.write_bytes(picture.content)
+    write_text(out / "report.html", as_html(material, sections))
+    return Report(out / "report.html", material.left_out)
+
+
+def without_folder(text: str, folder: Path) -> str:
+    """A message with paths from the folder on: the page is the same wherever that lies."""
+    return text.replace(f"{folder}/", "").replace(str(folder), "the run")
+
+
+def drawn(material: Material, classes: Sequence[str]) -> Iterator[Section]:
+    """All sections with their figures."""
+    data, split = material.data, material.results["split"]
+    yield table_figures(material)
+    if isinstance(data, ImageDataset) and len(data.spec.shape) == 3:
+        chosen(data, split, classes)  # a class that is not there is told at once
+        yield from image_figures(material, data, classes)
+    elif isinstance(data, GraphDataset):
+        yield graph_figures(material, data)
+    for name in material.runs:
+        yield own_figures(material, name, classes)
+
+
+def table_figures(material: Material) -> Section:
+    """The figures of the table as a whole."""
+    results = material.results
+    section = Section("At a glance", "")
+    if material.is_study and "mse" in results["units"]:
+        section.add("comparison", lambda: scores.comparison(results))
+        if scores.sizes_by_model(results):
+            section.add("code-size", lambda: scores.error_against_size(results))
+    return section
+
+
+def image_figures(
+    material: Material, data: ImageDataset, classes: Sequence[str]
+) -> Iterator[Section]:
+    """What every model makes of the same images, and what it makes by itself."""
+    results, runs, split = material.results, material.runs, material.results["split"]
+    section = Section("Reconstruction", "The same images in every row, one scale for all errors.")
+    if material.is_study:
+        section.add(
+            "reconstructions",
+            lambda: restored.compared(runs, data, split=split, classes=classes),
+        )
+    section.add("by-class", lambda: scores.errors_by_class(results))
+    section.add("worst", lambda: restored.worst(runs, data, split=split))
+    yield section
+    section = Section("Denoising", "Every model is given the same noise.")
+    section.add("psnr-against-noise", lambda: scores.psnr_against_noise(results))
+    section.add("denoising", lambda: restored.denoising(runs, data, split=split))
+    yield section
+    sources = {run.sampled_from for run in runs.values()}
+    section = Section(
+        "Samples",
+        f"Codes come from {'; or from '.join(sorted(sources))}. A sample at nearly no distance "
+        f"from its nearest training image is a copy.",
+    )
+    section.add("samples", lambda: generated.samples(runs, data))
+    yield section
+    section = Section("Interpolation", "From one image to another, in a straight line of codes.")
+    for number, ends in enumerate(generated.garments(data, classes), start=1):
+        draw = partial(generated.interpolation, runs, data, split=split, classes=ends)
+        section.add(f"interpolation-{number}", draw)
+    yield section
+
+
+def graph_figures(material: Material, data: GraphDataset) -> Section:
+    """How well links are told from non-links."""
+    section = Section("Links", "All rows on the same links and non-links.")
+    models = {name: run.link_model for name, run in material.runs.items()}
+    split = material.results["split"]
+    section.add("roc-and-precision-recall", lambda: plots.link_curves(models, data, split))
+    return section
+
+
+def own_figures(material: Material, name: str, classes: Sequence[str]) -> Section:
+    """The figures of one run."""
+    run, data, split = material.runs[name], material.data, material.results["split"]
+    settings = measured.settings_of(run)
+    section = Section(name, f"{settings['model']}: {settings['hyperparameters']}.")
+    section.add(f"{name}-training", lambda: training.training_curves(run, name=name))
+    if isinstance(run.model, LinkModel) and isinstance(data, GraphDataset):
+        section.add(f"{name}-nodes", lambda: nodes.node_map(run, data, name=name))
+    if not (isinstance(run.model, Autoencoder) and isinstance(data, ImageDataset)):
+        return section
+    if len(data.spec.shape) == 3:
+        section.add(f"{name}-map", lambda: codes.latent_map(run, data, split=split, name=name))
+        section.add(
+            f"{name}-reconstructions",
+            lambda: restored.reconstructions(run, data, split=split, classes=classes, name=name),
+        )
+        section.add(
+            f"{name}-traversals", lambda: codes.traversals(run, data, split=split, name=name)
+        )
+    return section
+
+
+def as_html(material: Material, sections: Sequence[Section]) -> str:
+    """The page."""
+    loader = jinja2.PackageLoader("aelab", "report")
+    environment = jinja2.Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style, script = (loader.get_source(environment, name)[0] for name in ("page.css", "page.js"))
+    results = material.results
+    heads = header(results)
+    own = [section for section in sections if section.title in material.runs]
+    return environment.get_template("page.html").render(
+        title=results["title"] or results["study"],
+        caption=caption(results),
+        answers=answers(material),
+        header=heads,
+        spans=spans(heads),
+        table=table_rows(results),
+        sections=[section for section in sections if section not in own],
+        own=own,
+        facts=measured.facts(material),
+        settings={name: measured.settings_of(run) for name, run in material.runs.items()},
+        audits=measured.audits(material),
+        command=measured.command(material),
+        left_out=[without_folder(line, material.folder) for line in material.left_out],
+        notes={
+            section.title: [without_folder(line, material.folder) for line in section.missing]
+            for section in sections
+        },
+        style=style,
+        script=script,
+        style_hash=content_hash(style),
+        script_hash=content_hash(script),
+    )
+
+
+def content_hash(text: str) -> str:
+    """What the page's security policy names an allowed style or script by."""
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+@dataclass(frozen=True)
+class Heading:
+    """The head of a column."""
+
+    title: str
+    unit: str
+    full: str
+    """The unit in full."""
+
+    group: str
+
+
+def tables(results: Results) -> dict[str, Columns]:
+    """The columns of the page's one table, by the heading that stands above them."""
+    shown = shown_metrics(results)
+    groups = {
+        heading: metric_columns(results, [n for n in shown if metric_named(n).group == group])
+        for group, heading in SECTIONS.items()
+    }
+    first = first_columns(results)
+    cost = {title: cells for title, cells in cost_columns(results).items() if title not in first}
+    every = {"": first, **groups, "Published": published_columns(results), "Cost": cost}
+    return {heading: columns for heading, columns in every.items() if columns}
+
+
+def header(results: Results) -> list[Heading]:
+    """The head of each column of the table."""
+    known = {f"{metric.title}\n{metric.short_unit}": metric.unit for metric in METRICS.values()}
+    return [
+        Heading(*title.partition("\n")[::2], known.get(title, ""), heading)
+        for heading, columns in tables(results).items()
+        for title in columns
+    ]
+
+
+def spans(heads: Sequence[Heading]) -> list[dict[str, Any]]:
+    """Groups of neighbouring columns and how many each has."""
+    groups = itertools.groupby(heads, key=lambda head: head.group)
+    return [{"name": name, "span": len(list(members))} for name, members in groups]
+
+
+def table_rows(results: Results) -> list[list[tuple[str, float | None]]]:
+    """Cells, each with the number that it is sorted by; none for what is no number."""
+    every = [cells for columns in tables(results).values() for cells in columns.values()]
+    cells = zip(*every, strict=True)
+    return [[(cell, sort_key(cell)) for cell in row] for row in cells]
+
+
+def sort_key(cell: str) -> float | None:
+    """The number that a cell begins with.
+
+    >>> sort_key("1,568*"), sort_key("0.95 ± 0.01"), sort_key("–"), sort_key("vae")
+    (1568.0, 0.95, None, None)
+    """
+    number = re.match(r"-?[\d,]*\.?\d+", cell)
+    return float(number.group().replace(",", "")) if number else None

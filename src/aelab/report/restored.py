@@ -1,0 +1,225 @@
+"""Figures of what a model makes of images it is given: clean, noisy, and its worst."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Int64
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from aelab.data.images import ImageDataset
+from aelab.evaluate.images import SEED
+from aelab.files import InputError
+from aelab.layers import corrupt
+from aelab.metrics import psnr, squared_errors
+from aelab.models.base import Batch
+from aelab.randomness import seeded
+from aelab.report.tiles import (
+    Runs,
+    TileRow,
+    as_tiles,
+    chosen,
+    error_tiles,
+    inputs,
+    model_of,
+    mosaic,
+    one_thread,
+)
+from aelab.runs import Run
+
+ACROSS = 10
+"""Images of a row that is compared between models."""
+
+NOISE_LEVELS = (0.1, 0.2, 0.4)
+"""Standard deviations of the noise, as shares of the pixels' range."""
+
+
+def reconstructions(
+    run: Run,
+    data: ImageDataset,
+    *,
+    split: str = "test",
+    classes: Sequence[str] = (),
+    name: str | None = None,
+) -> Figure:
+    """Original, restored and |error| of images of each class, with each image's MSE.
+
+    Three images a class; nine, where one to three `classes` are named.
+
+    Raises:
+        InputError: there is no class of a name, or the run is no model of images.
+    """
+    model = model_of(run)
+    found = chosen(data, split, classes, 9 if 0 < len(classes) <= 3 else 3)
+    rows, every = [], []
+    with one_thread():
+        for label, members in found.items():
+            for number, some in enumerate(members.split(3)):
+                x = inputs(run, data, split, some)
+                x_hat = model(x)
+                errors = squared_errors(x_hat, x, model.spec.peak).tolist()
+                tiles = (as_tiles(x, model.spec), as_tiles(x_hat, model.spec))
+                three = torch.stack(
+                    [torch.from_numpy(t) for t in (*tiles, error_tiles(x_hat, x, model.spec))], 1
+                )
+                notes = [note for error in errors for note in ("", f"MSE {error:.4f}", "")]
+                rows.append(
+                    TileRow(label if not number else "", three.flatten(0, 1).numpy(), notes)
+                )
+                every += errors
+    name = name or run.settings.model
+    return mosaic(
+        f"{name}: images of the {split} split and what it makes of them",
+        rows,
+        f"{name}: originals, reconstructions and absolute errors of {len(every)} images of the "
+        f"{split} split, {', '.join(found)}; their MSEs go from {min(every):.4f} to "
+        f"{max(every):.4f}.",
+        heads=("original", "restored", "|error|") * 3,
+        group=3,
+        errors=True,
+    )
+
+
+def compared(
+    runs: Runs, data: ImageDataset, *, split: str = "test", classes: Sequence[str] = ()
+) -> Figure:
+    """The same images restored by every model, with the error and each image's MSE.
+
+    An image of each class, or as many of those named.
+
+    Raises:
+        InputError: there is no class of a name, or a run is no model of images.
+    """
+    members, heads = across(data, split, classes)
+    rows: list[TileRow] = []
+    told = []
+    with one_thread():
+        for name, run in runs.items():
+            model = model_of(run)
+            x = inputs(run, data, split, members)
+            if not rows:
+                rows.append(TileRow("original", as_tiles(x, model.spec)))
+            x_hat = model(x)
+            errors = squared_errors(x_hat, x, model.spec.peak)
+            restored = as_tiles(x_hat, model.spec)
+            notes = [f"{error:.4f}" for error in errors.tolist()]
+            rows.append(TileRow(f"{name}\nrestored, MSE", restored, notes, apart=True))
+            rows.append(TileRow("|error|", error_tiles(x_hat, x, model.spec)))
+            told.append(f"{name} {errors.mean().item():.4f}")
+    return mosaic(
+        f"The same images of the {split} split, restored by every model",
+        rows,
+        f"The same {len(members)} images ({', '.join(dict.fromkeys(heads))}) restored by every "
+        f"model; mean MSE of these images: {', '.join(told)}.",
+        heads=heads,
+        errors=True,
+    )
+
+
+def across(
+    data: ImageDataset, split: str, classes: Sequence[str] = ()
+) -> tuple[Int64[Tensor, " images"], list[str]]:
+    """At most ACROSS images and the class of each: as many of each class as there is room for."""
+    found = chosen(data, split, classes, ACROSS)
+    each = max(1, ACROSS // len(found))
+    picked = {name: members[:each] for name, members in list(found.items())[:ACROSS]}
+    names = [name for name, members in picked.items() for _ in members]
+    return torch.cat(list(picked.values())), names
+
+
+def denoising(
+    runs: Runs,
+    data: ImageDataset,
+    *,
+    split: str = "test",
+    levels: Sequence[float] = NOISE_LEVELS,
+    classes: Sequence[str] = (),
+) -> Figure:
+    """Clean, noisy and restored at several noise levels, every model given the same noise.
+
+    Raises:
+        InputError: a run is no model of images.
+    """
+    members = across(data, split, classes)[0][:3]
+    rows: list[TileRow] = []
+    told = []
+    with one_thread():
+        for name, run in runs.items():
+            model = model_of(run)
+            clean = inputs(run, data, split, members)
+            x = clean.repeat(len(levels), 1, 1, 1)
+            noisy = torch.cat([with_noise(clean, level, model.spec.peak) for level in levels])
+            x_hat = model(noisy)
+            if not rows:
+                rows.append(TileRow("clean", as_tiles(x, model.spec)))
+                rows.append(
+                    TileRow(
+                        "noisy", as_tiles(noisy, model.spec), decibels(noisy, x, model.spec.peak)
+                    )
+                )
+            notes = decibels(x_hat, x, model.spec.peak)
+            rows.append(TileRow(name, as_tiles(x_hat, model.spec), notes))
+            told.append(
+                f"{name} {psnr(squared_errors(x_hat, x, model.spec.peak).mean().item()):.1f}"
+            )
+    return mosaic(
+        "Noisy images and what every model makes of them, with its PSNR",
+        rows,
+        f"{len(members)} images with noise of {', '.join(map(str, levels))} of the pixels' range, "
+        f"and what every model makes of them; mean PSNR in dB: {', '.join(told)}.",
+        heads=[f"σ = {level:g}" for level in levels for _ in members],
+        group=len(members),
+    )
+
+
+def with_noise(x: Batch, level: float, peak: float) -> Batch:
+    """Inputs with Gaussian noise: of one level, the same for every model."""
+    with seeded(SEED, "picture"):
+        return corrupt(x, "gaussian", level, peak)
+
+
+def decibels(x_hat: Batch, x: Batch, peak: float) -> list[str]:
+    """PSNR of each image, to print below it."""
+    return [f"{psnr(error):.1f} dB" for error in squared_errors(x_hat, x, peak).tolist()]
+
+
+def worst(runs: Runs, data: ImageDataset, *, split: str = "test", count: int = 8) -> Figure:
+    """The images of a split that each model restores worst, and what it makes of them.
+
+    Raises:
+        InputError: a run's evaluation names no worst images, or it is no model of images.
+    """
+    rows: list[TileRow] = []
+    told = []
+    with one_thread():
+        for name, run in runs.items():
+            model = model_of(run)
+            found = worst_of(run, len(data.split(split)))[:count]
+            i = torch.tensor([index for index, _ in found])
+            x = inputs(run, data, split, i)
+            labels = [data.classes[c] for c in data.split(split).classes_of(i).tolist()]
+            notes = [f"MSE {error:.3f}" for _, error in found]
+            rows.append(TileRow(f"{name}\noriginal", as_tiles(x, model.spec), labels, apart=True))
+            rows.append(TileRow("restored", as_tiles(model(x), model.spec), notes))
+            told.append(f"{name} {found[0][1]:.3f}")
+    return mosaic(
+        f"The images of the {split} split that each model restores worst",
+        rows,
+        f"The {count} images that each model restores worst, with class and MSE; its largest MSE: "
+        f"{', '.join(told)}.",
+    )
+
+
+def worst_of(run: Run, images: int) -> list[tuple[int, float]]:
+    """Index and MSE of the images that the run's evaluation found worst, the worst first.
+
+    Raises:
+        InputError: it has none, or they are no images of the split.
+    """
+    try:
+        found = [(int(one["index"]), float(one["mse"])) for one in run.metrics["worst"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{run.folder}: metrics.json names no worst images") from error
+    if not found or not all(0 <= index < images for index, _ in found):
+        raise InputError(f"{run.folder}: metrics.json names worst images that are not there")
+    return found

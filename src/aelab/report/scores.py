@@ -1,0 +1,250 @@
+"""Figures of a study's table: each is drawn from the content of its results.json alone."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.container import BarContainer
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from aelab.files import InputError
+from aelab.metrics import psnr
+from aelab.models import ZOO, model_class
+from aelab.models.base import VariationalAutoencoder
+from aelab.plots import BLACK, BLUE, GREY, ORANGE, line_styles, new_figure, styled
+from aelab.tables import Results, code_size
+from aelab.verdicts import overcomplete
+
+Row = Mapping[str, Any]
+
+NOISY = "noisy_mse_"
+FEWEST_SIZES = 3
+"""Code sizes of one model from which on error is drawn against size."""
+
+
+def mean_of(row: Row, metric: str) -> float | None:
+    """A row's figure, the mean over its seeds; None where it has none."""
+    value = row["metrics"].get(metric) or {}
+    mean = value.get("mean")
+    return None if mean is None else float(mean)
+
+
+def std_of(row: Row, metric: str) -> float:
+    """The standard deviation over a row's seeds; 0 for one seed."""
+    return float((row["metrics"].get(metric) or {}).get("std") or 0.0)
+
+
+def is_variational(row: Row) -> bool:
+    """Whether a row's model is a variational one."""
+    known = row["model"] in ZOO
+    return "kl" in row["metrics"] or (
+        known and issubclass(model_class(row["model"]), VariationalAutoencoder)
+    )
+
+
+@styled
+def comparison(results: Results) -> Figure:
+    """The error of every autoencoder and of every variational one, on one scale, with PCA's.
+
+    Raises:
+        InputError: no row has an MSE.
+    """
+    rows = [row for row in results["rows"] if mean_of(row, "mse") is not None]
+    if not rows:
+        raise InputError("no row has an MSE to compare")
+    parts = {
+        "Autoencoders": [row for row in rows if not is_variational(row)],
+        "Variational autoencoders": [row for row in rows if is_variational(row)],
+    }
+    parts = {title: part for title, part in parts.items() if part}
+    listed = ", ".join(f"{row['row']} {mean_of(row, 'mse'):.4f}" for row in rows)
+    widest = max(map(len, parts.values()))
+    figure = new_figure(max(6.0, 0.75 * len(rows) + 1.5), 4.4, f"MSE a pixel: {listed}.")
+    ratios = [max(len(part), 0.4 * widest) for part in parts.values()]
+    panels = figure.subplots(1, len(parts), sharey=True, squeeze=False, width_ratios=ratios)[0]
+    for axes, (title, part), colour in zip(panels, parts.items(), (BLUE, ORANGE), strict=False):
+        bars(axes, part, colour)
+        axes.set_title(title)
+        axes.grid(axis="x", visible=False)
+    panels[0].set_ylabel("MSE (squared error a pixel, pixels in [0, 1])")
+    panels[0].legend(handles=legend_of(rows), loc="upper left", fontsize=8)
+    figure.supxlabel("row, and numbers in its code", fontsize=9)
+    return figure
+
+
+def legend_of(rows: Sequence[Row]) -> list[Artist]:
+    """What the marks of the comparison stand for, as far as there are any."""
+    handles: list[Artist] = [Line2D([], [], color=BLACK, linewidth=2, label="PCA, as many numbers")]
+    if any(std_of(row, "mse") for row in rows):
+        seeds = max(len(row["seeds"]) for row in rows)
+        label = f"± standard deviation, {seeds} seeds"
+        handles.append(Line2D([], [], color=BLACK, linewidth=1, marker="_", label=label))
+    if any(map(overcomplete, rows)):
+        label = "* a code no smaller than the image"
+        handles.append(Patch(facecolor=GREY, edgecolor="white", hatch="//", label=label))
+    return handles
+
+
+def bars(axes: Axes, rows: Sequence[Row], colour: str) -> None:
+    """A bar a row with its error bar, and a line where PCA of its code size stands."""
+    places = np.arange(len(rows))
+    means = [mean_of(row, "mse") or 0.0 for row in rows]
+    deviations = [std_of(row, "mse") for row in rows]
+    drawn: BarContainer = axes.bar(places, means, color=colour, width=0.7)
+    if any(deviations):
+        axes.errorbar(places, means, deviations, fmt="none", ecolor=BLACK, capsize=3, linewidth=1)
+    for place, row, patch, top in zip(places, rows, drawn.patches, means, strict=True):
+        pca = mean_of(row, "pca_mse")
+        above = top + std_of(row, "mse")
+        if pca is not None:
+            axes.hlines(pca, place - 0.42, place + 0.42, color=BLACK, linewidth=2)
+            above = pca if above < pca < above + 0.08 * max(means) else above
+        if overcomplete(row):
+            patch.set(hatch="//", edgecolor="white")
+        axes.annotate(
+            f"{top:.4f}",
+            (place, above),
+            xytext=(0, 3),
+            textcoords="offset points",
+            ha="center",
+            fontsize=7.5,
+        )
+    names = [f"{row['row']}\n{code_size(row)}" for row in rows]
+    axes.set_xticks(places, names, rotation=40, ha="right", rotation_mode="anchor")
+    axes.margins(y=0.2)
+
+
+@styled
+def errors_by_class(results: Results) -> Figure:
+    """The error of every row on each class, a shade and a number a cell.
+
+    Raises:
+        InputError: no row has an error by class.
+    """
+    rows = [row for row in results["rows"] if row.get("by_class")]
+    if not rows:
+        raise InputError("no row has its error by class")
+    classes = list(rows[0]["by_class"])
+    errors = np.array([[float(row["by_class"].get(c, np.nan)) for c in classes] for row in rows])
+    hardest = classes[int(np.nanargmax(np.nanmean(errors, 0)))]
+    figure = new_figure(
+        2.6 + 0.75 * len(classes),
+        1.5 + 0.33 * len(rows),
+        f"MSE of {len(rows)} rows on each of {len(classes)} classes; from {np.nanmin(errors):.4f} "
+        f"to {np.nanmax(errors):.4f}; the hardest class on average is {hardest}.",
+    )
+    axes = figure.subplots()
+    shades = axes.imshow(errors, cmap="cividis", vmin=0, aspect="auto")
+    dark = float(np.nanmax(errors)) * 0.55
+    for i, j in np.ndindex(errors.shape):
+        ink = "black" if errors[i, j] > dark else "white"
+        text = f"{1000 * errors[i, j]:.1f}"
+        axes.text(j, i, text, ha="center", va="center", color=ink, fontsize=8)
+    axes.set_xticks(range(len(classes)), classes, rotation=35, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(rows)), [row["row"] for row in rows])
+    axes.grid(visible=False)
+    axes.set_title("MSE by class, in thousandths (squared error a pixel)")
+    figure.colorbar(shades, ax=axes, label="MSE", pad=0.01)
+    return figure
+
+
+@styled
+def psnr_against_noise(results: Results) -> Figure:
+    """PSNR of every row's reconstructions against the noise on its inputs.
+
+    Raises:
+        InputError: no row has been evaluated at a noise level.
+    """
+    rows = [row for row in results["rows"] if len(noise_levels(row)) > 1]
+    if not rows:
+        raise InputError("no row has been evaluated on noisy images")
+    told = []
+    figure = new_figure(8, 4.6, "")
+    axes = figure.subplots()
+    for row, style in zip(rows, line_styles(), strict=False):
+        points = noise_levels(row)
+        decibels = [psnr(error) for error in points.values()]
+        axes.plot(list(points), decibels, label=row["row"], markersize=5, **style)
+        told.append(f"{row['row']} {decibels[-1]:.1f}")
+    axes.set(
+        title="How well clean images are restored from noisy ones",
+        xlabel="σ of the noise on the input (share of the pixels' range)",
+        ylabel="PSNR against the clean image (dB)",
+    )
+    axes.set_xticks(sorted({level for row in rows for level in noise_levels(row)}))
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    last = max(level for row in rows for level in noise_levels(row))
+    figure.set_label(f"PSNR against noise; in dB at σ = {last:g}: {', '.join(told)}.")
+    return figure
+
+
+def noise_levels(row: Row) -> dict[float, float]:
+    """Noise on the inputs to the MSE against the clean images; 0 for none, the plain MSE."""
+    named = {name: name.removeprefix(NOISY) for name in row["metrics"] if name.startswith(NOISY)}
+    errors = {float(level): mean_of(row, name) for name, level in named.items()}
+    errors[0.0] = mean_of(row, "mse")
+    return {level: error for level, error in sorted(errors.items()) if error}
+
+
+def sizes_by_model(results: Results) -> dict[str, list[Row]]:
+    """Models to their rows, smallest code first, of those that come in several code sizes."""
+    found: dict[str, list[Row]] = {}
+    for row in results["rows"]:
+        if mean_of(row, "mse") is not None and not row.get("side_channel_size"):
+            found.setdefault(row["model"], []).append(row)
+    several = {
+        model: sorted(rows, key=lambda row: int(row["code_size"]))
+        for model, rows in found.items()
+        if len({row["code_size"] for row in rows}) >= FEWEST_SIZES
+    }
+    return several if any(model != "pca" for model in several) else {}
+
+
+ERROR_TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
+
+
+@styled
+def error_against_size(results: Results) -> Figure:
+    """MSE against the code's size, a line a model, with PCA's.
+
+    Raises:
+        InputError: no model has rows of three code sizes.
+    """
+    models = sizes_by_model(results)
+    if not models:
+        raise InputError(f"no model has rows of {FEWEST_SIZES} code sizes")
+    figure = new_figure(7.5, 4.6, "")
+    axes = figure.subplots()
+    baseline = pca_by_size(results)
+    axes.plot(list(baseline), list(baseline.values()), color=BLACK, linewidth=2.5, label="pca")
+    told = []
+    others = {model: rows for model, rows in models.items() if model != "pca"}
+    for (model, rows), style in zip(others.items(), line_styles(), strict=False):
+        sizes = [row["code_size"] for row in rows]
+        errors = [mean_of(row, "mse") or 0.0 for row in rows]
+        deviations = [std_of(row, "mse") for row in rows]
+        spread = deviations if any(deviations) else None
+        axes.errorbar(sizes, errors, spread, label=model, capsize=3, **style)
+        told.append(
+            f"{model} from {errors[0]:.4f} at {sizes[0]} to {errors[-1]:.4f} at {sizes[-1]}"
+        )
+    axes.set(xscale="log", yscale="log", title="Error against the size of the code")
+    axes.set(xlabel="numbers in the code", ylabel="MSE (squared error a pixel, pixels in [0, 1])")
+    axes.set_xticks(list(baseline), list(map(str, baseline)))
+    low, high = axes.get_ylim()
+    ticks = [tick for tick in ERROR_TICKS if low <= tick <= high]
+    axes.set_yticks(ticks, list(map(str, ticks)))
+    axes.minorticks_off()
+    axes.legend()
+    figure.set_label(f"MSE against code size: {'; '.join(told)}.")
+    return figure
+
+
+def pca_by_size(results: Results) -> dict[int, float]:
+    """PCA's MSE at each code size that any row has, smallest first."""
+    found = {row["code_size"]: mean_of(row, "pca_mse") for row in results["rows"]}
+    return {size: error for size, error in sorted(found.items()) if error is not None}

@@ -1,0 +1,214 @@
+"""Rows of small images in one figure: each row with its label, each image with its note."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import matplotlib
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+from torch import Tensor
+
+from aelab.data.images import ImageDataset
+from aelab.evaluate.images import SEED
+from aelab.files import InputError
+from aelab.models.base import Autoencoder, Batch
+from aelab.pictures import as_picture, to_bytes
+from aelab.plots import DPI, styled, without_frame
+from aelab.randomness import seeded
+from aelab.runs import Run
+from aelab.settings import InputSpec
+from aelab.train import threads
+
+Runs = Mapping[str, Run]
+"""Name of a row to the run that stands for it."""
+
+Tiles = NDArray[np.uint8]
+"""``[n, height, width, 3]``, red, green and blue."""
+
+TILE = 56
+"""Pixels that a tile is enlarged to, at least."""
+
+GAP, NOTE, HEAD, MARGIN = 4, 15, 17, 10
+SMALL, TITLE = 7.5, 10.5  # points
+MOST_ERROR = 0.5
+"""An absolute error of this share of the pixels' range, and more, has the lightest colour."""
+
+ERRORS = "magma"
+
+
+@dataclass(frozen=True)
+class TileRow:
+    """One row of images."""
+
+    label: str
+    tiles: Tiles
+
+    notes: Sequence[str] = ()
+    """Below each image."""
+
+    apart: bool = False
+    """With a gap above, for a group begins here."""
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute without gradients and on one thread, for the same bits everywhere."""
+    with threads(1), threadpool_limits(1), torch.no_grad():
+        yield
+
+
+def model_of(run: Run) -> Autoencoder:
+    """The run's model of images.
+
+    Raises:
+        InputError: it predicts links.
+    """
+    if not isinstance(run.model, Autoencoder):
+        raise InputError(f"{run.folder}: {run.settings.model} is no model of images")
+    return run.model
+
+
+def inputs(run: Run, data: ImageDataset, split: str, i: Int64[Tensor, " batch"]) -> Batch:
+    """Images `i` of a split, prepared as the run's model takes them."""
+    images = replace(data.split(split), spec=model_of(run).spec)
+    with seeded(SEED, "picture"):
+        return images.batch(i)
+
+
+def unit(x: Batch, spec: InputSpec) -> Float[Tensor, "batch channels height width"]:
+    """Inputs or reconstructions on a scale where pixels lie in [0, 1]."""
+    return x / spec.peak
+
+
+def chosen(
+    data: ImageDataset, split: str, classes: Sequence[str] = (), per_class: int = 1
+) -> dict[str, Int64[Tensor, " images"]]:
+    """The first images of each class of a split; of all classes unless some are named.
+
+    Raises:
+        InputError: there is no class of a name.
+    """
+    unknown = [name for name in classes if name not in data.classes]
+    if unknown:
+        raise InputError(
+            f"{data.name} has no class {unknown[0]!r}; it has {', '.join(data.classes)}"
+        )
+    images = data.split(split)
+    labels = images.classes_of(torch.arange(len(images)))
+    found = {
+        name: (labels == data.classes.index(name)).nonzero().flatten()[:per_class]
+        for name in classes or data.classes
+    }
+    return {name: members for name, members in found.items() if len(members)}
+
+
+def as_tiles(x: Batch, spec: InputSpec) -> Tiles:
+    """Inputs or reconstructions as pictures."""
+    return np.stack([np.asarray(as_picture(stored)) for stored in to_bytes(x.cpu(), spec)])
+
+
+def error_tiles(x_hat: Batch, x: Batch, spec: InputSpec) -> Tiles:
+    """|x_hat - x| a pixel, the mean over channels, in the colours of ERRORS."""
+    error = unit((x_hat - x).abs(), spec).mean(1).clamp(0, MOST_ERROR) / MOST_ERROR
+    return coloured(error.numpy())
+
+
+def coloured(values: NDArray[np.float32]) -> Tiles:
+    """Numbers from 0 to 1 in the colours of ERRORS."""
+    rgb = matplotlib.colormaps[ERRORS](values, bytes=True)[..., :3]
+    return np.ascontiguousarray(rgb)
+
+
+@styled
+def mosaic(
+    title: str,
+    rows: Sequence[TileRow],
+    told: str,
+    *,
+    heads: Sequence[str] = (),
+    group: int = 0,
+    errors: bool = False,
+) -> Figure:
+    """One figure of rows of images.
+
+    `heads` stand above the columns; a wider gap follows every `group` of them; with `errors`
+    there is a scale of what error which colour stands for.
+    """
+    height, width = rows[0].tiles.shape[1:3]
+    zoom = max(1, -(-TILE // max(height, width)))
+    columns = max(len(row.tiles) for row in rows)
+    heads = [broken(head, width * zoom) for head in heads]
+    left = 2 * MARGIN + max(text_width(line) for row in rows for line in row.label.splitlines())
+    xs = [
+        left + c * (width * zoom + GAP) + (2 * GAP * (c // group) if group else 0)
+        for c in range(columns)
+    ]
+    ys, bottom = row_places(
+        rows,
+        height * zoom,
+        top=30 + HEAD * max((head.count("\n") + 1 for head in heads), default=0),
+    )
+    right = max(xs[-1] + width * zoom, MARGIN + text_width(title, TITLE, "bold")) + MARGIN
+    canvas = np.full((bottom + (24 if errors else 0) + MARGIN, round(right), 3), 255, np.uint8)
+    for row, y in zip(rows, ys, strict=True):
+        for tile, x in zip(row.tiles, xs, strict=False):
+            big = tile.repeat(zoom, 0).repeat(zoom, 1)
+            canvas[y : y + height * zoom, round(x) : round(x) + width * zoom] = big
+    if errors:
+        ramp = coloured(np.linspace(0, 1, 160, dtype=np.float32))
+        canvas[bottom + 8 : bottom + 20, round(left) : round(left) + 160] = ramp
+    figure = empty_canvas(canvas, told)
+    write = figure.axes[0].text
+    write(MARGIN, 14, title, fontsize=TITLE, weight="bold", va="center")
+    for head, x in zip(heads, xs, strict=False):
+        write(x + width * zoom / 2, ys[0] - 3, head, fontsize=SMALL, ha="center", va="bottom")
+    for row, y in zip(rows, ys, strict=True):
+        middle = y + height * zoom / 2
+        write(MARGIN, middle, row.label, fontsize=SMALL, va="center", linespacing=1.3)
+        for note, x in zip(row.notes, xs, strict=False):
+            at = (x + width * zoom / 2, y + height * zoom + 7)
+            write(*at, note, fontsize=SMALL - 1, ha="center", va="center", color="#444444")
+    if errors:
+        scale = f"|error|: black 0, white {MOST_ERROR:g} of the pixels' range and more"
+        write(left + 168, bottom + 14, scale, fontsize=SMALL, va="center")
+    return figure
+
+
+def broken(head: str, width: int) -> str:
+    """A head on two lines, where it is wider than its column."""
+    return head if text_width(head) < width else head.replace("/", "/\n", 1).replace(" ", "\n", 1)
+
+
+def row_places(rows: Sequence[TileRow], height: int, top: int) -> tuple[list[int], int]:
+    """Where each row begins, and where the last ends."""
+    ys, y = [], top
+    for row in rows:
+        y += 2 * GAP if row.apart else 0
+        ys.append(y)
+        y += height + GAP + (NOTE if row.notes else 0)
+    return ys, y
+
+
+def empty_canvas(canvas: Tiles, told: str) -> Figure:
+    """A figure of exactly these pixels, whose axes count in them."""
+    height, width = canvas.shape[:2]
+    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
+    figure.set_label(told)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.imshow(canvas, extent=(0, width, height, 0), interpolation="nearest", aspect="auto")
+    without_frame(axes)
+    return figure
+
+
+def text_width(text: str, points: float = SMALL, weight: str = "normal") -> float:
+    """Pixels that a line of text takes, with a little to spare."""
+    font = FontProperties(size=points, weight=weight)
+    width, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
+    return float(width) * DPI / 72 * 1.1

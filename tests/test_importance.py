@@ -1,0 +1,181 @@
+"""The importance-weighted bound against likelihoods that are known in closed form."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.distributions import MultivariateNormal, Normal, kl_divergence
+
+from aelab.data.images import ImageDataset, Images
+from aelab.evaluate.images import mean_over
+from aelab.evaluate.importance import importance_bound, log_mean_exp, mean_and_error
+from aelab.files import InputError
+from aelab.models import build
+from aelab.models.base import Batch, Code, Posterior, VariationalAutoencoder
+from aelab.randomness import seeded
+from aelab.settings import InputSpec
+
+SHAPE = (1, 2, 3)
+VARIANCE = 0.05
+
+
+class Linear(VariationalAutoencoder):
+    """x = W z + b + noise: its marginal is N(b, W W^T + variance I).
+
+    The posterior's mean and variances are the exact ones times `wrong`; its covariances, which
+    are not 0 unless the columns of W are orthogonal, are left out.
+    """
+
+    def __init__(self, spec: InputSpec, w: torch.Tensor, wrong: float = 1.0) -> None:
+        super().__init__(
+            spec,
+            latent_dim=w.shape[1],
+            likelihood="gaussian-fixed",
+            variance=VARIANCE,
+            beta=1.0,
+            output="linear",
+        )
+        self.w = torch.nn.Parameter(w)
+        self.b = torch.full((spec.size,), 0.4)
+        self.wrong = wrong
+
+    def posterior(self, x: Batch) -> Posterior:
+        covariance = torch.linalg.inv(torch.eye(self.latent_dim) + self.w.T @ self.w / VARIANCE)
+        mu = (x.flatten(1) - self.b) @ self.w @ covariance / VARIANCE
+        variances = covariance.diagonal().expand_as(mu)
+        return Posterior(mu * self.wrong, (variances * self.wrong).log())
+
+    def decoder_output(self, z: Code) -> Batch:
+        return (z @ self.w.T + self.b).reshape(-1, *self.spec.shape)
+
+    def exact(self, images: Images) -> float:
+        """Mean of -log p(x)."""
+        x = everything(images).flatten(1).double()
+        w = self.w.detach().double()
+        covariance = w @ w.T + VARIANCE * torch.eye(len(w), dtype=torch.float64)
+        return -MultivariateNormal(self.b.double(), covariance).log_prob(x).mean().item()
+
+
+def everything(images: Images) -> torch.Tensor:
+    return images.batch(torch.arange(len(images)))
+
+
+@pytest.fixture
+def images() -> Images:
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(256, (200, *SHAPE), generator=generator, dtype=torch.uint8)
+    return Images(pixels, torch.zeros(200).long(), torch.arange(200), InputSpec(SHAPE))
+
+
+def weights(*, orthogonal: bool) -> torch.Tensor:
+    w = torch.randn(6, 3, generator=torch.Generator().manual_seed(1)) / 3
+    return torch.linalg.qr(w).Q * torch.tensor([0.5, 0.2, 0.1]) if orthogonal else w
+
+
+@pytest.mark.parametrize("samples", [1, 7])
+def test_a_posterior_that_is_exact_gives_the_likelihood_at_once(
+    images: Images, samples: int
+) -> None:
+    model = Linear(images.spec, weights(orthogonal=True))
+    bound, error = importance_bound(model, images, samples)
+    assert bound == pytest.approx(model.exact(images), rel=1e-5)
+    assert error > 0
+
+
+def test_one_that_is_not_exact_comes_near_with_samples(images: Images) -> None:
+    model = Linear(images.spec, weights(orthogonal=False), wrong=0.9)
+    exact = model.exact(images)
+    bounds = [importance_bound(model, images, samples)[0] for samples in (1, 10, 100, 3000)]
+    assert bounds == sorted(bounds, reverse=True)
+    assert bounds[0] > exact + 0.1
+    assert bounds[-1] == pytest.approx(exact, abs=0.01)
+
+
+def test_one_sample_is_the_evidence_lower_bound(images: Images) -> None:
+    model = Linear(images.spec, weights(orthogonal=False), wrong=0.9)
+    with torch.no_grad():
+        x = everything(images)
+        posterior = model.posterior(x)
+        q = Normal(posterior.mu, (posterior.log_var / 2).exp())
+        kl = kl_divergence(q, Normal(0.0, 1.0)).sum(1)
+        # E |x - W z - b|^2 = |x - W mu - b|^2 + sum_i variance_i |w_i|^2
+        gap = (x - model.decoder_output(posterior.mu)).flatten(1).square().sum(1)
+        gap = gap + (q.variance * model.w.square().sum(0)).sum(1)
+        log_p = -gap / (2 * VARIANCE) - 3 * math.log(2 * math.pi * VARIANCE)
+    expected = (kl - log_p).mean().item()
+    repeated = replace(images, index=images.index.repeat(20))
+    bound, error = importance_bound(model, repeated, 1)
+    assert bound == pytest.approx(expected, abs=0.1)
+    sampled = mean_over(repeated, lambda x: torch.stack(model.bound(x)).sum(0))
+    assert sampled == pytest.approx(expected, abs=0.1)
+    assert error < 0.2
+
+
+def test_error_is_the_standard_error_over_images(images: Images) -> None:
+    model = Linear(images.spec, weights(orthogonal=True))
+    alone = [
+        importance_bound(model, replace(images, index=images.index[i : i + 1]), 1)[0]
+        for i in range(200)
+    ]
+    expected = torch.tensor(alone).std().item() / math.sqrt(200)
+    assert importance_bound(model, images, 1)[1] == pytest.approx(expected, rel=1e-4)
+
+
+def test_some_images_tell_how_far_the_bound_falls(images: Images) -> None:
+    exact = Linear(images.spec, weights(orthogonal=True))
+    # No image gains anything by samples of an exact posterior.
+    assert importance_bound(exact, images, 50, tightened=3)[0] == pytest.approx(
+        exact.exact(images), rel=1e-5
+    )
+    model = Linear(images.spec, weights(orthogonal=False), wrong=0.9)
+    whole, error = importance_bound(model, images, 300)
+    some, larger = importance_bound(model, images, 300, tightened=60)
+    none, _ = importance_bound(model, images, 1)
+    assert abs(some - whole) < abs(none - whole) / 3
+    assert larger == pytest.approx(error, rel=0.4)
+    assert importance_bound(model, images, 300, tightened=10**6) == (whole, error)
+
+
+def test_mean_and_error_by_hand() -> None:
+    # L_1 = 1, 2, 6 and gains of 0.5 and 1.5 for the first and last: L_1 - g is 0.5 and 4.5.
+    mean, error = mean_and_error([1.0, 2.0, 6.0], {0: 0.5, 2: 1.5})
+    assert mean == pytest.approx(3 - 1)
+    assert error == pytest.approx(math.sqrt(8 / 3 + 0.5 * (1 / 2 - 1 / 3)))
+    assert math.isnan(mean_and_error([1.0, 2.0], {1: 0.5})[1])
+
+
+@pytest.mark.parametrize("name", ["vae", "conv-vae", "graph-vae"])
+def test_same_draws_each_time_in_any_portions(
+    blobs: ImageDataset, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with seeded(0):
+        model = build(name, blobs.spec, likelihood="bernoulli")
+    test = blobs.split("test")
+    first = importance_bound(model, test, 20)
+    torch.rand(5)
+    assert importance_bound(model, test, 20) == first
+    fewer = replace(test, index=test.index[:3])
+    assert importance_bound(model, fewer, 20)[0] != first[0]
+    monkeypatch.setattr("aelab.evaluate.importance.VALUES", 3 * 120)
+    assert importance_bound(model, test, 20) == pytest.approx(first, rel=1e-5)
+
+
+def test_side_channels_have_no_likelihood(slice_of_fashion: ImageDataset) -> None:
+    model = build("conv-vae-switches", slice_of_fashion.spec)
+    assert importance_bound(model, slice_of_fashion.split("test"), 2) is None
+
+
+def test_at_least_one_sample_and_image(images: Images) -> None:
+    model = Linear(images.spec, weights(orthogonal=True))
+    with pytest.raises(InputError, match="must be 1 or more, not 0 and 200"):
+        importance_bound(model, images, 0)
+    with pytest.raises(InputError, match="must be 1 or more, not 5 and 0"):
+        importance_bound(model, images, 5, tightened=0)
+
+
+def test_mean_of_exponentials_by_hand() -> None:
+    values = torch.tensor([1.0, 2.0, 4.0]).log()
+    assert log_mean_exp(values).item() == pytest.approx(math.log(7 / 3))
+    low = torch.tensor([-2000.0, -2000.0 + math.log(3)], dtype=torch.float64)
+    assert log_mean_exp(low).item() == pytest.approx(-2000 + math.log(2))
