@@ -15,6 +15,8 @@ from aelab.evaluate.anomaly import anomaly_auroc, anomaly_scores
 from aelab.files import InputError
 from aelab.models import build
 from aelab.models.base import Posterior, VariationalAutoencoder
+from aelab.report.material import gather
+from aelab.report.page import write_report
 from aelab.runner import train_run
 from aelab.runs import Run
 from aelab.settings import DataSettings, InputSpec, Recipe, RunSettings
@@ -167,3 +169,15 @@ def test_no_mean_of_some_parts_only(tiny: ImageDataset, tmp_path: Path) -> None:
     assert "pca, mean of 2" in rows
     assert not any(row.startswith("vanilla, mean") for row in rows)
     assert result.errors
+
+
+def test_the_page_of_a_study_in_parts_has_the_means(tiny: ImageDataset, tmp_path: Path) -> None:
+    compare(parse_study("mine", STUDY), out=tmp_path)
+    material = gather(tmp_path / "mine")
+    assert [row["row"] for row in material.results["rows"]] == [
+        "pca, mean of 2", "vanilla, mean of 2"
+    ]  # fmt: skip
+    first = material.runs["vanilla, mean of 2"]
+    assert first.folder == tmp_path / "mine" / "vanilla-T-shirt-top" / "seed-0"
+    assert len(material.data.split("test")) < 100  # that class alone
+    assert "vanilla, mean of 2" in write_report(tmp_path / "mine").path.read_text()

@@ -14,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
+import aelab
 from aelab.apps import streams
 from aelab.apps.anomalies import error_map, find_anomalies
 from aelab.apps.encode import encode
@@ -117,6 +118,11 @@ def test_codes_are_the_same_in_every_kind_of_file(run: Run, inputs: Inputs, tmp_
     assert [(row["name"], row["label"]) for row in names] == [
         (row["name"], row["label"]) for row in rows
     ]
+
+
+def test_every_application_is_a_call_of_the_package() -> None:
+    for name in aelab.PUBLIC:
+        assert callable(getattr(aelab, name)), name
 
 
 def test_codes_of_an_array_are_named_by_row(run: Run, blobs: ImageDataset, tmp_path: Path) -> None:
@@ -318,6 +324,24 @@ def test_anomalies_by_the_rate_of_false_alarms(
     assert not (tmp_path / "t.csv").exists()
 
 
+def test_without_the_runs_own_data_there_is_no_threshold(
+    blobs: ImageDataset, outside: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save("mine.npy", stored(blobs, 40)[:, 0])
+    data = DataSettings(name=str(outside / "mine.npy"))
+    settings = RunSettings("pca", {"latent_dim": 2}, data, Recipe(epochs=0))
+    train_run(settings, load_settings(data), "run", groups=("anomalies",))
+    np.save("new.npy", stored(blobs, 10)[:, 0])
+    ends_with(0, "anomalies", "run", "new.npy", "--out", "s.csv")
+    assert "of 10 score above" in capsys.readouterr().out
+    Path("mine.npy").unlink()
+    ends_with(2, "anomalies", "run", "new.npy", "--out", "t.csv")
+    error = capsys.readouterr().err
+    assert "the threshold comes from the validation data of the run's own" in error
+    assert error.count("\n") == 1
+    assert not Path("t.csv").exists()
+
+
 def test_an_error_map_is_white_where_the_error_is_largest() -> None:
     error = torch.zeros(2, 3, 2, 2)
     error[0, 1, 0, 0], error[1, :, 1, 1] = -0.3, 0.1
@@ -376,6 +400,7 @@ def test_a_full_disk_or_control_c_leaves_nothing(
     with pytest.raises(expected) as caught:
         APPLICATIONS[name](run, inputs, folder, blobs)
     if expected is InputError:
+        assert f"cannot write {folder}/" in str(caught.value)
         assert "No space left on device" in str(caught.value)
     assert list(folder.iterdir()) == []
 

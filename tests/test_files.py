@@ -15,6 +15,7 @@ from aelab.files import (
     AelabError,
     InputError,
     MissingFileError,
+    atomic_folder,
     atomic_path,
     read_json,
     read_metadata,
@@ -220,3 +221,26 @@ def test_a_pickle_is_refused(tmp_path: Path) -> None:
 def test_importing_files_imports_no_torch() -> None:
     source = Path(files.__file__).read_text()
     assert "\nimport torch" not in source
+
+
+def write_folder(path: Path, error: BaseException | None = None) -> None:
+    with atomic_folder(path) as folder:
+        (folder / "half").write_text("")
+        if error is not None:
+            raise error
+
+
+def test_a_folder_is_whole_or_absent(tmp_path: Path) -> None:
+    with atomic_folder(tmp_path / "deep" / "new") as folder:
+        (folder / "a").write_text("1")
+        assert not (tmp_path / "deep" / "new").exists()
+    assert (tmp_path / "deep" / "new" / "a").read_text() == "1"
+    with pytest.raises(InputError, match="new is there already; name a new folder"):
+        write_folder(tmp_path / "deep" / "new")
+    for error in (KeyboardInterrupt(), OSError(28, "No space left on device")):
+        with pytest.raises((KeyboardInterrupt, InputError)):
+            write_folder(tmp_path / "stopped", error)
+    assert [path.name for path in tmp_path.iterdir()] == ["deep"]
+    (tmp_path / "empty").mkdir()
+    write_folder(tmp_path / "empty")
+    assert (tmp_path / "empty" / "half").exists()

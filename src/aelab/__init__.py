@@ -7,7 +7,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from aelab.apps.anomalies import find_anomalies as find_anomalies
+    from aelab.apps.encode import encode as encode
+    from aelab.apps.generate import interpolate as interpolate
+    from aelab.apps.generate import write_samples as write_samples
+    from aelab.apps.restore import denoise as denoise
+    from aelab.apps.restore import reconstruct as reconstruct
     from aelab.data import load as load_data  # noqa: F401
+    from aelab.data.inputs import open_inputs as open_inputs
     from aelab.models import build as build
     from aelab.runner import train_run as train_run
     from aelab.runs import Run as Run
@@ -23,10 +30,17 @@ PUBLIC = {
     "Run": "aelab.runs:Run",
     "RunSettings": "aelab.settings:RunSettings",
     "build": "aelab.models:build",
+    "denoise": "aelab.apps.restore:denoise",
+    "encode": "aelab.apps.encode:encode",
+    "find_anomalies": "aelab.apps.anomalies:find_anomalies",
+    "interpolate": "aelab.apps.generate:interpolate",
     "load": "aelab.runs:load",
     "load_data": "aelab.data:load",
     "load_study": "aelab.study:load_study",
+    "open_inputs": "aelab.data.inputs:open_inputs",
+    "reconstruct": "aelab.apps.restore:reconstruct",
     "train_run": "aelab.runner:train_run",
+    "write_samples": "aelab.apps.generate:write_samples",
 }
 __all__ = list(PUBLIC)
 

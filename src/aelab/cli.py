@@ -200,8 +200,13 @@ def anomalies(arguments: list[str]) -> int:
     from aelab.options import AnomaliesOptions
 
     options = parse(AnomaliesOptions, "anomalies", arguments, anomalies.__doc__)
-    run, data = opened(options, options.data_dir)
+    run = opened_run(options)
     inputs = opened_inputs(run, options.data, options)
+    try:
+        data = own_data(run, options.data_dir)
+    except AelabError as error:
+        needed = "the threshold comes from the validation data of the run's own"
+        raise AelabError(f"{needed}, which cannot be had: {error}") from error
     with counting("anomalies", len(inputs)) as on_done:
         found = find_anomalies(
             run,
@@ -355,19 +360,15 @@ def opened_run(options: "FolderOptions") -> "Run":
 
 def opened(options: "FolderOptions", data_dir: Path | None) -> "tuple[Run, Dataset]":
     """A run and the data that it was trained on."""
+    run = opened_run(options)
+    return run, own_data(run, data_dir)
+
+
+def own_data(run: "Run", data_dir: Path | None) -> "Dataset":
+    """The data that a run was trained on."""
     from aelab.data import load_settings
 
-    run = opened_run(options)
-    settings = run.settings
-    return run, load_settings(settings.data, data_dir, seed=settings.seed)
-
-
-def import_own_class(model: str) -> None:
-    """Import the class that the user names, so that runs of it can be opened."""
-    from aelab.models import model_class
-
-    import_from_here(model)
-    model_class(model)
+    return load_settings(run.settings.data, data_dir, seed=run.settings.seed)
 
 
 def applied(
@@ -400,6 +401,14 @@ def opened_inputs(run: "Run", where: str, options: "InputOptions | ReconstructOp
     if (more := len(inputs.skipped) - SHOWN) > 0:
         print(f"left out: {more:,} more", file=sys.stderr)
     return inputs
+
+
+def import_own_class(model: str) -> None:
+    """Import the class that the user names, so that runs of it can be opened."""
+    from aelab.models import model_class
+
+    import_from_here(model)
+    model_class(model)
 
 
 def import_from_here(model: str = ":") -> None:

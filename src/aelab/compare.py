@@ -147,13 +147,13 @@ class Result:
             for budget in budgets
         ]
 
-    def wholes(self) -> dict[str, list[Sequence[Run]]]:
+    def wholes(self) -> dict[str, dict[str, Sequence[Run]]]:
         """The runs of each row that is in parts, part by part; only where all were finished."""
-        wholes: dict[str, list[Sequence[Run]]] = {}
+        wholes: dict[str, dict[str, Sequence[Run]]] = {}
         for row in self.study.rows:
             if row.part_of:
-                wholes.setdefault(row.part_of, []).append(self.runs.get(row.name, []))
-        return {whole: parts for whole, parts in wholes.items() if all(parts)}
+                wholes.setdefault(row.part_of, {})[row.name] = self.runs.get(row.name, [])
+        return {whole: parts for whole, parts in wholes.items() if all(parts.values())}
 
     def pictures(self) -> list[Path]:
         """The pictures of every run."""
@@ -191,11 +191,12 @@ def row_as_json(row: Row, runs: Sequence[Run]) -> dict[str, Any]:
     }
 
 
-def mean_row(whole: str, parts: Sequence[Sequence[Run]]) -> dict[str, Any]:
+def mean_row(whole: str, parts: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
     """One row for a row in parts: the mean over them seed by seed, and its spread over seeds."""
-    by_seed = [{run.settings.seed: run for run in runs} for runs in parts]
+    every = [run for runs in parts.values() for run in runs]
+    by_seed = [{run.settings.seed: run for run in runs} for runs in parts.values()]
     seeds = sorted(set.intersection(*(set(runs) for runs in by_seed)))
-    first = row_as_json(Row(whole, parts[0][0].settings), parts[0])
+    first = row_as_json(Row(whole, every[0].settings), next(iter(parts.values())))
 
     def over_parts(name: str, seed: int) -> float | None:
         found = [runs[seed].metrics.get(name) for runs in by_seed]
@@ -205,10 +206,10 @@ def mean_row(whole: str, parts: Sequence[Sequence[Run]]) -> dict[str, Any]:
     return {
         **{key: value for key, value in first.items() if key not in ("by_class", "worst")},
         "row": f"{whole}, mean of {len(parts)}",
-        "parts": len(parts),
+        "parts": list(parts),
         "budget": "mean",
         "seeds": seeds,
-        **{name: mean_of(name, [run for runs in parts for run in runs]) for name in COSTS},
+        **{name: mean_of(name, every) for name in COSTS},
         "metrics": {
             name: spread([over_parts(name, seed) for seed in seeds]) for name in first["metrics"]
         },

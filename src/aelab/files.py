@@ -75,8 +75,8 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         temporary.mkdir(parents=True)
         yield temporary
         temporary.replace(path)
-    except AelabError:
-        raise
+    except AelabError as error:  # it may name a file in the temporary folder
+        raise InputError(str(error).replace(str(temporary), str(path))) from error
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from error
     finally:

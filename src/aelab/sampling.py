@@ -179,7 +179,10 @@ def device_of(model: Autoencoder) -> torch.device:
 
 
 def between(
-    model: Autoencoder, first: Code, second: Code, shares: Float[Tensor, " steps"]
+    model: Autoencoder,
+    first: Float[Tensor, "1 code"],
+    second: Float[Tensor, "1 code"],
+    shares: Float[Tensor, " steps"],
 ) -> Float[Tensor, "steps code"]:
     """Codes on the way from one to another: ``(1 - t) first + t second`` for each share t.
 

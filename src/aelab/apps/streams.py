@@ -18,6 +18,7 @@ from torch import Tensor
 from aelab.data.inputs import Inputs
 from aelab.files import InputError, atomic_path
 from aelab.models.base import Autoencoder
+from aelab.randomness import seeded
 from aelab.runs import Run
 from aelab.train import threads
 
@@ -49,9 +50,17 @@ def autoencoder_of(run: Run) -> Autoencoder:
 
 @contextmanager
 def using(run: Run) -> Iterator[Autoencoder]:
-    """The model of a run, on as many threads as it was trained with, without gradients."""
+    """The model of a run, on as many threads as it was trained with, without gradients.
+
+    What inputs may draw, if their preparation is random, follows from the run's seed.
+    """
     model = autoencoder_of(run)
-    with threads(run.settings.recipe.threads), torch.inference_mode():
+    settings = run.settings
+    with (
+        threads(settings.recipe.threads),
+        seeded(settings.seed, "inputs"),
+        torch.inference_mode(),
+    ):
         yield model
 
 

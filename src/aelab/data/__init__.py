@@ -94,8 +94,9 @@ def load_settings(
     loader = getattr(import_module(module), function)
     folder = None if data_dir is None else Path(data_dir)
     dataset: Dataset = loader(settings, folder, seed)
-    dataset = dataset.binarised() if settings.binarise else dataset
-    return dataset if settings.classes is None else only_classes(dataset, settings.classes)
+    if settings.classes is not None:
+        dataset = only_classes(dataset, settings.classes)
+    return dataset.binarised() if settings.binarise else dataset
 
 
 def only_classes(data: Dataset, classes: tuple[str, ...]) -> Dataset:

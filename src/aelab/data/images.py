@@ -121,8 +121,11 @@ class ImageDataset:
         if not self.spec.in_unit_interval:
             raise InputError(f"{self.name} has inputs beyond [0, 1]: they cannot be binarised")
         spec = replace(self.spec, binarise=True)
-        splits = {name: replace(images, spec=spec) for name, images in self.splits.items()}
-        return replace(self, splits=splits)
+        splits, anomalies = (
+            {name: replace(images, spec=spec) for name, images in part.items()}
+            for part in (self.splits, self.anomalies)
+        )
+        return replace(self, splits=splits, anomalies=anomalies)
 
     def split(self, name: str) -> Images:
         """The split called `name`.

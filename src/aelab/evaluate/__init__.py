@@ -62,10 +62,10 @@ def evaluate_autoencoder(
     if "code" in groups:
         figures |= code_figures(model, data, split, codes)
         figures["audits"] = audit_model(model, images, codes)
-    if "importance" in groups and isinstance(model, VariationalAutoencoder):
-        figures |= importance_figures(model, images)
     if "anomalies" in groups:
         figures["anomaly_auroc"] = anomaly_auroc(model, data, split)
+    if "importance" in groups and isinstance(model, VariationalAutoencoder):
+        figures |= importance_figures(model, images)
     return figures
 
 

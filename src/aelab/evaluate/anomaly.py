@@ -9,7 +9,7 @@ from aelab.evaluate.images import SEED, chunks
 from aelab.evaluate.links import auc
 from aelab.metrics import squared_errors
 from aelab.models.base import Autoencoder, Batch, Posterior, VariationalAutoencoder
-from aelab.randomness import generator_at
+from aelab.randomness import generator_at, seeded
 
 DRAWS = 8
 """Codes that a variational model's score is averaged over."""
@@ -45,7 +45,7 @@ def at(posterior: Posterior, eps: Float[Tensor, " latent"]) -> Float[Tensor, "ba
 
 def split_scores(model: Autoencoder, images: Images) -> Scores:
     """Score all inputs of a split, in order."""
-    with torch.inference_mode():
+    with seeded(SEED, "anomaly inputs"), torch.inference_mode():
         return torch.cat([anomaly_scores(model, x).cpu() for x in chunks(images)])
 
 

@@ -83,7 +83,9 @@ def of_study(folder: Path, data_dir: Path | None) -> Material:
     results = read_results(folder / "results.json")
     left_out = [f"Row {label} failed: {error}" for label, error in results["errors"].items()]
     found: dict[str, Run] = {}
-    for row in results["rows"]:
+    # Of rows in parts the page has the means; in pictures, the first part stands for each.
+    wholes = [row for row in results["rows"] if row.get("parts")]
+    for row in wholes or results["rows"]:
         for seed in row["seeds"]:
             try:
                 run = run_of_row(folder, row, seed)
@@ -132,7 +134,7 @@ def run_of_row(folder: Path, row: Mapping[str, Any], seed: int) -> Run:
     Raises:
         AelabError: it is missing, unfinished, damaged or of another model.
     """
-    name = str(row["row"])
+    name = str([*row.get("parts", ()), row["row"]][0])
     if Path(name).name != name:
         raise InputError(f"{name!r} is no name of a row")
     run = Run.open(folder / name / f"seed-{seed}")
