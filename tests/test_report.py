@@ -683,6 +683,20 @@ def test_the_command_gives_the_same_run(study: Result) -> None:
         assert json.loads(json.dumps(settings.hyperparameters)) == run.settings.hyperparameters
 
 
+def test_the_command_of_a_table_says_nothing_of_its_rows(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    numbers = torch.randn(60, 3, generator=torch.Generator().manual_seed(0)).tolist()
+    table.write_text("a,b,c\n" + "".join(f"{a},{b},{c}\n" for a, b, c in numbers))
+    out = str(tmp_path / "run")
+    given = ["--data", str(table), "--latent-dim", "2", "--epochs", "1", "--hidden", "8"]
+    assert main(["train", "vae", *given, "--out", out]) == 0
+    said = shlex.split(command(gather(out)))
+    settings, _ = training("vae", parse(train_options("vae"), "train", said[3:], None))
+    assert settings == replace(Run.open(out).settings, hyperparameters=settings.hyperparameters)
+    names = {path.name for path in write_report(out).path.parent.glob("figures/*")}
+    assert names == {"vae-training.png"}  # a table has no pictures
+
+
 def test_runs_and_studies_show_themselves_in_a_notebook(study: Result, copy: Path) -> None:
     run = study.runs["vae"][0]
     shown = run._repr_html_()

@@ -157,9 +157,9 @@ def run_command(run: Run) -> str:
 
 
 def named(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The data's settings by the names of their options."""
+    """The data's settings by the names of their options; `rows` follows from the model."""
     names = {"name": "data", "scale": "pixel_scale"}
-    return {names.get(name, name): value for name, value in data.items()}
+    return {names.get(name, name): value for name, value in data.items() if name != "rows"}
 
 
 def options(values: Mapping[str, Any], usual: Mapping[str, Any]) -> list[str]:

@@ -63,11 +63,12 @@ def comparison(results: Results) -> Figure:
     parts = {title: part for title, part in parts.items() if part}
     listed = ", ".join(f"{row['row']} {mean_of(row, 'mse'):.4f}" for row in rows)
     widest = max(map(len, parts.values()))
+    highest = max(mean_of(row, "mse") or 0.0 for row in rows)
     figure = new_figure(max(6.0, 0.75 * len(rows) + 1.5), 4.4, f"MSE a pixel: {listed}.")
     ratios = [max(len(part), 0.4 * widest) for part in parts.values()]
     panels = figure.subplots(1, len(parts), sharey=True, squeeze=False, width_ratios=ratios)[0]
     for axes, (title, part), colour in zip(panels, parts.items(), (BLUE, ORANGE), strict=False):
-        bars(axes, part, colour)
+        bars(axes, part, colour, highest)
         axes.set_title(title)
         axes.grid(axis="x", visible=False)
     panels[0].set_ylabel("MSE (squared error a pixel, pixels in [0, 1])")
@@ -89,7 +90,7 @@ def legend_of(rows: Sequence[Row]) -> list[Artist]:
     return handles
 
 
-def bars(axes: Axes, rows: Sequence[Row], colour: str) -> None:
+def bars(axes: Axes, rows: Sequence[Row], colour: str, highest: float) -> None:
     """A bar a row with its error bar, and a line where PCA of its code size stands."""
     places = np.arange(len(rows))
     means = [mean_of(row, "mse") or 0.0 for row in rows]
@@ -102,7 +103,7 @@ def bars(axes: Axes, rows: Sequence[Row], colour: str) -> None:
         above = top + std_of(row, "mse")
         if pca is not None:
             axes.hlines(pca, place - 0.42, place + 0.42, color=BLACK, linewidth=2)
-            above = pca if above < pca < above + 0.08 * max(means) else above
+            above = pca if above < pca < above + 0.08 * highest else above
         if overcomplete(row):
             patch.set(hatch="//", edgecolor="white")
         axes.annotate(
