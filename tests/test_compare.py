@@ -11,12 +11,12 @@ from statistics import mean, stdev
 import pytest
 
 from aelab.compare import compare
+from aelab.config import all_hyperparameters
 from aelab.data.images import ImageDataset
 from aelab.files import InputError, MissingFileError
 from aelab.models import ZOO, model_class
 from aelab.models.base import Autoencoder
 from aelab.pool import run_all
-from aelab.runs import all_hyperparameters
 from aelab.study import load_study, packaged_studies, parse_study
 from aelab.tables import as_markdown
 

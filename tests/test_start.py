@@ -56,7 +56,7 @@ def test_it_starts_lower_and_is_recorded(blobs: ImageDataset, first: Run, tmp_pa
 def test_killed_it_goes_on_to_the_same_bytes(
     blobs: ImageDataset, first: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reports: int
 ) -> None:
-    monkeypatch.setattr("aelab.runner.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("aelab.training.CHECKPOINT_SECONDS", 0.0)
     train_run(SETTINGS, blobs, tmp_path / "whole", start=first)
     with pytest.raises(KilledError):
         train_run(

@@ -9,17 +9,19 @@ from statistics import mean, stdev
 from typing import Any
 
 from aelab import html
+from aelab.config import all_hyperparameters, describe, model_defaults
 from aelab.data import Dataset, load_settings, only_classes
 from aelab.data.images import ImageDataset
 from aelab.evaluate.audits import audit_data
 from aelab.evaluate.columns import FACTS, METRICS
 from aelab.files import InputError
 from aelab.pool import run_all
-from aelab.runner import Progress, make_way, refuse_kind, train_run
-from aelab.runs import Run, all_hyperparameters, describe, model_defaults
+from aelab.runner import make_way, refuse_kind, train_run
+from aelab.runs import Run
 from aelab.settings import DataSettings, RunSettings, thaw
 from aelab.study import Row, Study, load_study
 from aelab.tables import COSTS, caption, input_size, main_columns, write_results
+from aelab.training import Progress
 from aelab.verdicts import answer, verdict
 
 DEFAULTS = ("default", "links")

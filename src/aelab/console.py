@@ -12,11 +12,11 @@ from rich.table import Table
 from aelab.evaluate.columns import FACTS, METRICS, metric_named
 from aelab.models import ZOO, build, model_class
 from aelab.models.link_base import GraphSpec, LinkModel
-from aelab.runner import Progress as TrainingProgress
 from aelab.runs import Run
 from aelab.settings import InputSpec
 from aelab.study import Study
 from aelab.tables import code_size, figure, input_size
+from aelab.training import Progress as TrainingProgress
 
 MAIN = ("mse", "auc", "ap")
 """The metrics that sum a run up."""

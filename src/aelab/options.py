@@ -12,11 +12,11 @@ from docstring_parser import parse as parse_docstring
 from tyro.conf import Positional
 
 from aelab.compare import default_settings
+from aelab.config import hyperparameter_hints
 from aelab.data import settled
 from aelab.evaluate.columns import QUICK_GROUPS, Group
 from aelab.files import InputError
 from aelab.models import model_class
-from aelab.runs import hyperparameter_hints
 from aelab.settings import DataSettings, Recipe, RunSettings, thaw
 from aelab.study import Study, load_study
 

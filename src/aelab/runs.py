@@ -7,22 +7,19 @@ images without a prior of their own), ``history.jsonl`` (an epoch a line), ``ste
 """
 
 import hashlib
-import inspect
-import json
-import platform
 import sys
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from html import escape
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from PIL.Image import Image
 from torch import Tensor
 
 from aelab import html, pictures, plots
+from aelab.config import FORMAT
 from aelab.data import Dataset
 from aelab.data.graphs import GraphDataset
 from aelab.data.images import ImageDataset
@@ -30,7 +27,7 @@ from aelab.evaluate import evaluate
 from aelab.evaluate.columns import FACTS, QUICK_GROUPS, metric_named
 from aelab.evaluate.images import original_figure
 from aelab.files import InputError, MissingFileError, read_json, read_tensors, write_json
-from aelab.models import ZOO, build, find, model_class
+from aelab.models import ZOO, build
 from aelab.models.base import Autoencoder
 from aelab.models.link_base import GraphSpec, LinkModel, Model
 from aelab.sampling import CodePrior, code_source, sample
@@ -41,13 +38,9 @@ from aelab.settings import (
     Recipe,
     RunSettings,
     SignalGraph,
-    check_value,
     thaw,
 )
 from aelab.train import threads
-
-FORMAT = 2
-"""Of a run folder; a folder of another format is trained again."""
 
 SAMPLES_SHOWN = 64
 
@@ -341,69 +334,3 @@ def load(folder: str | Path) -> Model:
         AelabError: there is no finished run, or it is damaged.
     """
     return Run.open(folder).model
-
-
-def describe(settings: RunSettings, data: Dataset) -> dict[str, Any]:
-    """The content of config.json, all hyperparameters written out."""
-    return {
-        "format": FORMAT,
-        "model": settings.model,
-        "hyperparameters": all_hyperparameters(settings),
-        "input": asdict(data.spec),
-        "data": {**asdict(settings.data), "sha256": data.sha256},
-        "recipe": asdict(settings.recipe),
-        "seed": settings.seed,
-        "start": settings.start,
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("aelab", "torch", "numpy", "scikit-learn")},
-        },
-    }
-
-
-def all_hyperparameters(settings: RunSettings) -> dict[str, Any]:
-    """The constructor's defaults, the variant's arguments and the given ones, in this order.
-
-    Raises:
-        InputError: one that the model does not have, or of another type, or one missing.
-    """
-    hints = hyperparameter_hints(settings.model)
-    values = {**model_defaults(settings.model), **thaw(settings.hyperparameters)}
-    for name, value in values.items():
-        check_value(f"model {settings.model}: {name}", name, value, hints)
-    if missing := hints.keys() - values.keys():
-        raise InputError(f"model {settings.model} needs {', '.join(sorted(missing))}")
-    return values
-
-
-def hyperparameter_hints(model: str) -> dict[str, Any]:
-    """The keyword arguments of a model's constructor and their types."""
-    constructor = model_class(model).__init__
-    hints = get_type_hints(constructor)
-    return {
-        name: hints.get(name, Any)
-        for name, parameter in inspect.signature(constructor).parameters.items()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    }
-
-
-def model_defaults(model: str) -> dict[str, Any]:
-    """The constructor's defaults, with those of this variant of the zoo in their place."""
-    parameters = inspect.signature(model_class(model).__init__).parameters.values()
-    own = {
-        parameter.name: parameter.default
-        for parameter in parameters
-        if parameter.kind is parameter.KEYWORD_ONLY and parameter.default is not parameter.empty
-    }
-    return {**own, **find(model).fixed}
-
-
-def same_work(config: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Whether two configs ask for the same model from the same data.
-
-    Versions may differ, and so may the epochs that a budget of seconds came to.
-    """
-    as_json = json.loads(json.dumps(wanted))
-    if as_json["recipe"]["seconds"] is not None:
-        as_json["recipe"]["epochs"] = config.get("recipe", {}).get("epochs")
-    return all(config.get(key) == as_json[key] for key in as_json if key != "versions")
