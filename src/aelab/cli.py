@@ -316,8 +316,6 @@ def compare(arguments: list[str]) -> int:
     print_table(lambda left_out: as_rich(results, left_out), console)
     for finding in findings(results):
         console.print(finding.replace("**", ""), markup=False)
-    for picture in result.pictures():
-        print(picture)
     print(f"All figures: {result.folder}/results.md, .csv and .json")
     for label, error in result.errors.items():
         print(f"aelab: row {label} failed: {error}", file=sys.stderr)

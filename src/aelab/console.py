@@ -137,10 +137,11 @@ def print_run(run: Run) -> None:
     table.add_column("unit")
     table.add_row("code size", code_size({**metrics, "input_size": input_size(run)}), "numbers")
     table.add_row("parameters", f"{metrics['parameters']:,}", "")
-    for name, value in metrics.items():
-        if name not in FACTS and value is not None:
+    for name in sorted(metrics, key=[*METRICS, *metrics].index):
+        if name not in FACTS and metrics[name] is not None:
             metric = metric_named(name)
-            table.add_row(metric.title, figure(name, {"mean": value, "std": None}), metric.unit)
+            title = f"{metric.title}, {metric.short_unit}"
+            table.add_row(title, figure(name, {"mean": metrics[name], "std": None}), metric.unit)
     table.add_row("training", f"{run.timings['train_seconds']:.1f}", "s")
     console.print(table)
     for picture in run.pictures:
