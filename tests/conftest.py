@@ -58,7 +58,7 @@ def slice_of_fashion(fashion: ImageDataset) -> ImageDataset:
     return replace(fashion, splits=splits)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def blobs() -> ImageDataset:
     """Small made-up images: a bright spot of one of three widths at any place, on 12×10 pixels."""
     generator = torch.Generator().manual_seed(0)

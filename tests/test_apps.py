@@ -47,19 +47,16 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "CHUNK_VALUES", 7 * 120)
 
 
-@pytest.fixture
-def run(blobs: ImageDataset, tmp_path: Path) -> Run:
-    return train_run(
-        RunSettings("vae", {"latent_dim": 3, "hidden": [20]}, recipe=RECIPE),
-        blobs,
-        tmp_path / "run",
-    )
+@pytest.fixture(scope="module")
+def run(blobs: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    settings = RunSettings("vae", {"latent_dim": 3, "hidden": [20]}, recipe=RECIPE)
+    return train_run(settings, blobs, tmp_path_factory.mktemp("vae"))
 
 
-@pytest.fixture
-def denoiser(blobs: ImageDataset, tmp_path: Path) -> Run:
-    arguments = {"channels": (4,), "noise_level": 0.2}
-    return train_run(RunSettings("denoising", arguments, recipe=RECIPE), blobs, tmp_path / "clean")
+@pytest.fixture(scope="module")
+def denoiser(blobs: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    settings = RunSettings("denoising", {"channels": (4,), "noise_level": 0.2}, recipe=RECIPE)
+    return train_run(settings, blobs, tmp_path_factory.mktemp("denoising"))
 
 
 def stored(blobs: ImageDataset, n: int = 20) -> np.ndarray:
