@@ -131,7 +131,7 @@ def test_compare_prints_the_table_and_its_files(
     captured = capsys.readouterr()
     assert "Quick: a tenth of the training" in captured.out
     assert "runs/mine-quick/results.md" in captured.out
-    assert "runs/mine-quick/vanilla/seed-1/samples.png" in captured.out
+    assert "The page: runs/mine-quick/report.html" in captured.out
     assert "row broken failed: model vae: beta must be 0 or more" in captured.err
     assert json.loads(Path("runs/mine-quick/results.json").read_text())["quick"] is True
 

@@ -249,5 +249,5 @@ def test_a_run_on_a_table_from_the_command_line(
     of_pixels = ("psnr", "ssim", "noisy_mse_0.2", "masked_mse")
     assert all(run.metrics.get(name) is None for name in of_pixels)
     assert aelab.cli.main(["sample", "run"]) == 2
-    assert "its inputs are rows of numbers, and no pictures" in capsys.readouterr().err
+    assert "the samples are no images; write them to a .npy file" in capsys.readouterr().err
     assert aelab.cli.main(["evaluate", "run", "--split", "validation"]) == 0

@@ -126,6 +126,6 @@ def short(name: str, letters: int = 14) -> str:
     """A name's last letters, as many as there is room for in a picture.
 
     >>> short("a/long/way/down/to/a/file.png")
-    '…n/to/a/file.png'
+    '…/to/a/file.png'
     """
     return name if len(name) <= letters else f"…{name[-letters:]}"
