@@ -283,6 +283,16 @@ def test_a_plane_keeps_its_points(runs: dict[str, Run], data: ImageDataset) -> N
     assert grid[-1] == pytest.approx([1 - 1 / 24, 1 / 12])
 
 
+def test_a_code_without_numbers_has_no_map_and_nothing_to_change(
+    slice_of_fashion: ImageDataset, tmp_path: Path
+) -> None:
+    settings = RunSettings("mean", recipe=Recipe(epochs=0))
+    run = train_run(settings, slice_of_fashion, tmp_path / "run", groups=("reconstruction",))
+    for draw in (codes.latent_map, codes.traversals):
+        with pytest.raises(InputError, match="latent numbers"):
+            draw(run, slice_of_fashion)
+
+
 def test_the_map_has_every_class_and_the_plane_decoded(
     runs: dict[str, Run], data: ImageDataset
 ) -> None:

@@ -54,13 +54,18 @@ def code_figures(model: Autoencoder, data: ImageDataset, split: str, codes: Code
     if len(data.classes) < 2 or not codes.shape[1]:
         return figures
     training, images = data.split("train"), data.split(split)
-    told = accuracies(latent_codes(model, training), labels(training), codes, labels(images))
+    affordable = len(training) * data.spec.size <= MOST_VALUES
+    of_pixels = pixel_accuracies(data, split) if affordable else (None, None)
+    if affordable and torch.equal(
+        codes, flat(images)
+    ):  # a copy: what is known of the pixels need not be redone
+        told = of_pixels
+    else:
+        z_train = latent_codes(model, training)
+        told = accuracies(z_train, labels(training), codes, labels(images))
     figures |= dict(zip(("probe", "knn"), told, strict=True))
-    if len(training) * data.spec.size > MOST_VALUES:
-        return figures
-    of_pixels = pixel_accuracies(data, split)
     figures |= dict(zip(("pixel_probe", "pixel_knn"), of_pixels, strict=True))
-    if codes.shape[1] < data.spec.size:
+    if affordable and codes.shape[1] < data.spec.size:
         of_pca = pca_accuracies(data, split, codes.shape[1])
         figures |= dict(zip(("pca_probe", "pca_knn"), of_pca, strict=True))
     return figures

@@ -66,7 +66,7 @@ def latent_map(
     model, name = model_of(run), name or run.settings.model
     size = latent_size(model)
     if size < 2:
-        raise InputError(f"{run.folder}: a code of {size} number has no map")
+        raise InputError(f"{run.folder}: a code of {size} latent numbers has no map")
     with one_thread():
         z = codes_of(run, data, split, MOST_CODES)
         latent, side = z[:, :size], z[:, size:]
@@ -202,9 +202,11 @@ def traversals(
     standard deviations of the prior, or over the inner 98 % of the values that the number has.
 
     Raises:
-        InputError: the run is no model of images.
+        InputError: the run is no model of images, or its codes have no latent numbers.
     """
     model, name = model_of(run), name or run.settings.model
+    if latent_size(model) < 1:
+        raise InputError(f"{run.folder}: a code without latent numbers has none to change")
     with one_thread():
         use, latent = use_of(run, data, split)
         z = model.encode(inputs(run, data, split, torch.tensor([0])))

@@ -5,7 +5,7 @@ import hashlib
 import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,11 @@ Draw = Callable[[], Figure]
 
 MOST_ONE_BY_ONE = 16
 """Rows of a study that are also drawn one by one; with more, the page would be too large."""
+
+
+UNPICTURED = ("mean", "copy")
+"""Baselines that only the table has: their pictures are one image again and again, and the images
+themselves, and beside the mean image's error all others look the same."""
 
 
 @dataclass(frozen=True)
@@ -124,8 +129,18 @@ def without_folder(text: str, folder: Path) -> str:
     return text.replace(f"{folder}/", "").replace(str(folder), "the run")
 
 
+def pictured(material: Material) -> Material:
+    """The rows that are drawn: all but those of UNPICTURED, if there are any others."""
+    rows = [row for row in material.results["rows"] if row["model"] not in UNPICTURED]
+    named = {row["row"] for row in rows}
+    runs = {name: run for name, run in material.runs.items() if name in named}
+    return replace(material, results={**material.results, "rows": rows}, runs=runs)
+
+
 def drawn(material: Material, classes: Sequence[str]) -> Iterator[Section]:
     """All sections with their figures."""
+    if pictured(material).runs:
+        material = pictured(material)
     data, split = material.data, material.results["split"]
     yield table_figures(material)
     if isinstance(data, ImageDataset) and len(data.spec.shape) == 3:
