@@ -143,7 +143,9 @@ class Result:
             {
                 "question": question.question,
                 "budget": budget,
-                "answer": answer(question, [row for row in rows if row["budget"] == budget]),
+                "answer": answer(
+                    question, [shortened(row) for row in rows if row["budget"] == budget]
+                ),
             }
             for question in self.study.questions
             for budget in budgets
@@ -173,6 +175,11 @@ class Result:
         told = f"<p>{escape(caption(results))}</p>"
         table = html.table(main_columns(results)) if results["rows"] else ""
         return f"<h4>{title}</h4>{table}{told}{''.join(shown)}"
+
+
+def shortened(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row under its name without the budget, where that is said already."""
+    return {**row, "row": row["row"].removesuffix(f"-{row['budget']}")}
 
 
 def row_as_json(row: Row, runs: Sequence[Run]) -> dict[str, Any]:

@@ -114,7 +114,7 @@ def answer(question: Question, rows: Sequence[ResultRow]) -> str:
         told += f"({mean_of(others[0], metric)}), codes of {common:,} numbers; "
         told += certainty(metric, best, others)
     if left_out:
-        told += f"; left out, for their codes have other sizes: {', '.join(left_out)}"
+        told += f"; not {', '.join(left_out)}, for the size of their codes"
     return told
 
 
@@ -122,7 +122,7 @@ def certainty(metric: str, best: ResultRow, others: Sequence[ResultRow]) -> str:
     """How surely the best row is the best."""
     seeds = len(by_seeds(best, metric))
     if seeds < 2:
-        return "one seed, so that close figures may change places"
+        return "one seed: close figures may change places"
     tests = {row["row"]: paired(metric, best, row) for row in others}
     close = [name for name, test in tests.items() if not test.told_apart(len(others))]
     if close:
