@@ -109,3 +109,10 @@ def test_best_is_said_among_codes_of_one_size() -> None:
 
 def test_intervals_are_numbers_only_with_seeds() -> None:
     assert math.isnan(paired("mse", row("a", 1.0), row("b", 2.0)).p)
+
+
+def test_an_interval_has_the_direction_that_is_said() -> None:
+    told = verdict(
+        Claim("c", "mse", "a", ("b",)), [row("a", 1.0, 2.0, 3.0), row("b", 2.0, 4.0, 6.0)]
+    )
+    assert "better by 2.00000 [-0.48414 to 4.48414], p = 0.074, 3 seeds" in told["found"]

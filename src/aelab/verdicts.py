@@ -164,14 +164,12 @@ def verdict(claim: Claim, rows: Sequence[ResultRow]) -> dict[str, Any]:
 
 
 def described(test: Paired, metric: str) -> str:
-    """A paired difference in words."""
+    """A paired difference in words, its interval in the direction that is said."""
     digits = METRICS[metric].digits + 1
     if test.seeds < 2:
         return "one seed: no test"
-    side = "better" if test.difference < 0 else "worse"
-    low, high = sorted((abs(test.low), abs(test.high)))
-    if test.low < 0 < test.high:
-        low, high = sorted((test.low, test.high))
+    side, sign = ("better", -1) if test.difference < 0 else ("worse", 1)
+    low, high = sorted((sign * test.low, sign * test.high))
     return (
         f"{side} by {abs(test.difference):.{digits}f} "
         f"[{low:.{digits}f} to {high:.{digits}f}], p = {test.p:.2g}, {test.seeds} seeds"
