@@ -181,8 +181,9 @@ def test_a_study_gives_one_table(tiny: ImageDataset, tmp_path: Path) -> None:
     assert "2 seeds" in markdown
     assert "**overcomplete: 6,240 numbers for 784; could copy**" in markdown
     assert "of 300 test images, 0 are training images to the byte" in markdown
-    assert len(result.pictures()) == 16
-    assert all(path.is_file() for path in result.pictures())
+    pictures = [path for runs in result.runs.values() for run in runs for path in run.pictures]
+    assert len(pictures) == 16
+    assert all(path.is_file() for path in pictures)
 
 
 def test_budgets_train_every_row_once_by_each() -> None:

@@ -227,12 +227,12 @@ def test_the_way_between_two_codes(runs: dict[str, Run], data: ImageDataset) -> 
     shares = torch.tensor([0.0, 0.25, 1.0])
     x = data.split("test").batch(torch.arange(2))
     with torch.no_grad():
-        linear = tiles.model_of(runs["pca"])
+        linear = runs["pca"].autoencoder
         z = linear.encode(x)
         way = linear.decode(between(linear, z[:1], z[1:], shares))
         ends = linear(x)
         assert torch.allclose(way[1], 0.75 * ends[0] + 0.25 * ends[1], atol=1e-5)
-        switches = tiles.model_of(runs["conv-vae-switches"])
+        switches = runs["conv-vae-switches"].autoencoder
         z = switches.encode(x)
         codes_between = between(switches, z[:1], z[1:], shares)
     assert torch.equal(codes_between[:, 32:], z[[0, 0, 1], 32:])
@@ -242,7 +242,7 @@ def test_the_way_between_two_codes(runs: dict[str, Run], data: ImageDataset) -> 
 
 
 def test_a_traversal_changes_one_number(runs: dict[str, Run], data: ImageDataset) -> None:
-    model = tiles.model_of(runs["pca"])
+    model = runs["pca"].autoencoder
     z = model.encode(data.split("test").batch(torch.tensor([5])))
     images = traversal(model, z, 3, torch.tensor([-1.0, 1.0]))
     difference = (images[1] - images[0]).flatten()
@@ -253,7 +253,7 @@ def test_a_traversal_changes_one_number(runs: dict[str, Run], data: ImageDataset
 
 
 def test_the_most_used_numbers_come_first(runs: dict[str, Run], data: ImageDataset) -> None:
-    model = tiles.model_of(runs["vae"])
+    model = runs["vae"].autoencoder
     use, _ = codes.use_of(runs["vae"], data, "test")
     kl = model.posterior(data.split("test").batch(torch.arange(300))).kl().mean()
     assert use.sum().item() == pytest.approx(kl.item(), rel=1e-5)

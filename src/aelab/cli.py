@@ -389,10 +389,9 @@ def applied(
 
 def opened_inputs(run: "Run", where: str, options: "InputOptions | ReconstructOptions") -> "Inputs":
     """Inputs for a run; what of them is left out is told."""
-    from aelab.apps.streams import autoencoder_of
     from aelab.data.inputs import open_inputs
 
-    spec = autoencoder_of(run).spec
+    spec = run.autoencoder.spec
     inputs = open_inputs(where, spec, strict=options.strict, data_dir=options.data_dir)
     for name, why in inputs.skipped[:SHOWN]:
         print(f"left out: {name} {why}", file=sys.stderr)

@@ -159,10 +159,6 @@ class Result:
                 wholes.setdefault(row.part_of, {})[row.name] = self.runs.get(row.name, [])
         return {whole: parts for whole, parts in wholes.items() if all(parts.values())}
 
-    def pictures(self) -> list[Path]:
-        """The pictures of every run."""
-        return [path for runs in self.runs.values() for run in runs for path in run.pictures]
-
     def _repr_html_(self) -> str:
         """The study in a notebook: its table, and a picture of each row's first seed."""
         results = self.as_json()

@@ -144,6 +144,13 @@ def write_tensors(
         temporary.write_bytes(content)
 
 
+def user_cache(*parts: str) -> Path:
+    """A place in the user's cache, which may be deleted at any time."""
+    import pooch
+
+    return Path(pooch.os_cache("aelab"), *parts)
+
+
 def read_tensors(path: str | Path) -> dict[str, "torch.Tensor"]:
     """Read the tensors of a safetensors file, by name.
 

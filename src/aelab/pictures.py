@@ -83,11 +83,10 @@ def reconstructions(model: Autoencoder, data: ImageDataset, split: str) -> Image
     For a model trained on noisy inputs: original, noisy input and what is made of that.
     """
     images = data.split(split)
-    labels = images.classes_of(torch.arange(len(images)))
     noisy = getattr(model, "noise_level", 0) > 0
     rows, names = [], []
     for number, name in enumerate(data.classes):
-        members = (labels == number).nonzero().flatten()[:PER_CLASS]
+        members = (images.classes == number).nonzero().flatten()[:PER_CLASS]
         if len(members) == 0:
             continue
         with seeded(SEED, "picture", number), torch.inference_mode():

@@ -9,19 +9,16 @@ from typing import Any
 
 import torch
 
-from aelab.config import describe, same_work
+from aelab.config import all_hyperparameters, describe, same_work
 from aelab.data import Dataset
 from aelab.data.graphs import GraphDataset
 from aelab.evaluate.columns import QUICK_GROUPS
-from aelab.files import (
-    InputError,
-    write_json,
-)
+from aelab.files import InputError, write_json
 from aelab.models import build, model_class
 from aelab.models.link_base import LinkModel, Model
 from aelab.randomness import seeded
 from aelab.runs import Run
-from aelab.settings import InputSpec, RunSettings, thaw
+from aelab.settings import InputSpec, RunSettings
 from aelab.train import fit
 from aelab.training import OnProgress, Training
 
@@ -80,10 +77,10 @@ def new_model(settings: RunSettings, data: Dataset) -> Model:
     Raises:
         InputError: it cannot be built for these data with these hyperparameters.
     """
-    hyperparameters = describe(settings, data)["hyperparameters"]
+    hyperparameters = all_hyperparameters(settings)
     try:
         with seeded(settings.seed, "initialisation"):
-            model: Model = build(settings.model, data.spec, **thaw(hyperparameters))
+            model: Model = build(settings.model, data.spec, **hyperparameters)
     except (TypeError, ValueError, RuntimeError, MemoryError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"model {settings.model}: {reason}") from error

@@ -132,6 +132,20 @@ class Run:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     @property
+    def autoencoder(self) -> Autoencoder:
+        """The trained model of a run that encodes inputs.
+
+        Raises:
+            InputError: it predicts links.
+        """
+        if not isinstance(self.model, Autoencoder):
+            raise InputError(
+                f"{self.folder}: {self.settings.model} has codes of nodes and is no model of "
+                f"images; see aelab links"
+            )
+        return self.model
+
+    @property
     def link_model(self) -> LinkModel:
         """The trained model of a run that predicts links.
 

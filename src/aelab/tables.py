@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -248,15 +248,20 @@ def findings(results: Results) -> list[str]:
 
 def audit_lines(results: Results) -> list[str]:
     """What the audits found, of the data and of every row."""
-    found = [("data " + name, audits) for name, audits in results["audits"].items()]
-    found += [(row["row"], row["audits"]) for row in results["rows"] if row["audits"]]
-    lines = [
-        f"- {name}, {audit}: {'' if told['clean'] else '**'}{told['found']}"
-        f"{'' if told['clean'] else '**'}"
-        for name, audits in found
-        for audit, told in audits.items()
-    ]
+    lines = []
+    for name, audit, told in audited(results):
+        mark = "" if told["clean"] else "**"
+        lines.append(f"- {name}, {audit}: {mark}{told['found']}{mark}")
     return ["## Audits", "\n".join(lines)] if lines else []
+
+
+def audited(results: Results) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """What was audited, by which audit, and the finding: of the data, then of every row."""
+    found = {f"the data {name}": audits for name, audits in results["audits"].items()}
+    found |= {row["row"]: row["audits"] for row in results["rows"]}
+    for name, audits in found.items():
+        for audit, told in audits.items():
+            yield name, audit, told
 
 
 def as_csv(results: Results) -> str:

@@ -86,7 +86,6 @@ class Training:
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Tensor] = {}
         self.saved = time.monotonic()
-        self.peak_memory: int | None = None
         if self.checkpoint.is_file():
             self.restore()
 
@@ -106,7 +105,7 @@ class Training:
                 self.end_epoch()
             if on_progress is not None:
                 on_progress(self.progress())
-        self.peak_memory = peak_memory() if forgotten else None
+        peak = peak_memory() if forgotten else None
         self.write_history()
         if self.recipe.keep == "best" and self.best:
             self.model.load_state_dict(self.best)
@@ -118,11 +117,11 @@ class Training:
                 prior = fit_prior(self.model, training, seed=self.settings.seed)
             write_tensors(self.run.folder / "prior.safetensors", prior.tensors())
         write_tensors(self.run.folder / "steps.safetensors", self.state.trace)
-        write_json(self.run.folder / "timings.json", self.timings())
+        write_json(self.run.folder / "timings.json", self.timings(peak))
         # The weights come last: where they are, training is over.
         write_tensors(self.run.folder / "model.safetensors", self.model.state_dict())
 
-    def timings(self) -> dict[str, float | str | None]:
+    def timings(self, peak: int | None) -> dict[str, float | str | None]:
         """What the training cost; nothing else depends on it."""
         state = self.state
         seen = state.step * self.recipe.batch_size
@@ -131,7 +130,7 @@ class Training:
             "train_seconds": state.seconds,
             "images_per_second": seen / state.seconds if state.seconds else None,
             "epochs": state.step / steps_per_epoch,
-            "peak_memory_bytes": self.peak_memory,
+            "peak_memory_bytes": peak,
             "machine": machine(),
         }
 

@@ -90,9 +90,17 @@ def not_told_apart(rows: Sequence[ResultRow], metric: str) -> set[str]:
     if len(ranked) < 2 or len(by_seeds(ranked[0], metric)) < 2:
         return set()
     best, *others = ranked
-    tests = {row["row"]: paired(metric, best, row) for row in others}
-    close = {name for name, test in tests.items() if not test.told_apart(len(others))}
+    close = close_to(best, others, metric)
     return {best["row"], *close} if close else set()
+
+
+def close_to(best: ResultRow, others: Sequence[ResultRow], metric: str) -> list[str]:
+    """Names of the other rows whose difference from the best the seeds do not support."""
+    return [
+        row["row"]
+        for row in others
+        if not paired(metric, best, row).told_apart(comparisons=len(others))
+    ]
 
 
 def answer(question: Question, rows: Sequence[ResultRow]) -> str:
@@ -123,9 +131,7 @@ def certainty(metric: str, best: ResultRow, others: Sequence[ResultRow]) -> str:
     seeds = len(by_seeds(best, metric))
     if seeds < 2:
         return "one seed: close figures may change places"
-    tests = {row["row"]: paired(metric, best, row) for row in others}
-    close = [name for name, test in tests.items() if not test.told_apart(len(others))]
-    if close:
+    if close := close_to(best, others, metric):
         return f"not told apart from {', '.join(close)} over {seeds} seeds"
     return f"ahead of every other row over {seeds} seeds (paired t-tests, {LEVEL:.0%} in all)"
 

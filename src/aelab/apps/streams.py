@@ -37,24 +37,13 @@ OnDone = Callable[[int], None]
 """Told how many inputs have been dealt with since it was last told."""
 
 
-def autoencoder_of(run: Run) -> Autoencoder:
-    """The trained model of a run, made sure to have codes of inputs.
-
-    Raises:
-        InputError: it predicts links.
-    """
-    if not isinstance(run.model, Autoencoder):
-        raise InputError(f"{run.folder}: {run.settings.model} has codes of nodes; see aelab links")
-    return run.model
-
-
 @contextmanager
 def using(run: Run) -> Iterator[Autoencoder]:
     """The model of a run, on as many threads as it was trained with, without gradients.
 
     What inputs may draw, if their preparation is random, follows from the run's seed.
     """
-    model = autoencoder_of(run)
+    model = run.autoencoder
     settings = run.settings
     with (
         threads(settings.recipe.threads),

@@ -21,7 +21,7 @@ from jaxtyping import Shaped
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aelab.files import InputError, atomic_path, read_json, write_json
+from aelab.files import InputError, atomic_path, read_json, user_cache, write_json
 
 FORMAT = 1
 """Of what lies in the cache; entries of another format are not looked at."""
@@ -35,9 +35,7 @@ R = TypeVar("R")
 
 def folder() -> Path:
     """Where the cache is."""
-    import pooch  # type: ignore[import-untyped]
-
-    return Path(pooch.os_cache("aelab")) / "inputs"
+    return user_cache("inputs")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from aelab.data.images import ImageDataset
-from aelab.data.splits import Part, assemble, class_numbers, divide
+from aelab.data.splits import ALL, Part, assemble, class_numbers, divide
 from aelab.settings import DataSettings, InputSpec
 
 HIGH = 16.0
@@ -22,7 +22,7 @@ def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) ->
     digits = load_digits()
     pixels = digits.images.astype("uint8")[:, None]
     classes, labels = class_numbers(digits.target)
-    splits, drawn = divide({"all": Part(torch.from_numpy(pixels), labels)}, settings.name)
+    splits, drawn = divide({ALL: Part(torch.from_numpy(pixels), labels)}, settings.name)
     spec = InputSpec((1, 8, 8), settings.scale * (255 / HIGH), high=HIGH)
     sha256 = hashlib.sha256(pixels.tobytes() + digits.target.tobytes()).hexdigest()
     return assemble(settings.name, splits, spec, classes, sha256, [drawn])

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 
 from aelab.data.images import ImageDataset, Images
-from aelab.files import InputError, MissingFileError, atomic_path
+from aelab.files import InputError, MissingFileError, atomic_path, user_cache
 from aelab.settings import DataSettings, InputSpec
 
 CLASSES = (
@@ -194,11 +194,9 @@ def locate(data_dir: Path | None = None, *, download: bool = True) -> Place:
 
 def _places(data_dir: Path | None) -> list[Place]:
     """List the folders to look in, the user's cache last."""
-    import pooch  # type: ignore[import-untyped]
-
     named = data_dir or os.environ.get("AELAB_DATA")
     folders = [Path(named).expanduser() / layout for layout in LAYOUTS] if named else []
-    cache = Path(pooch.os_cache("aelab")) / "fashion-mnist"
+    cache = user_cache("fashion-mnist")
     return [
         *(Place(folder, "replace it with a whole one, or remove it") for folder in folders),
         Place(DEBIAN, "reinstall Debian's package dataset-fashion-mnist"),

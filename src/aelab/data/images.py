@@ -42,6 +42,11 @@ class Images:
         """Give the images `i` of this split on a scale of [0, 1], whatever the spec."""
         return prepare(self.pixels[self.index[i]], self.spec) / self.spec.peak
 
+    @property
+    def classes(self) -> Int64[Tensor, " n"]:
+        """The class number of every example of this split."""
+        return self.labels[self.index]
+
     def classes_of(self, i: Int64[Tensor, " batch"]) -> Int64[Tensor, " batch"]:
         """Give the class numbers of the examples `i` of this split."""
         return self.labels[self.index[i]]
@@ -92,15 +97,9 @@ class ImageDataset:
         Raises:
             InputError: there is no such class, or no image is left of one kind or the other.
         """
-        if unknown := [name for name in names if name not in self.classes]:
-            raise InputError(
-                f"{self.name} has no class {unknown[0]!r}; it has {', '.join(self.classes)}"
-            )
+        self.refuse_unknown(names)
         normal = torch.tensor([name in names for name in self.classes])
-        chosen = {
-            split: normal[images.classes_of(torch.arange(len(images)))]
-            for split, images in self.splits.items()
-        }
+        chosen = {split: normal[images.classes] for split, images in self.splits.items()}
         if not all(0 < int(of.sum()) < len(of) for of in chosen.values()):
             raise InputError(
                 f"{self.name}: each split needs images of the classes {', '.join(names)}, "
@@ -111,6 +110,13 @@ class ImageDataset:
             splits={name: images.where(chosen[name]) for name, images in self.splits.items()},
             anomalies={name: images.where(~chosen[name]) for name, images in self.splits.items()},
         )
+
+    def refuse_unknown(self, names: Sequence[str]) -> None:
+        """Raise InputError if there is no class of one of these names."""
+        if unknown := [name for name in names if name not in self.classes]:
+            raise InputError(
+                f"{self.name} has no class {unknown[0]!r}; it has {', '.join(self.classes)}"
+            )
 
     def binarised(self) -> "ImageDataset":
         """The same data, each value of an input 1 with its probability, and else 0.

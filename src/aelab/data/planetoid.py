@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aelab.data.graphs import Network, canonical_edges
-from aelab.files import InputError, MissingFileError, read_tensors, write_tensors
+from aelab.files import InputError, MissingFileError, read_tensors, user_cache, write_tensors
 from aelab.models.link_base import csr_matrix
 
 FOLDERS = {"cora": "Cora", "citeseer": "CiteSeer", "pubmed": "PubMed"}
@@ -66,8 +66,6 @@ def read_planetoid(name: str, data_dir: Path | None = None) -> Network:
         InputError: a file is damaged, or holds what such a file has no need of.
         MissingFileError: the files are nowhere, and cannot be downloaded.
     """
-    import pooch  # type: ignore[import-untyped]
-
     folder, tried = FOLDERS[name], []
     named = data_dir or os.environ.get("AELAB_DATA")
     if named:
@@ -77,7 +75,7 @@ def read_planetoid(name: str, data_dir: Path | None = None) -> Network:
             there = [p for p in (*PARTS, *CLASSES) if (raw / f"ind.{name}.{p}").is_file()]
             return parse(name, {p: read_limited(raw / f"ind.{name}.{p}") for p in there}, str(raw))
         tried.append(f"{raw} (lacks {', '.join(f'ind.{name}.{part}' for part in missing)})")
-    cache = Path(pooch.os_cache("aelab")) / "planetoid" / f"{name}.safetensors"
+    cache = user_cache("planetoid", f"{name}.safetensors")
     if cache.is_file():
         return from_tensors(name, cache)
     try:

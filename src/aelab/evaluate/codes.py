@@ -62,7 +62,7 @@ def code_figures(model: Autoencoder, data: ImageDataset, split: str, codes: Code
         told = of_pixels
     else:
         z_train = latent_codes(model, training)
-        told = accuracies(z_train, labels(training), codes, labels(images))
+        told = accuracies(z_train, training.classes, codes, images.classes)
     figures |= dict(zip(("probe", "knn"), told, strict=True))
     figures |= dict(zip(("pixel_probe", "pixel_knn"), of_pixels, strict=True))
     if affordable and codes.shape[1] < data.spec.size:
@@ -74,11 +74,6 @@ def code_figures(model: Autoencoder, data: ImageDataset, split: str, codes: Code
 def active_units(means: Codes) -> int:
     """Latent numbers whose posterior mean varies over the data by more than ACTIVE_VARIANCE."""
     return int((means.double().var(0) > ACTIVE_VARIANCE).sum())
-
-
-def labels(images: Images) -> Labels:
-    """The class numbers of a split."""
-    return images.classes_of(torch.arange(len(images)))
 
 
 def accuracies(
@@ -123,7 +118,7 @@ def knn_accuracy(z_train: Array, y_train: Classes, z: Array, y: Classes) -> floa
 def pixel_accuracies(data: ImageDataset, split: str) -> tuple[float | None, float | None]:
     """The same of the pixels themselves; found once for a data set."""
     training, images = data.split("train"), data.split(split)
-    return accuracies(flat(training), labels(training), flat(images), labels(images))
+    return accuracies(flat(training), training.classes, flat(images), images.classes)
 
 
 @lru_cache(maxsize=16)
@@ -133,7 +128,7 @@ def pca_accuracies(data: ImageDataset, split: str, n: int) -> tuple[float | None
     mean, basis = fitted_components(data, n)
     with threads(1):
         z_train, z = ((flat(part) - mean) @ basis.T for part in (training, images))
-    return accuracies(z_train, labels(training), z, labels(images))
+    return accuracies(z_train, training.classes, z, images.classes)
 
 
 def flat(images: Images) -> Codes:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aelab.data.images import ImageDataset, Images
-from aelab.files import AelabError, read_metadata, read_tensors, write_tensors
+from aelab.files import AelabError, read_metadata, read_tensors, user_cache, write_tensors
 from aelab.losses import batch_mean
 from aelab.models.base import Losses, Trainable
 from aelab.randomness import seeded
@@ -142,11 +142,9 @@ def feature_network(data: ImageDataset) -> FeatureNetwork | None:
 
 def cache_path(data: ImageDataset) -> Path:
     """Where the classifier of these training images is kept, by their content."""
-    import pooch  # type: ignore[import-untyped]
-
     index = data.split("train").index.cpu().numpy().tobytes()
     key = hashlib.sha256(f"{VERSION} {data.sha256} ".encode() + index).hexdigest()
-    return Path(pooch.os_cache("aelab")) / "features" / f"{key[:32]}.safetensors"
+    return user_cache("features", f"{key[:32]}.safetensors")
 
 
 def cached(path: Path, classifier: Classifier) -> FeatureNetwork | None:

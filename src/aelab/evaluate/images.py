@@ -134,8 +134,7 @@ def mean_by_class(
     values: Float[Tensor, " images"], images: Images, classes: tuple[str, ...]
 ) -> dict[str, float]:
     """Mean over the examples of each class that the split has."""
-    labels = images.classes_of(torch.arange(len(images)))
-    members = {name: values[labels == number] for number, name in enumerate(classes)}
+    members = {name: values[images.classes == number] for number, name in enumerate(classes)}
     return {name: of_class.mean().item() for name, of_class in members.items() if len(of_class)}
 
 

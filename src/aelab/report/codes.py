@@ -20,7 +20,7 @@ from aelab.files import InputError
 from aelab.losses import kl_standard_normal
 from aelab.models.base import Autoencoder, Code, VariationalAutoencoder
 from aelab.plots import COLOURS, GREY, MARKERS, new_figure, styled
-from aelab.report.tiles import TileRow, as_tiles, inputs, model_of, mosaic, one_thread
+from aelab.report.tiles import TileRow, as_tiles, inputs, mosaic, one_thread
 from aelab.runs import Run
 from aelab.sampling import latent_size, traversal
 
@@ -45,7 +45,7 @@ PRIOR_RANGE = 3.0
 
 def codes_of(run: Run, data: ImageDataset, split: str, most: int) -> Code:
     """Codes of the first images of a split."""
-    model = model_of(run)
+    model = run.autoencoder
     index = torch.arange(min(most, len(data.split(split))))
     return torch.cat([model.encode(inputs(run, data, split, i)) for i in index.split(CHUNK)])
 
@@ -63,7 +63,7 @@ def latent_map(
     Raises:
         InputError: the run is no model of images, or its codes have one number only.
     """
-    model, name = model_of(run), name or run.settings.model
+    model, name = run.autoencoder, name or run.settings.model
     size = latent_size(model)
     if size < 2:
         raise InputError(f"{run.folder}: a code of {size} latent numbers has no map")
@@ -81,7 +81,7 @@ def latent_map(
     told += "" if size == 2 else f", {sum(shares):.0%} of their variance"
     figure = new_figure(10, 5.2, f"{told}; beside it that plane decoded.")
     left, right = figure.subplots(1, 2)
-    labels = data.split(split).classes_of(torch.arange(len(z)))
+    labels = data.split(split).classes[: len(z)]
     scatter(left, points, labels, data.classes)
     units = ("number 1", "number 2") if size == 2 else component_units(shares)
     left.set(title=f"{name}: codes of {len(z):,} {split} images", xlabel=units[0], ylabel=units[1])
@@ -204,7 +204,7 @@ def traversals(
     Raises:
         InputError: the run is no model of images, or its codes have no latent numbers.
     """
-    model, name = model_of(run), name or run.settings.model
+    model, name = run.autoencoder, name or run.settings.model
     if latent_size(model) < 1:
         raise InputError(f"{run.folder}: a code without latent numbers has none to change")
     with one_thread():
@@ -231,7 +231,7 @@ def use_of(
     run: Run, data: ImageDataset, split: str
 ) -> tuple[Float[Tensor, " latent"], Float[Tensor, "images latent"]]:
     """How much each latent number is used, and its values over the first images of a split."""
-    model = model_of(run)
+    model = run.autoencoder
     z = codes_of(run, data, split, TRIED)[:, : latent_size(model)]
     if not isinstance(model, VariationalAutoencoder):
         return z.std(0, correction=0), z

@@ -13,7 +13,6 @@ from aelab.report.tiles import (
     as_tiles,
     chosen,
     inputs,
-    model_of,
     mosaic,
     one_thread,
     unit,
@@ -35,12 +34,12 @@ def samples(runs: Runs, data: ImageDataset, *, n: int = SAMPLES) -> Figure:
     """
     training = data.split("train")
     with one_thread():
-        drawn = {name: unit(run.sample(n), model_of(run).spec) for name, run in runs.items()}
+        drawn = {name: unit(run.sample(n), run.autoencoder.spec) for name, run in runs.items()}
         queries = torch.cat(list(drawn.values()))
         distances, indices = nearest_images(queries, training)
     rows, told = [], []
     for (name, run), d, i in zip(runs.items(), distances.split(n), indices.split(n), strict=True):
-        spec = model_of(run).spec
+        spec = run.autoencoder.spec
         rows.append(TileRow(f"{name}\nsample", as_tiles(drawn[name] * spec.peak, spec), apart=True))
         nearest = as_tiles(training.intensities(i) * spec.peak, spec)
         notes = [f"at {distance:.1f}" for distance in d.tolist()]
@@ -76,7 +75,7 @@ def interpolation(
     rows: list[TileRow] = []
     with one_thread():
         for name, run in runs.items():
-            model = model_of(run)
+            model = run.autoencoder
             x = inputs(run, data, split, ends)
             if not rows:
                 blended = torch.stack([torch.lerp(x[0], x[1], t) for t in shares])

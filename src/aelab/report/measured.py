@@ -11,7 +11,7 @@ from aelab.report.material import Material
 from aelab.runs import Run
 from aelab.settings import thaw
 from aelab.study import QUICK_SHARE, Study, load_study, packaged_studies
-from aelab.tables import Results
+from aelab.tables import Results, audited
 
 
 @dataclass(frozen=True)
@@ -102,13 +102,9 @@ def plain(value: object) -> str:
 
 def audits(material: Material) -> list[Audit]:
     """The audits of the data, then of every row."""
-    results = material.results
-    audited = {f"the data {name}": found for name, found in results["audits"].items()}
-    audited |= {row["row"]: row["audits"] for row in results["rows"]}
     return [
         Audit(name, audit, told["found"], bool(told["clean"]))
-        for name, found in audited.items()
-        for audit, told in found.items()
+        for name, audit, told in audited(material.results)
     ]
 
 

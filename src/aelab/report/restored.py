@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from aelab.data.images import ImageDataset
-from aelab.evaluate.images import SEED
+from aelab.evaluate.images import CORRUPTIONS, SEED
 from aelab.files import InputError
 from aelab.layers import corrupt
 from aelab.metrics import psnr, squared_errors
@@ -21,7 +21,6 @@ from aelab.report.tiles import (
     chosen,
     error_tiles,
     inputs,
-    model_of,
     mosaic,
     one_thread,
 )
@@ -30,7 +29,7 @@ from aelab.runs import Run
 ACROSS = 10
 """Images of a row that is compared between models."""
 
-NOISE_LEVELS = (0.1, 0.2, 0.4)
+NOISE_LEVELS = tuple(level for kind, level in CORRUPTIONS.values() if kind == "gaussian")
 """Standard deviations of the noise, as shares of the pixels' range."""
 
 
@@ -49,7 +48,7 @@ def reconstructions(
     Raises:
         InputError: there is no class of a name, or the run is no model of images.
     """
-    model = model_of(run)
+    model = run.autoencoder
     found = chosen(data, split, classes, 9 if 0 < len(classes) <= 3 else 3)
     rows, every = [], []
     with one_thread():
@@ -95,7 +94,7 @@ def compared(
     told = []
     with one_thread():
         for name, run in runs.items():
-            model = model_of(run)
+            model = run.autoencoder
             x = inputs(run, data, split, members)
             if not rows:
                 rows.append(TileRow("original", as_tiles(x, model.spec)))
@@ -145,7 +144,7 @@ def denoising(
     told = []
     with one_thread():
         for name, run in runs.items():
-            model = model_of(run)
+            model = run.autoencoder
             clean = inputs(run, data, split, members)
             x = clean.repeat(len(levels), 1, 1, 1)
             noisy = torch.cat([with_noise(clean, level, model.spec.peak) for level in levels])
@@ -193,7 +192,7 @@ def worst(runs: Runs, data: ImageDataset, *, split: str = "test", count: int = 8
     told = []
     with one_thread():
         for name, run in runs.items():
-            model = model_of(run)
+            model = run.autoencoder
             found = worst_of(run, len(data.split(split)))[:count]
             i = torch.tensor([index for index, _ in found])
             x = inputs(run, data, split, i)

@@ -17,8 +17,7 @@ from torch import Tensor
 
 from aelab.data.images import ImageDataset
 from aelab.evaluate.images import SEED
-from aelab.files import InputError
-from aelab.models.base import Autoencoder, Batch
+from aelab.models.base import Batch
 from aelab.pictures import as_picture, to_bytes
 from aelab.plots import DPI, styled, without_frame
 from aelab.randomness import seeded
@@ -64,20 +63,9 @@ def one_thread() -> Iterator[None]:
         yield
 
 
-def model_of(run: Run) -> Autoencoder:
-    """The run's model of images.
-
-    Raises:
-        InputError: it predicts links.
-    """
-    if not isinstance(run.model, Autoencoder):
-        raise InputError(f"{run.folder}: {run.settings.model} is no model of images")
-    return run.model
-
-
 def inputs(run: Run, data: ImageDataset, split: str, i: Int64[Tensor, " batch"]) -> Batch:
     """Images `i` of a split, prepared as the run's model takes them."""
-    images = replace(data.split(split), spec=model_of(run).spec)
+    images = replace(data.split(split), spec=run.autoencoder.spec)
     with seeded(SEED, "picture"):
         return images.batch(i)
 
@@ -95,13 +83,8 @@ def chosen(
     Raises:
         InputError: there is no class of a name.
     """
-    unknown = [name for name in classes if name not in data.classes]
-    if unknown:
-        raise InputError(
-            f"{data.name} has no class {unknown[0]!r}; it has {', '.join(data.classes)}"
-        )
-    images = data.split(split)
-    labels = images.classes_of(torch.arange(len(images)))
+    data.refuse_unknown(classes)
+    labels = data.split(split).classes
     found = {
         name: (labels == data.classes.index(name)).nonzero().flatten()[:per_class]
         for name in classes or data.classes
