@@ -3,10 +3,12 @@
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
+from aelab import settings
 from aelab.data.images import ImageDataset
 from aelab.models import build
 from aelab.models.base import Autoencoder
@@ -152,6 +154,28 @@ def test_bfloat16_trains_to_about_the_same(blobs: ImageDataset) -> None:
     exact, rounded = (state.losses["squared_error"] for state in states)
     assert exact != rounded
     assert rounded == pytest.approx(exact, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("flags", "precision"),
+    [
+        ("fpu avx512f avx512_bf16 amx_tile", "bfloat16"),
+        ("fpu avx512f", "float32"),
+        (None, "float32"),
+    ],
+)
+def test_auto_is_bfloat16_where_the_processor_computes_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: str | None, precision: str
+) -> None:
+    told = tmp_path / "cpuinfo"
+    if flags is not None:
+        told.write_text(f"processor : 0\nflags\t\t: {flags}\n")
+    monkeypatch.setattr(settings, "PROCESSOR", told)
+    settings.processor_has_bfloat16.cache_clear()
+    assert Recipe(precision="auto").precision == precision
+    assert Recipe(precision="auto", device="cuda").precision == "bfloat16"
+    assert Recipe(precision="bfloat16").precision == "bfloat16"  # asked for by name
+    settings.processor_has_bfloat16.cache_clear()
 
 
 def test_a_loss_that_is_not_finite_stops_with_advice(blobs: ImageDataset) -> None:

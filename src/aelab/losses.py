@@ -34,7 +34,7 @@ def squared_error(
     x_hat: Float[Tensor, "batch *dimensions"], x: Float[Tensor, "batch *dimensions"]
 ) -> PerExample:
     """Squared error ``sum_d (x_hat_d - x_d)^2``."""
-    return sum_dimensions((x_hat - x).square())
+    return sum_dimensions(F.mse_loss(x_hat, x, reduction="none"))
 
 
 def kl_standard_normal(
@@ -63,6 +63,9 @@ class Likelihood(nn.Module, ABC):
 
     name: str
     """Figures under likelihoods of different names are not compared."""
+
+    squashed: bool = True
+    """The mean is a sigmoid of the output, or nearly."""
 
     @abstractmethod
     def mean(self, output: Float[Tensor, "batch *shape"]) -> Float[Tensor, "batch *shape"]:
@@ -93,6 +96,7 @@ class Gaussian(Likelihood):
         """`variance` None is fitted, as a parameter, starting from 1."""
         super().__init__()
         self.activation = activation
+        self.squashed = isinstance(activation, nn.Sigmoid)
         self.fitted = variance is None
         log_std = torch.tensor(0.0 if variance is None else 0.5 * math.log(variance))
         if self.fitted:

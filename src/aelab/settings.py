@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from aelab.files import InputError
@@ -190,6 +192,21 @@ class DataSettings:
         return int(found[1]), int(found[2] or found[1])
 
 
+PROCESSOR = Path("/proc/cpuinfo")
+BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
+
+
+@cache
+def processor_has_bfloat16() -> bool:
+    """Whether the processor has instructions for products in bfloat16, as far as Linux tells.
+
+    Without, they are emulated, at a quarter of the speed of float32.
+    """
+    if not PROCESSOR.is_file():
+        return False
+    return not BFLOAT16_FLAGS.isdisjoint(PROCESSOR.read_text("utf-8", "replace").split())
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How a model is trained."""
@@ -214,8 +231,9 @@ class Recipe:
     shuffle: bool = True
     """A new order of the training images each epoch; otherwise file order."""
 
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Arithmetic of the forward pass in training; bfloat16 is automatic mixed precision.
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
+    """Arithmetic of the forward pass in training; bfloat16 is automatic mixed precision, and auto
+    is that where the processor computes in it, and float32 elsewhere. The run records which.
     Evaluation is always in float32."""
 
     channels_last: bool = False
@@ -242,6 +260,9 @@ class Recipe:
         for name in ("batch_size", "learning_rate", "threads"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be more than 0, not {getattr(self, name)}")
+        if self.precision == "auto":
+            native = self.device != "cpu" or processor_has_bfloat16()
+            object.__setattr__(self, "precision", "bfloat16" if native else "float32")
         for name in ("seconds", "clip_norm", "patience"):
             value = getattr(self, name)
             if value is not None and not value > 0:

@@ -41,7 +41,8 @@ class TrainState:
     """Adam's running averages, as ``exp_avg.<parameter>`` and ``exp_avg_sq.<parameter>``."""
 
     seconds: float = 0.0
-    """Time spent in steps, without evaluation. A measurement: nothing depends on it."""
+    """Time spent in steps and in the closed form before them, without evaluation. A measurement:
+    nothing depends on it."""
 
     @property
     def epoch_ended(self) -> bool:
@@ -83,8 +84,10 @@ def fit(
     state = state or TrainState()
     model.to(recipe.device)
     if state.step == 0 and initialise:
+        start = time.perf_counter()
         with threads(recipe.threads), seeded(seed, "closed form"):
             model.initialise(data)
+        state.seconds += time.perf_counter() - start
     parameters = dict(model.named_parameters())
     if not parameters:
         return

@@ -128,7 +128,7 @@ class Training:
         steps_per_epoch, _ = count_steps(len(self.data.split("train")), self.recipe)
         return {
             "train_seconds": state.seconds,
-            "images_per_second": seen / state.seconds if state.seconds else None,
+            "images_per_second": seen / state.seconds if seen else None,
             "epochs": state.step / steps_per_epoch,
             "peak_memory_bytes": peak,
             "machine": machine(),

@@ -102,17 +102,22 @@ def pool_with_switches(features: FeatureMap) -> tuple[Pooled, Pooled]:
     """2×2 max-pooling, and which of its four each maximum was (0 to 3, row by row)."""
     width = features.shape[3]
     pooled, index = F.max_pool2d(features, 2, return_indices=True)
-    switches = index // width % 2 * 2 + index % width % 2
+    place = index - corners(pooled, width)  # 0 or 1, and `width` more in the second row
+    switches = torch.where(place > 1, place - (width - 2), place)
     return pooled, switches.to(features.dtype)
 
 
 def unpool_with_switches(pooled: Pooled, switches: Pooled, size: tuple[int, int]) -> FeatureMap:
     """Each value at the place in its 2×2 window that its switch names, 0 elsewhere."""
+    choice = switches.long()
+    place = torch.where(choice > 1, choice + (size[1] - 2), choice)
+    return F.max_unpool2d(pooled, corners(pooled, size[1]) + place, [2, 2], output_size=list(size))
+
+
+def corners(pooled: Pooled, width: int) -> Int64[Tensor, "half_rows half_columns"]:
+    """Index of each window's first place in a map of that width before pooling."""
     rows = 2 * torch.arange(pooled.shape[2], device=pooled.device)[:, None]
-    columns = 2 * torch.arange(pooled.shape[3], device=pooled.device)
-    choice: Int64[Tensor, "batch features half_rows half_columns"] = switches.long()
-    index = (rows + choice // 2) * size[1] + columns + choice % 2
-    return F.max_unpool2d(pooled, index, [2, 2], output_size=list(size))
+    return rows * width + 2 * torch.arange(pooled.shape[3], device=pooled.device)
 
 
 class SwitchesVAE(VariationalAutoencoder):

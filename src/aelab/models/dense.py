@@ -3,6 +3,16 @@
 import torch
 from torch import nn
 
+from aelab.initialisation import (
+    OFFSET,
+    Initialisation,
+    check_initialisation,
+    components_of,
+    decode_components,
+    encode_components,
+    linear_layers,
+    narrowest,
+)
 from aelab.layers import (
     Activation,
     OutputActivation,
@@ -11,7 +21,7 @@ from aelab.layers import (
     output_activation,
     positive,
 )
-from aelab.models.base import Autoencoder, Batch, Code
+from aelab.models.base import Autoencoder, Batch, Code, TrainingData
 from aelab.settings import InputSpec
 
 
@@ -29,6 +39,7 @@ class DenseAutoencoder(Autoencoder):
         decoder_hidden: Sizes of the decoder's layers after the code.
         activation: After each hidden layer and the code.
         output: Output activation; unless given, sigmoid for inputs in [0, 1] and linear for others.
+        initialisation: random, or pca: from the principal components of the training inputs.
     """
 
     def __init__(
@@ -40,9 +51,12 @@ class DenseAutoencoder(Autoencoder):
         decoder_hidden: tuple[int, ...] = (),
         activation: Activation = "relu",
         output: OutputActivation | None = None,
+        initialisation: Initialisation = "random",
     ) -> None:
         super().__init__(spec)
         positive("latent_dim", latent_dim)
+        check_initialisation(initialisation, activation)
+        self.initialisation = initialisation
         self.latent_dim = latent_dim
         self.encoder = nn.Sequential(
             multilayer_perceptron([spec.size, *hidden, latent_dim], activation),
@@ -57,6 +71,15 @@ class DenseAutoencoder(Autoencoder):
     def code_size(self) -> int:
         """`latent_dim`."""
         return self.latent_dim
+
+    def initialise(self, data: TrainingData) -> None:
+        """Start from the principal components, if asked to."""
+        if self.initialisation == "pca":
+            encoder, decoder = linear_layers(self.encoder), linear_layers(self.decoder)
+            components = components_of(data, narrowest([*encoder, *decoder]))
+            encode_components(encoder, components, OFFSET)
+            squashed = isinstance(self.decoder[-1], nn.Sigmoid)
+            decode_components(decoder, components, OFFSET, squashed=squashed)
 
     def encode(self, x: Batch) -> Code:
         """Activations of the code layer."""

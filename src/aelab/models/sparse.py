@@ -5,6 +5,14 @@ from typing import Literal
 import torch
 from torch import nn
 
+from aelab.initialisation import (
+    Initialisation,
+    check_initialisation,
+    components_of,
+    decode_components,
+    encode_components,
+    linear_layers,
+)
 from aelab.layers import (
     Activation,
     OutputActivation,
@@ -13,7 +21,7 @@ from aelab.layers import (
     positive,
 )
 from aelab.losses import batch_mean, l1, parameter_l1, squared_error
-from aelab.models.base import Autoencoder, Batch, Code, Losses
+from aelab.models.base import Autoencoder, Batch, Code, Losses, TrainingData
 from aelab.settings import InputSpec
 
 Sparsity = Literal["top-k", "l1-activations", "l1-parameters"]
@@ -38,6 +46,8 @@ class SparseAutoencoder(Autoencoder):
         weight: Weight of an L1 penalty against the squared error summed over an input.
         activation: After the hidden layer.
         output: Output activation; unless given, sigmoid for inputs in [0, 1] and linear for others.
+        initialisation: random, or pca: each principal component of the training inputs is two of
+            the numbers, one for either sign.
     """
 
     def __init__(
@@ -50,8 +60,11 @@ class SparseAutoencoder(Autoencoder):
         weight: float = 0.0784,
         activation: Activation = "relu",
         output: OutputActivation | None = None,
+        initialisation: Initialisation = "random",
     ) -> None:
         super().__init__(spec)
+        check_initialisation(initialisation, activation)
+        self.initialisation = initialisation
         positive("latent_dim", latent_dim)
         if sparsity not in ("top-k", "l1-activations", "l1-parameters"):
             raise ValueError(
@@ -72,6 +85,14 @@ class SparseAutoencoder(Autoencoder):
     def code_size(self) -> int:
         """`latent_dim`, however few of them are active."""
         return self.latent_dim
+
+    def initialise(self, data: TrainingData) -> None:
+        """Start from the principal components, if asked to."""
+        if self.initialisation == "pca":
+            components = components_of(data, self.latent_dim // 2).signed()
+            encode_components(linear_layers(self.encoder), components, 0.0)
+            squashed = isinstance(self.decoder[-1], nn.Sigmoid)
+            decode_components(linear_layers(self.decoder), components, 0.0, squashed=squashed)
 
     def encode(self, x: Batch) -> Code:
         """The activations, of which top-k keeps only the k largest."""

@@ -3,9 +3,19 @@
 import torch
 from torch import nn
 
+from aelab.initialisation import (
+    Initialisation,
+    check_initialisation,
+    components_of,
+    decode_components,
+    encode_components,
+    linear_layers,
+    narrowest,
+    set_posterior_variance,
+)
 from aelab.layers import Activation, OutputActivation, activation_named, multilayer_perceptron
 from aelab.losses import LikelihoodName
-from aelab.models.base import Batch, Code, Posterior, VariationalAutoencoder
+from aelab.models.base import Batch, Code, Posterior, TrainingData, VariationalAutoencoder
 from aelab.settings import InputSpec
 
 
@@ -26,6 +36,7 @@ class DenseVAE(VariationalAutoencoder):
             continuous-bernoulli.
         variance: The variance of gaussian-fixed; 0.5 makes it the squared error.
         beta: Weight of the KL divergence; 1 is the evidence lower bound.
+        initialisation: random, or pca: from the principal components of the training inputs.
     """
 
     def __init__(
@@ -39,6 +50,7 @@ class DenseVAE(VariationalAutoencoder):
         likelihood: LikelihoodName = "gaussian",
         variance: float = 0.5,
         beta: float = 1.0,
+        initialisation: Initialisation = "random",
     ) -> None:
         super().__init__(
             spec,
@@ -48,12 +60,27 @@ class DenseVAE(VariationalAutoencoder):
             beta=beta,
             output=output,
         )
+        check_initialisation(initialisation, activation)
+        self.initialisation = initialisation
         widths = [spec.size, *hidden]
         self.encoder = nn.Sequential(
             multilayer_perceptron(widths, activation), activation_named(activation)
         )
         self.heads = nn.Linear(widths[-1], 2 * latent_dim)
         self.decoder = multilayer_perceptron([latent_dim, *widths[::-1]], activation)
+
+    def initialise(self, data: TrainingData) -> None:
+        """Start from the principal components, if asked to: their posterior and their decoder."""
+        super().initialise(data)
+        if self.initialisation == "pca":
+            encoder = [*linear_layers(self.encoder), self.heads]
+            decoder = linear_layers(self.decoder)
+            most = min(self.latent_dim, narrowest([*encoder, *decoder]))
+            components = components_of(data, most)
+            encode_components(encoder, components, 0.0)
+            set_posterior_variance(self.heads, components)
+            squashed = self.likelihood.squashed
+            decode_components(decoder, components, 0.0, squashed=squashed)
 
     def posterior(self, x: Batch) -> Posterior:
         """Mean and log-variance are the two halves of one linear layer."""

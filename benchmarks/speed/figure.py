@@ -1,0 +1,76 @@
+"""Seconds of training to the original study's published figures, against its own way there."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import original
+import torch
+from harness import alternate, ratios, shown, spread, tell
+
+from aelab.compare import dataset
+from aelab.data.images import ImageDataset
+from aelab.evaluate.images import original_figure
+from aelab.runner import new_model
+from aelab.settings import RunSettings
+from aelab.study import load_study
+from aelab.train import fit
+
+STUDY = Path(__file__).parent / "to-the-figure.toml"
+
+
+def measure(rounds: int) -> dict[str, Any]:
+    """Row by row."""
+    study, theirs = load_study(str(STUDY)), load_study("original")
+    data = dataset(study.rows[0].settings.data, None, 0)
+    assert isinstance(data, ImageDataset)
+    training = data.split("train")
+    pictures = original.Pictures(training)
+    threads = torch.get_num_threads()
+    found: dict[str, Any] = {}
+    lines = []
+    for row in study.rows:
+        plain = theirs.row(row.settings.model)
+        assert plain is not None
+        figures: list[float] = []
+
+        def ours(settings: RunSettings = row.settings, figures: list[float] = figures) -> float:
+            model = new_model(settings, data)
+            (*_, state) = fit(model, training, settings.recipe, seed=len(figures))
+            torch.set_num_threads(threads)
+            figures.append(original_figure(model, data.split("validation"), original.VAE_BATCH))
+            return state.seconds
+
+        def way(settings: RunSettings = plain.settings) -> float:
+            torch.set_num_threads(threads)
+            return original.seconds(settings, training, pictures)
+
+        times = alternate({"aelab": ours, "original": way}, rounds)
+        faster = ratios(times["original"], times["aelab"])
+        published = plain.published["original_figure"]
+        found[row.name] = {
+            "published": published,
+            "figures": spread(figures),
+            "reached": all(figure <= published for figure in figures),
+            "seconds": spread(times["aelab"]),
+            "original_seconds": spread(times["original"]),
+            "times_faster": faster,
+        }
+        lines.append(
+            (
+                row.name,
+                f"{published:g}",
+                shown(spread(figures)),
+                shown(spread(times["aelab"])),
+                shown(spread(times["original"])),
+                shown(faster),
+            )
+        )
+        print(time.strftime("%H:%M:%S"), *lines[-1], sep="  ", flush=True)
+    tell(
+        "Training to the original's figure (a seed a round; its own way extrapolated from "
+        f"{original.STEPS:,} steps a round)",
+        ("row", "published", "reached", "aelab, s", "original, s", "times faster"),
+        lines,
+    )
+    return found

@@ -1,0 +1,75 @@
+"""Measuring in alternation, and telling what came out."""
+
+import json
+import os
+import platform
+import statistics
+from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from aelab.training import machine
+
+PACKAGES = ("aelab", "torch", "numpy", "scikit-learn", "pythae")
+Spread = dict[str, Any]
+
+
+def alternate(measures: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+    """Each measure once a round, one after the other, so that a slow hour meets all of them."""
+    values: dict[str, list[float]] = {name: [] for name in measures}
+    for _ in range(rounds):
+        for name, measure in measures.items():
+            values[name].append(measure())
+    return values
+
+
+def spread(values: list[float]) -> Spread:
+    """Minimum, median and maximum."""
+    return {
+        "min": min(values),
+        "median": statistics.median(values),
+        "max": max(values),
+        "values": values,
+    }
+
+
+def ratios(over: list[float], under: list[float]) -> Spread:
+    """Of two measures, round by round."""
+    return spread([a / b for a, b in zip(over, under, strict=True)])
+
+
+def shown(found: Spread, digits: int = 3) -> str:
+    """A spread as ``median (min to max)``."""
+    median, least, most = (f"{found[key]:.{digits}g}" for key in ("median", "min", "max"))
+    return f"{median} ({least} to {most})"
+
+
+def tell(title: str, headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """A table on the screen."""
+    lines = [headings, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
+    print(f"\n{title}")
+    for line in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)))
+
+
+def surroundings() -> dict[str, Any]:
+    """The machine and the versions."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = None
+    return {
+        "machine": machine(),
+        "processors": os.cpu_count(),
+        "python": platform.python_version(),
+        "versions": versions,
+    }
+
+
+def write(path: Path, sections: Mapping[str, Any]) -> None:
+    """Write what has been measured so far."""
+    path.write_text(json.dumps({**surroundings(), "sections": sections}, indent=2) + "\n")

@@ -1,0 +1,129 @@
+"""The rate of floating-point operations in training, as a share of a large matrix product's."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from harness import alternate, ratios, shown, spread, tell
+from torch.utils.flop_counter import FlopCounterMode
+
+from aelab.compare import dataset
+from aelab.data.images import Images
+from aelab.evaluate.images import bag_operations
+from aelab.models.base import Autoencoder
+from aelab.runner import new_model
+from aelab.settings import RunSettings
+from aelab.study import load_study
+from aelab.train import fit, threads
+
+SIDE = 2048
+IMAGES = 6400
+MOST_SHOWN = 6
+
+
+def product_rate(dtype: torch.dtype, count: int) -> Callable[[], float]:
+    """Operations a second of a product of two square matrices: the best of five."""
+    a, b = (torch.randn(SIDE, SIDE).to(dtype) for _ in range(2))
+
+    def measured() -> float:
+        seconds = []
+        with threads(count):
+            for _ in range(5):
+                start = time.perf_counter()
+                a @ b
+                seconds.append(time.perf_counter() - start)
+        return 2 * SIDE**3 / min(seconds)
+
+    return measured
+
+
+def operations(model: Autoencoder, images: Images, batch_size: int) -> int:
+    """Operations of a step's products and convolutions, forward and back."""
+    bags = dict.fromkeys(
+        (torch.ops.aten._embedding_bag, torch.ops.aten._embedding_bag_forward_only), bag_operations
+    )
+    x = images.batch(torch.arange(batch_size))
+    with FlopCounterMode(display=False, custom_mapping=bags) as counter:
+        torch.stack(list(model.loss(x).values())).sum().backward()
+    model.zero_grad()
+    return int(counter.get_total_flops())
+
+
+def epoch_rate(settings: RunSettings, images: Images) -> float:
+    """Operations a second over an epoch."""
+    model = model_for(settings)
+    work = operations(model, images, settings.recipe.batch_size)
+    (*_, state) = fit(model, images, settings.recipe, initialise=False)
+    return work * state.step / state.seconds
+
+
+def model_for(settings: RunSettings) -> Autoencoder:
+    model = new_model(settings, dataset(settings.data, None, 0))
+    assert isinstance(model, Autoencoder)
+    return model
+
+
+def where_time_goes(settings: RunSettings, images: Images) -> dict[str, float]:
+    """The operations that take the most time themselves, as shares of the whole."""
+    few = replace(images, index=images.index[: 20 * settings.recipe.batch_size])
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        list(fit(model_for(settings), few, settings.recipe, initialise=False))
+    events = sorted(profile.key_averages(), key=lambda event: -event.self_cpu_time_total)
+    whole = sum(event.self_cpu_time_total for event in events)
+    return {event.key: event.self_cpu_time_total / whole for event in events[:MOST_SHOWN]}
+
+
+def measure(rounds: int) -> dict[str, Any]:
+    """Row by row of the study `default`."""
+    study = load_study("default")
+    found: dict[str, Any] = {}
+    lines = []
+    for row in study.rows:
+        if not row.settings.recipe.epochs:
+            continue
+        settings = replace(row.settings, recipe=replace(row.settings.recipe, epochs=1))
+        whole = dataset(settings.data, None, 0).split("train")
+        assert isinstance(whole, Images)
+        images = replace(whole, index=whole.index[:IMAGES])
+        count = settings.recipe.threads
+        rates = alternate(
+            {
+                "training": lambda: epoch_rate(settings, images),  # noqa: B023
+                "float32": product_rate(torch.float32, count),
+                "bfloat16": product_rate(torch.bfloat16, count),
+            },
+            rounds,
+        )
+        shares = {name: ratios(rates["training"], rates[name]) for name in ("float32", "bfloat16")}
+        profile = where_time_goes(settings, images)
+        found[row.name] = {
+            "threads": count,
+            "batch_size": settings.recipe.batch_size,
+            "precision": settings.recipe.precision,
+            "gigaflops": {name: spread([v / 1e9 for v in rates[name]]) for name in rates},
+            "share": shares,
+            "profile": profile,
+        }
+        lines.append(
+            (
+                row.name,
+                f"{count}",
+                str(settings.recipe.batch_size),
+                settings.recipe.precision,
+                *(shown(found[row.name]["gigaflops"][name]) for name in rates),
+                *(shown(share, 2) for share in shares.values()),
+            )
+        )
+        print(time.strftime("%H:%M:%S"), *lines[-1], sep="  ", flush=True)
+        print("         ", ", ".join(f"{key} {share:.0%}" for key, share in profile.items()))
+    tell(
+        f"Thousand million operations a second in training, and of a {SIDE}×{SIDE} product",
+        (
+            "row", "threads", "batch", "precision", "training", "product, float32",
+            "product, bfloat16", "of float32", "of bfloat16",
+        ),
+        lines,
+    )  # fmt: skip
+    return found

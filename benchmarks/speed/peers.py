@@ -1,0 +1,170 @@
+"""An epoch of aelab against an epoch of pythae and of a bare PyTorch loop: same network, same data."""
+
+import contextlib
+import io
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from harness import alternate, ratios, shown, spread, tell
+from pythae.data.datasets import BaseDataset
+from pythae.models import AE, VAE, AEConfig, VAEConfig
+from pythae.models.base.base_utils import ModelOutput
+from pythae.models.nn import BaseDecoder, BaseEncoder
+from pythae.trainers import BaseTrainer, BaseTrainerConfig
+from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
+
+from aelab.compare import dataset
+from aelab.data.images import Images
+from aelab.models.base import Autoencoder, VariationalAutoencoder
+from aelab.runner import new_model
+from aelab.settings import RunSettings
+from aelab.study import load_study
+from aelab.train import fit
+
+ROWS = {"vanilla": 51_200, "vae": 51_200, "convolutional": 12_800, "conv-vae": 12_800}
+"""Rows of the study `default`, and the training images of an epoch."""
+
+
+class Encoder(BaseEncoder):  # type: ignore[misc]
+    """An aelab model's encoder as pythae takes one."""
+
+    def __init__(self, model: Autoencoder) -> None:
+        super().__init__()
+        self.model = model
+        self.latent_dim = model.code_size
+
+    def forward(self, x: Tensor) -> ModelOutput:
+        if isinstance(self.model, VariationalAutoencoder):
+            posterior = self.model.posterior(x)
+            return ModelOutput(embedding=posterior.mu, log_covariance=posterior.log_var)
+        return ModelOutput(embedding=self.model.encode(x))
+
+
+class Decoder(BaseDecoder):  # type: ignore[misc]
+    """An aelab model's decoder as pythae takes one."""
+
+    def __init__(self, model: Autoencoder) -> None:
+        super().__init__()
+        self.decode = model.decode
+
+    def forward(self, z: Tensor) -> ModelOutput:
+        return ModelOutput(reconstruction=self.decode(z))
+
+
+def seconds_of_aelab(settings: RunSettings, images: Images) -> float:
+    """An epoch of the row's recipe."""
+    (*_, state) = fit(new_model_of(settings, images), images, settings.recipe)
+    return state.seconds
+
+
+def seconds_of_pythae(settings: RunSettings, images: Images, x: Tensor) -> float:
+    """An epoch of pythae's trainer, without what it does before and after."""
+    model = new_model_of(settings, images)
+    shape = images.spec.shape
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
+        if isinstance(model, VariationalAutoencoder):
+            config = VAEConfig(input_dim=shape, latent_dim=model.latent_dim)
+            theirs: torch.nn.Module = VAE(config, encoder=Encoder(model), decoder=Decoder(model))
+        else:
+            config = AEConfig(input_dim=shape, latent_dim=model.code_size)
+            theirs = AE(config, encoder=Encoder(model), decoder=Decoder(model))
+        trainer = BaseTrainer(
+            theirs,
+            BaseDataset(x, torch.zeros(len(x))),
+            training_config=BaseTrainerConfig(
+                output_dir=folder,
+                num_epochs=1,
+                per_device_train_batch_size=settings.recipe.batch_size,
+                learning_rate=settings.recipe.learning_rate,
+                no_cuda=True,
+            ),
+        )
+        trainer.prepare_training()
+        start = time.perf_counter()
+        trainer.train_step(1)
+        return time.perf_counter() - start
+
+
+def seconds_of_loop(settings: RunSettings, images: Images, x: Tensor) -> float:
+    """An epoch of a bare loop over a DataLoader."""
+    model = new_model_of(settings, images)
+    optimizer = torch.optim.Adam(model.parameters(), lr=settings.recipe.learning_rate)
+    loader = DataLoader(TensorDataset(x), settings.recipe.batch_size, shuffle=True)
+    start = time.perf_counter()
+    for (batch,) in loader:
+        optimizer.zero_grad()
+        sum(model.loss(batch).values()).backward()
+        optimizer.step()
+    return time.perf_counter() - start
+
+
+def new_model_of(settings: RunSettings, images: Images) -> Autoencoder:
+    model: Autoencoder = new_model(settings, dataset(settings.data, None, 0))  # type: ignore[assignment]
+    return model.train()
+
+
+def measure(rounds: int) -> dict[str, Any]:
+    """Row by row."""
+    from dataclasses import replace
+
+    study = load_study("default")
+    threads = torch.get_num_threads()
+    found: dict[str, Any] = {}
+    lines = []
+    for name, n in ROWS.items():
+        row = study.row(name)
+        assert row is not None
+        recipe = replace(row.settings.recipe, epochs=1)
+        hyperparameters = {**row.settings.hyperparameters}
+        hyperparameters.pop("initialisation", None)
+        settings = replace(row.settings, recipe=recipe, hyperparameters=hyperparameters)
+        whole = dataset(settings.data, None, 0).split("train")
+        assert isinstance(whole, Images)
+        images = replace(whole, index=whole.index[:n])
+        x = images.batch(torch.arange(n))
+
+        def with_all_threads(way: Callable[[], float]) -> Callable[[], float]:
+            def timed() -> float:
+                torch.set_num_threads(threads)  # theirs is what PyTorch takes by itself
+                return way()
+
+            return timed
+
+        times = alternate(
+            {
+                "aelab": lambda: seconds_of_aelab(settings, images),  # noqa: B023
+                "pythae": with_all_threads(lambda: seconds_of_pythae(settings, images, x)),  # noqa: B023
+                "loop": with_all_threads(lambda: seconds_of_loop(settings, images, x)),  # noqa: B023
+            },
+            rounds,
+        )
+        found[name] = {
+            "images": n,
+            "batch_size": recipe.batch_size,
+            "precision": recipe.precision,
+            "seconds": {way: spread(values) for way, values in times.items()},
+            "faster_than_pythae": ratios(times["pythae"], times["aelab"]),
+            "faster_than_loop": ratios(times["loop"], times["aelab"]),
+        }
+        lines.append(
+            (
+                name,
+                f"{n:,}",
+                str(recipe.batch_size),
+                recipe.precision,
+                *(shown(spread(values)) for values in times.values()),
+                shown(found[name]["faster_than_pythae"]),
+                shown(found[name]["faster_than_loop"]),
+            )
+        )
+        print(time.strftime("%H:%M:%S"), *lines[-1], sep="  ", flush=True)
+    tell(
+        "An epoch, seconds, against pythae and a bare loop over a DataLoader",
+        ("row", "images", "batch", "precision", "aelab", "pythae", "loop", "× pythae", "× loop"),
+        lines,
+    )
+    return found

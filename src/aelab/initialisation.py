@@ -1,0 +1,180 @@
+"""Starts in closed form: dense layers that carry the principal components of the training inputs.
+
+A network that begins at PCA's reconstruction need not learn what is linear (for one linear layer,
+that is where training ends: Baldi & Hornik 1989). A layer's first n units hold the whitened
+coordinates ``u_k = w_k . (x - m) / s_k``: m is the mean of the inputs, w_k their k-th principal
+component, s_k its standard deviation. Where a rectifier follows, OFFSET is added, so that it leaves
+nearly all of them as they are. A layer's other units keep their random weights.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from aelab.models.base import Batch, TrainingData
+from aelab.models.pca import in_chunks, principal_components
+
+Initialisation = Literal["random", "pca"]
+
+INPUTS = 5000
+"""Training inputs that the components are found from, at most, evenly spaced."""
+
+OFFSET = 2.0
+"""Standard deviations that a carried coordinate stands above zero."""
+
+SMALLEST = 1e-3
+"""Components of a smaller share of the largest one's deviation are not carried: they are noise."""
+
+LEAST_POSTERIOR = 1e-4
+"""Variance of a whitened coordinate's posterior, at least, where the components leave nothing."""
+
+DARKEST, LEAST_SLOPE = 0.03, 0.1
+"""Of a sigmoid output: means are at least so far from 0 and 1, its slope is taken to be so much."""
+
+
+@dataclass(frozen=True)
+class Components:
+    """Mean, principal components and their standard deviations."""
+
+    mean: Float[Tensor, " size"]
+    directions: Float[Tensor, "n size"]
+    std: Float[Tensor, " n"]
+    residual: float
+    """Mean variance of a value of the input that the components leave."""
+
+    def __len__(self) -> int:
+        return len(self.std)
+
+    def signed(self) -> "Components":
+        """Each twice, once with the opposite sign, and not whitened.
+
+        A rectifier without an offset splits a coordinate in such a pair, of which one is 0.
+        """
+        directions = torch.cat([self.directions, -self.directions])
+        return replace(self, directions=directions, std=torch.ones_like(directions[:, 0]))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Some of the training inputs, evenly spaced."""
+
+    data: TrainingData
+    index: Int64[Tensor, " n"]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def batch(self, i: Int64[Tensor, " batch"]) -> Batch:
+        """The prepared inputs `i` of these."""
+        x: Tensor = self.data.batch(self.index[i])
+        return x
+
+
+def components_of(data: TrainingData, n: int) -> Components:
+    """Up to `n` components, those that a sample of the training inputs has."""
+    index = torch.arange(0, len(data), max(1, len(data) // INPUTS))[:INPUTS]
+    sample = Sample(data, index)
+    mean, directions = principal_components(
+        sample, min(n, data.batch(index[:1]).numel(), len(index))
+    )
+    along, whole = torch.zeros_like(directions[:, 0]), torch.zeros_like(mean[0])
+    for i in in_chunks(sample):
+        centred = sample.batch(i).flatten(1) - mean
+        along += (centred @ directions.T).square().sum(0)
+        whole += centred.square().sum()
+    std = (along / len(index)).sqrt()
+    some = int((std > SMALLEST * std.max()).sum())
+    left = whole / len(index) - std[:some].square().sum()
+    return Components(mean, directions[:some], std[:some], left.clamp(min=0).item() / len(mean))
+
+
+def check_initialisation(name: str, activation: str) -> None:
+    """Refuse what is not known, and an activation that would bend what is carried.
+
+    Raises:
+        ValueError: naming the hyperparameter.
+    """
+    if name not in get_args(Initialisation):
+        raise ValueError(f"initialisation must be random or pca, not {name!r}")
+    if name == "pca" and activation == "tanh":
+        raise ValueError(
+            "initialisation pca needs an activation that leaves positive numbers as they are, "
+            "not tanh; with tanh, take initialisation random"
+        )
+
+
+def linear_layers(module: nn.Module) -> list[nn.Linear]:
+    """The linear layers of a network, in the order of their use."""
+    return [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
+
+
+def narrowest(layers: Sequence[nn.Linear]) -> int:
+    """How many numbers pass through all of these layers."""
+    return min(layer.out_features for layer in layers)
+
+
+@torch.no_grad()
+def set_units(
+    layer: nn.Linear, weight: Float[Tensor, "n inputs"], bias: Float[Tensor, " n"]
+) -> None:
+    """Give a layer's first n units biases, and weights for its first inputs only."""
+    n, inputs = weight.shape
+    layer.weight[:n] = 0
+    layer.weight[:n, :inputs] = weight
+    layer.bias[:n] = bias
+
+
+def carry(layer: nn.Linear, n: int, change: float) -> None:
+    """The first `n` units are the first n inputs, raised by `change`."""
+    device = layer.weight.device
+    set_units(layer, torch.eye(n, device=device), torch.full((n,), change, device=device))
+
+
+def encode_components(layers: Sequence[nn.Linear], components: Components, offset: float) -> None:
+    """Make the first units of the last of `layers` the whitened coordinates, raised by `offset`.
+
+    An activation is taken to follow each layer but the last.
+    """
+    offsets = [*[OFFSET] * (len(layers) - 1), offset]
+    weight = components.directions / components.std[:, None]
+    set_units(layers[0], weight, offsets[0] - weight @ components.mean)
+    for layer, before, after in zip(layers[1:], offsets, offsets[1:], strict=False):
+        carry(layer, len(components), after - before)
+
+
+def decode_components(
+    layers: Sequence[nn.Linear], components: Components, offset: float, *, squashed: bool
+) -> None:
+    """Make `layers` put out ``m + sum_k u_k s_k w_k``, given ``u + offset`` as their first inputs.
+
+    An activation is taken to follow each layer but the last. With a sigmoid after that
+    (`squashed`), the same to first order around the mean.
+    """
+    *inner, last = layers
+    for layer in inner:
+        carry(layer, len(components), OFFSET - offset)
+        offset = OFFSET
+    weight = components.directions * components.std[:, None]
+    mean = components.mean
+    if squashed:
+        mean = mean.clamp(DARKEST, 1 - DARKEST)
+        weight = weight / (mean * (1 - mean)).clamp(min=LEAST_SLOPE)
+        mean = torch.logit(mean)
+    set_units(last, weight.T, mean - offset * weight.sum(0))
+
+
+@torch.no_grad()
+def set_posterior_variance(heads: nn.Linear, components: Components) -> None:
+    """Start the log-variances, the second half of `heads`, from probabilistic PCA's posterior.
+
+    ``v / s_k^2`` of a whitened coordinate, v the mean variance that the components leave (Tipping &
+    Bishop 1999, section 3.3: sigma^2 M^-1, where M is the diagonal of the eigenvalues s_k^2).
+    """
+    latent, n = heads.out_features // 2, len(components)
+    share = components.residual / components.std.square()
+    heads.weight[latent : latent + n] = 0
+    heads.bias[latent : latent + n] = share.clamp(LEAST_POSTERIOR, 1).log()

@@ -1,0 +1,126 @@
+"""Starts from the principal components: what the first layers hold, held against PCA itself."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from sklearn import decomposition
+
+from aelab.data.images import ImageDataset, Images
+from aelab.initialisation import check_initialisation, components_of
+from aelab.models import build
+from aelab.models.base import Autoencoder, VariationalAutoencoder
+from aelab.randomness import seeded
+from aelab.settings import InputSpec, Recipe
+from aelab.train import fit
+
+RANK = 3
+
+
+@pytest.fixture(scope="module")
+def low_rank() -> Images:
+    """Images of rank 3, whose coordinates lie within 2 standard deviations."""
+    generator = torch.Generator().manual_seed(0)
+    directions = torch.linalg.qr(torch.randn(20, RANK, generator=generator)).Q.T
+    signs = torch.randint(2, (400, RANK), generator=generator) * 2 - 1
+    sizes = 0.6 + 0.4 * torch.rand(400, RANK, generator=generator)
+    coordinates = signs * sizes * torch.tensor([0.5, 0.4, 0.3])
+    values = (0.5 + coordinates @ directions).reshape(-1, 1, 4, 5)
+    spec = InputSpec((1, 4, 5), scale=1.0, high=1.0, dtype="float32")
+    return Images(values, torch.zeros(400, dtype=torch.long), torch.arange(400), spec)
+
+
+def started(name: str, images: Images, **arguments: object) -> Autoencoder:
+    with seeded(0):
+        model: Autoencoder = build(name, images.spec, initialisation="pca", **arguments)
+    model.initialise(images)
+    return model.eval()
+
+
+@pytest.mark.parametrize("activation", ["relu", "leaky-relu", "elu"])
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("vanilla", {"latent_dim": RANK}),
+        ("vanilla", {"latent_dim": 30}),
+        ("multilayer", {"latent_dim": RANK, "hidden": (16, 8), "decoder_hidden": (12,)}),
+        ("vae", {"latent_dim": RANK}),
+        ("vae", {"latent_dim": 8, "hidden": (32, 16)}),
+        ("vae", {"latent_dim": RANK, "hidden": ()}),
+        ("sparse", {"latent_dim": 2 * RANK, "active": RANK}),
+    ],
+)
+def test_what_is_linear_is_there_before_the_first_step(
+    low_rank: Images, name: str, arguments: dict[str, object], activation: str
+) -> None:
+    if name == "sparse" and activation != "relu":
+        return  # the pairs rely on a rectifier
+    model = started(name, low_rank, output="linear", activation=activation, **arguments)
+    x = low_rank.batch(torch.arange(len(low_rank)))
+    with torch.no_grad():
+        torch.testing.assert_close(model(x), x, rtol=0, atol=1e-4)
+
+
+def test_components_are_scikit_learns(low_rank: Images) -> None:
+    found = components_of(low_rank, 2)
+    x = low_rank.batch(torch.arange(len(low_rank))).flatten(1).numpy()
+    expected = decomposition.PCA(2).fit(x)
+    overlap = np.abs(found.directions.numpy() @ expected.components_.T)
+    np.testing.assert_allclose(overlap, np.eye(2), atol=1e-3)
+    variance = expected.explained_variance_ * (len(x) - 1) / len(x)
+    np.testing.assert_allclose(found.std.square().numpy(), variance, rtol=1e-4)
+    left = np.var(x, axis=0).sum() - variance.sum()
+    assert found.residual == pytest.approx(left / x.shape[1], rel=1e-3)
+
+
+def test_the_posterior_starts_as_probabilistic_pcas(low_rank: Images) -> None:
+    model = started("vae", low_rank, latent_dim=2, output="linear")
+    assert isinstance(model, VariationalAutoencoder)
+    x = low_rank.batch(torch.arange(len(low_rank)))
+    posterior = model.posterior(x)
+    # Of whitened coordinates the means have variance 1; the variance is sigma² / eigenvalue.
+    torch.testing.assert_close(
+        posterior.mu.std(0, correction=0), torch.ones(2), rtol=1e-3, atol=1e-3
+    )
+    values = torch.linalg.eigvalsh(torch.cov(x.flatten(1).T, correction=0)).flip(0)
+    noise = values[2:].sum() / 20
+    torch.testing.assert_close(posterior.log_var[0].exp(), noise / values[:2], rtol=1e-2, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["vanilla", "multilayer", "sparse", "vae"])
+def test_with_a_sigmoid_it_starts_near_pca_and_goes_on_from_there(
+    slice_of_fashion: ImageDataset, name: str
+) -> None:
+    images = slice_of_fashion.split("train")
+    x = images.batch(torch.arange(len(images)))
+    model = started(name, images)
+    mean_error = (x - x.mean(0)).square().mean()
+
+    def error() -> float:
+        with torch.no_grad():
+            return (model(x) - x).square().mean().item()
+
+    at_first = error()
+    assert at_first < mean_error / 3
+    list(fit(model, images, Recipe(epochs=2, learning_rate=1e-3), initialise=False))
+    assert error() < at_first
+
+
+def test_constant_and_few_inputs_leave_the_rest_as_it_is(low_rank: Images) -> None:
+    few = replace(low_rank, index=low_rank.index[:2])
+    same = replace(low_rank, index=torch.zeros(5, dtype=torch.long))
+    for images in (few, same):
+        x = images.batch(torch.arange(len(images)))
+        model = started("vanilla", images, latent_dim=16, output="linear")
+        assert torch.isfinite(model(x)).all()
+    torch.testing.assert_close(model(x), x, rtol=0, atol=1e-4)  # the mean is known at least
+
+
+@pytest.mark.parametrize("name", ["vanilla", "sparse", "vae"])
+def test_a_start_that_cannot_be_is_refused(name: str) -> None:
+    spec = InputSpec((1, 4, 5))
+    with pytest.raises(ValueError, match="random or pca, not 'best'"):
+        check_initialisation("best", "relu")
+    with pytest.raises(ValueError, match="not tanh"):
+        build(name, spec, initialisation="pca", activation="tanh")
