@@ -1,6 +1,7 @@
 """Starts from the principal components: what the first layers hold, held against PCA itself."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -8,9 +9,9 @@ import torch
 from sklearn import decomposition
 
 from aelab.data.images import ImageDataset, Images
-from aelab.initialisation import check_initialisation, components_of
 from aelab.models import build
 from aelab.models.base import Autoencoder, VariationalAutoencoder
+from aelab.models.initialisation import check_initialisation, components_of
 from aelab.randomness import seeded
 from aelab.settings import InputSpec, Recipe
 from aelab.train import fit
@@ -105,6 +106,55 @@ def test_with_a_sigmoid_it_starts_near_pca_and_goes_on_from_there(
     assert at_first < mean_error / 3
     list(fit(model, images, Recipe(epochs=2, learning_rate=1e-3), initialise=False))
     assert error() < at_first
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("convolutional", {"resampling": "stride", "latent_dim": 16}),
+        ("convolutional", {"resampling": "pool"}),
+        ("conv-vae", {"resampling": "stride", "hidden": ()}),
+        ("conv-vae-switches", {}),
+    ],
+)
+def test_at_hes_scale_the_output_starts_at_the_inputs_mean(
+    slice_of_fashion: ImageDataset, name: str, arguments: dict[str, object]
+) -> None:
+    images = slice_of_fashion.split("train")
+    x = images.batch(torch.arange(200))
+    with seeded(0):
+        model: Autoencoder = build(name, images.spec, initialisation="he", **arguments)
+        model.initialise(images)
+    with torch.no_grad():
+        x_hat = model(x)
+    assert x_hat.mean().item() == pytest.approx(x.mean().item(), abs=0.06)
+    assert (x_hat - x_hat.mean(0)).std().item() > 1e-3  # what is encoded reaches the output
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.Conv2d) and layer.weight.numel() > 500:
+            fan_in = layer.weight[0].numel()
+            scale = layer.weight.square().mean().item() * fan_in
+            assert scale == pytest.approx(2, rel=0.2)
+
+
+def test_hes_scale_keeps_the_size_of_what_passes_through_strided_convolutions() -> None:
+    spec = InputSpec((8, 32, 32), scale=1.0, low=-4.0, high=4.0, dtype="float32")
+    x = torch.randn(64, 8, 32, 32, generator=torch.Generator().manual_seed(0))
+    images = Images(x + spec.low, torch.zeros(64, dtype=torch.long), torch.arange(64), spec)
+    with seeded(0):
+        model = build(
+            "convolutional", spec, channels=(32, 64, 64), resampling="stride", deepen=False,
+            initialisation="he",
+        )  # fmt: skip
+        model.initialise(images)
+    sizes = []
+    for stage in (*model.encoder.stages, *model.decoder.stages):
+        if isinstance(stage, torch.nn.Sequential | torch.nn.ConvTranspose2d):
+            stage.register_forward_hook(lambda _, __, y: sizes.append(y.square().mean().item()))
+    with torch.no_grad():
+        model(x)
+    assert len(sizes) == 6
+    for before, after in pairwise(sizes[:-1]):  # the last is made smaller
+        assert 0.3 < after / before < 3
 
 
 def test_constant_and_few_inputs_leave_the_rest_as_it_is(low_rank: Images) -> None:

@@ -2,9 +2,9 @@
 
     python benchmarks/speed [SECTION ...] [--rounds 3] [--out bench.json]
 
-Everything is measured in alternation within one run, at least three times, and told as
-``median (minimum to maximum)``; times in seconds. Sections: figure, peers, machine, overhead, growth.
-Nothing else should run meanwhile.
+Everything is measured in alternation within one run, three times unless told otherwise, and told as
+``median (minimum to maximum)``; times in seconds. The sections are figure, peers, machine, overhead
+and growth. Nothing else should run meanwhile.
 """
 
 import argparse

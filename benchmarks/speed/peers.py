@@ -1,10 +1,11 @@
-"""An epoch of aelab against an epoch of pythae and of a bare PyTorch loop: same network, same data."""
+"""An epoch of aelab, of pythae and of a bare PyTorch loop: the same network and data."""
 
 import contextlib
 import io
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -109,8 +110,6 @@ def new_model_of(settings: RunSettings, images: Images) -> Autoencoder:
 
 def measure(rounds: int) -> dict[str, Any]:
     """Row by row."""
-    from dataclasses import replace
-
     study = load_study("default")
     threads = torch.get_num_threads()
     found: dict[str, Any] = {}

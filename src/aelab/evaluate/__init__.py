@@ -1,8 +1,11 @@
 """The one protocol: which figures, for which kind of model."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+
+import torch
 
 from aelab.data import Dataset
 from aelab.data.graphs import GraphDataset
@@ -58,15 +61,26 @@ def evaluate_autoencoder(
         raise ValueError(
             f"the model takes inputs of {model.spec}, and {data.name} has {images.spec}"
         )
-    figures, codes = evaluate_images(model, data, split, groups)
-    if "code" in groups:
-        figures |= code_figures(model, data, split, codes)
-        figures["audits"] = audit_model(model, images, codes)
-    if "anomalies" in groups:
-        figures["anomaly_auroc"] = anomaly_auroc(model, data, split)
-    if "importance" in groups and isinstance(model, VariationalAutoencoder):
-        figures |= importance_figures(model, images)
+    with channels_last(model):
+        figures, codes = evaluate_images(model, data, split, groups)
+        if "code" in groups:
+            figures |= code_figures(model, data, split, codes)
+            figures["audits"] = audit_model(model, images, codes)
+        if "anomalies" in groups:
+            figures["anomaly_auroc"] = anomaly_auroc(model, data, split)
+        if "importance" in groups and isinstance(model, VariationalAutoencoder):
+            figures |= importance_figures(model, images)
     return figures
+
+
+@contextmanager
+def channels_last(model: Autoencoder) -> Iterator[None]:
+    """Inside, convolutions have their channels innermost: a third faster, the last bits apart."""
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    try:
+        yield
+    finally:
+        model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
 
 
 def importance_figures(model: VariationalAutoencoder, images: Images) -> dict[str, Any]:

@@ -18,7 +18,8 @@ from aelab.layers import (
     multilayer_perceptron,
 )
 from aelab.losses import LikelihoodName
-from aelab.models.base import Batch, Code, Posterior, VariationalAutoencoder
+from aelab.models.base import Batch, Code, Posterior, TrainingData, VariationalAutoencoder
+from aelab.models.initialisation import ConvolutionalInitialisation, start_at_he_scale
 from aelab.settings import InputSpec
 
 
@@ -44,6 +45,7 @@ class ConvolutionalVAE(VariationalAutoencoder):
             continuous-bernoulli.
         variance: The variance of gaussian-fixed; 0.5 makes it the squared error.
         beta: Weight of the KL divergence; 1 is the evidence lower bound.
+        initialisation: random (PyTorch's own), or he: He's scale, the output at the inputs' mean.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class ConvolutionalVAE(VariationalAutoencoder):
         likelihood: LikelihoodName = "gaussian",
         variance: float = 0.5,
         beta: float = 1.0,
+        initialisation: ConvolutionalInitialisation = "random",
     ) -> None:
         super().__init__(
             spec,
@@ -69,6 +72,7 @@ class ConvolutionalVAE(VariationalAutoencoder):
             beta=beta,
             output=output,
         )
+        self.initialisation = initialisation
         if deepen:
             channels = deepened(channels, spec.image_shape)
         self.encoder = ConvolutionalEncoder(spec.image_shape, channels, resampling, activation)
@@ -82,6 +86,12 @@ class ConvolutionalVAE(VariationalAutoencoder):
         self.decoder = ConvolutionalDecoder(
             self.encoder, (spec.shape[0], *channels), resampling, activation
         )
+
+    def initialise(self, data: TrainingData) -> None:
+        """Start at He's scale, if asked to."""
+        super().initialise(data)
+        if self.initialisation == "he":
+            start_at_he_scale(self, data, squashed=self.likelihood.squashed)
 
     def posterior(self, x: Batch) -> Posterior:
         """Mean and log-variance are the two halves of one linear layer."""
@@ -141,6 +151,7 @@ class SwitchesVAE(VariationalAutoencoder):
             continuous-bernoulli.
         variance: The variance of gaussian-fixed; 0.5 makes it the squared error.
         beta: Weight of the KL divergence; 1 is the evidence lower bound.
+        initialisation: random (PyTorch's own), or he: He's scale, the output at the inputs' mean.
     """
 
     sampled_from: ClassVar[str] = (
@@ -159,6 +170,7 @@ class SwitchesVAE(VariationalAutoencoder):
         likelihood: LikelihoodName = "gaussian",
         variance: float = 0.5,
         beta: float = 1.0,
+        initialisation: ConvolutionalInitialisation = "random",
     ) -> None:
         super().__init__(
             spec,
@@ -168,6 +180,7 @@ class SwitchesVAE(VariationalAutoencoder):
             beta=beta,
             output=output,
         )
+        self.initialisation = initialisation
         image_channels, height, width = spec.image_shape
         if min(height, width) < 16:
             raise ValueError(
@@ -208,6 +221,12 @@ class SwitchesVAE(VariationalAutoencoder):
         """The switches: as many numbers, two bits each."""
         switches = sum(c * rows * columns for c, rows, columns in self.switch_shapes)
         return switches, 2.0 * switches
+
+    def initialise(self, data: TrainingData) -> None:
+        """Start at He's scale, if asked to."""
+        super().initialise(data)
+        if self.initialisation == "he":
+            start_at_he_scale(self, data, squashed=self.likelihood.squashed)
 
     def posterior(self, x: Batch) -> Posterior:
         """The latent numbers' posterior, with the switches beside it."""

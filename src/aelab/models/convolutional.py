@@ -17,7 +17,8 @@ from aelab.layers import (
     positive,
 )
 from aelab.losses import batch_mean, squared_error
-from aelab.models.base import Autoencoder, Batch, Code, Losses
+from aelab.models.base import Autoencoder, Batch, Code, Losses, TrainingData
+from aelab.models.initialisation import ConvolutionalInitialisation, start_at_he_scale
 from aelab.settings import InputSpec
 
 
@@ -41,6 +42,7 @@ class ConvolutionalAutoencoder(Autoencoder):
         noise: Kind of noise in training: gaussian, masking or salt-and-pepper.
         noise_level: Standard deviation of Gaussian noise as a share of the pixels' range, or
             share of pixels masked or replaced; 0 trains without noise.
+        initialisation: random (PyTorch's own), or he: He's scale, the output at the inputs' mean.
     """
 
     def __init__(
@@ -55,8 +57,10 @@ class ConvolutionalAutoencoder(Autoencoder):
         output: OutputActivation | None = None,
         noise: NoiseKind = "gaussian",
         noise_level: float = 0.0,
+        initialisation: ConvolutionalInitialisation = "random",
     ) -> None:
         super().__init__(spec)
+        self.initialisation = initialisation
         if not noise_level >= 0:
             raise ValueError(f"noise_level must be 0 or more, not {noise_level}")
         self.noise: NoiseKind = noise
@@ -84,6 +88,11 @@ class ConvolutionalAutoencoder(Autoencoder):
     def code_size(self) -> int:
         """`latent_dim`, or the size of the last feature map."""
         return self._code_size
+
+    def initialise(self, data: TrainingData) -> None:
+        """Start at He's scale, if asked to."""
+        if self.initialisation == "he":
+            start_at_he_scale(self, data, squashed=isinstance(self.output, nn.Sigmoid))
 
     def encode(self, x: Batch) -> Code:
         """The last feature map, flat, or its dense projection."""

@@ -3,16 +3,6 @@
 import torch
 from torch import nn
 
-from aelab.initialisation import (
-    OFFSET,
-    Initialisation,
-    check_initialisation,
-    components_of,
-    decode_components,
-    encode_components,
-    linear_layers,
-    narrowest,
-)
 from aelab.layers import (
     Activation,
     OutputActivation,
@@ -22,6 +12,16 @@ from aelab.layers import (
     positive,
 )
 from aelab.models.base import Autoencoder, Batch, Code, TrainingData
+from aelab.models.initialisation import (
+    OFFSET,
+    Initialisation,
+    check_initialisation,
+    components_of,
+    decode_components,
+    encode_components,
+    linear_layers,
+    narrowest,
+)
 from aelab.settings import InputSpec
 
 

@@ -5,14 +5,6 @@ from typing import Literal
 import torch
 from torch import nn
 
-from aelab.initialisation import (
-    Initialisation,
-    check_initialisation,
-    components_of,
-    decode_components,
-    encode_components,
-    linear_layers,
-)
 from aelab.layers import (
     Activation,
     OutputActivation,
@@ -22,6 +14,14 @@ from aelab.layers import (
 )
 from aelab.losses import batch_mean, l1, parameter_l1, squared_error
 from aelab.models.base import Autoencoder, Batch, Code, Losses, TrainingData
+from aelab.models.initialisation import (
+    Initialisation,
+    check_initialisation,
+    components_of,
+    decode_components,
+    encode_components,
+    linear_layers,
+)
 from aelab.settings import InputSpec
 
 Sparsity = Literal["top-k", "l1-activations", "l1-parameters"]

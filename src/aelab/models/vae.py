@@ -3,7 +3,10 @@
 import torch
 from torch import nn
 
-from aelab.initialisation import (
+from aelab.layers import Activation, OutputActivation, activation_named, multilayer_perceptron
+from aelab.losses import LikelihoodName
+from aelab.models.base import Batch, Code, Posterior, TrainingData, VariationalAutoencoder
+from aelab.models.initialisation import (
     Initialisation,
     check_initialisation,
     components_of,
@@ -13,9 +16,6 @@ from aelab.initialisation import (
     narrowest,
     set_posterior_variance,
 )
-from aelab.layers import Activation, OutputActivation, activation_named, multilayer_perceptron
-from aelab.losses import LikelihoodName
-from aelab.models.base import Batch, Code, Posterior, TrainingData, VariationalAutoencoder
 from aelab.settings import InputSpec
 
 

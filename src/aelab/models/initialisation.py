@@ -1,10 +1,13 @@
-"""Starts in closed form: dense layers that carry the principal components of the training inputs.
+"""Starts before the first step: principal components for dense layers, He's scale for convolutions.
 
 A network that begins at PCA's reconstruction need not learn what is linear (for one linear layer,
 that is where training ends: Baldi & Hornik 1989). A layer's first n units hold the whitened
 coordinates ``u_k = w_k . (x - m) / s_k``: m is the mean of the inputs, w_k their k-th principal
 component, s_k its standard deviation. Where a rectifier follows, OFFSET is added, so that it leaves
 nearly all of them as they are. A layer's other units keep their random weights.
+
+Random weights of He's scale (He et al. 2015, arXiv 1502.01852, section 2.2) keep the size of what
+passes through rectifiers; PyTorch's own, of a sixth of that variance, let it fade.
 """
 
 from collections.abc import Sequence
@@ -19,9 +22,16 @@ from aelab.models.base import Batch, TrainingData
 from aelab.models.pca import in_chunks, principal_components
 
 Initialisation = Literal["random", "pca"]
+ConvolutionalInitialisation = Literal["random", "he"]
+
+LAST_SCALE = 0.3
+"""Of the output layer's weights, so that training begins near the inputs' mean."""
 
 INPUTS = 5000
 """Training inputs that the components are found from, at most, evenly spaced."""
+
+MEAN_INPUTS = 500
+"""Training inputs whose mean an output starts at."""
 
 OFFSET = 2.0
 """Standard deviations that a carried coordinate stands above zero."""
@@ -178,3 +188,31 @@ def set_posterior_variance(heads: nn.Linear, components: Components) -> None:
     share = components.residual / components.std.square()
     heads.weight[latent : latent + n] = 0
     heads.bias[latent : latent + n] = share.clamp(LEAST_POSTERIOR, 1).log()
+
+
+@torch.no_grad()
+def start_at_he_scale(model: nn.Module, data: TrainingData, *, squashed: bool) -> None:
+    """Draw the weights of `model` from normal distributions of He's scale, its biases 0.
+
+    Variance 2 / n before a rectifier and 1 / n in linear layers, n the inputs that a number is the
+    sum of; a strided transposed convolution has a stride-th of its kernel in each direction. The
+    last layer, which the output is taken to be, is smaller, with a bias at the inputs' mean.
+    """
+    layers = [
+        m for m in model.modules() if isinstance(m, nn.Linear | nn.Conv2d | nn.ConvTranspose2d)
+    ]
+    for layer in layers:
+        if isinstance(layer, nn.ConvTranspose2d):
+            inputs = layer.weight[:, 0].numel() / (layer.stride[0] * layer.stride[1])
+        else:
+            inputs = layer.weight[0].numel()
+        gain = 1 if isinstance(layer, nn.Linear) else 2
+        layer.weight.normal_(0, (gain / inputs) ** 0.5)
+        assert layer.bias is not None
+        layer.bias.zero_()
+    last = layers[-1]
+    last.weight.mul_(LAST_SCALE)
+    index = torch.arange(0, len(data), max(1, len(data) // MEAN_INPUTS))[:MEAN_INPUTS]
+    mean = data.batch(index).mean()
+    assert last.bias is not None
+    last.bias.fill_(mean.clamp(DARKEST, 1 - DARKEST).logit() if squashed else mean)
