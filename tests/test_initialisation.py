@@ -11,7 +11,7 @@ from sklearn import decomposition
 from aelab.data.images import ImageDataset, Images
 from aelab.models import build
 from aelab.models.base import Autoencoder, VariationalAutoencoder
-from aelab.models.initialisation import check_initialisation, components_of
+from aelab.models.initialisation import DENSE, check_initialisation, components_of
 from aelab.randomness import seeded
 from aelab.settings import InputSpec, Recipe
 from aelab.train import fit
@@ -171,6 +171,6 @@ def test_constant_and_few_inputs_leave_the_rest_as_it_is(low_rank: Images) -> No
 def test_a_start_that_cannot_be_is_refused(name: str) -> None:
     spec = InputSpec((1, 4, 5))
     with pytest.raises(ValueError, match="random or pca, not 'best'"):
-        check_initialisation("best", "relu")
+        check_initialisation("best", DENSE, "relu")
     with pytest.raises(ValueError, match="not tanh"):
         build(name, spec, initialisation="pca", activation="tanh")

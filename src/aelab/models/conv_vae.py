@@ -19,7 +19,12 @@ from aelab.layers import (
 )
 from aelab.losses import LikelihoodName
 from aelab.models.base import Batch, Code, Posterior, TrainingData, VariationalAutoencoder
-from aelab.models.initialisation import ConvolutionalInitialisation, start_at_he_scale
+from aelab.models.initialisation import (
+    CONVOLUTIONAL,
+    ConvolutionalInitialisation,
+    check_initialisation,
+    start_at_he_scale,
+)
 from aelab.settings import InputSpec
 
 
@@ -72,6 +77,7 @@ class ConvolutionalVAE(VariationalAutoencoder):
             beta=beta,
             output=output,
         )
+        check_initialisation(initialisation, CONVOLUTIONAL)
         self.initialisation = initialisation
         if deepen:
             channels = deepened(channels, spec.image_shape)
@@ -180,6 +186,7 @@ class SwitchesVAE(VariationalAutoencoder):
             beta=beta,
             output=output,
         )
+        check_initialisation(initialisation, CONVOLUTIONAL)
         self.initialisation = initialisation
         image_channels, height, width = spec.image_shape
         if min(height, width) < 16:

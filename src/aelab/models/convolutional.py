@@ -18,7 +18,12 @@ from aelab.layers import (
 )
 from aelab.losses import batch_mean, squared_error
 from aelab.models.base import Autoencoder, Batch, Code, Losses, TrainingData
-from aelab.models.initialisation import ConvolutionalInitialisation, start_at_he_scale
+from aelab.models.initialisation import (
+    CONVOLUTIONAL,
+    ConvolutionalInitialisation,
+    check_initialisation,
+    start_at_he_scale,
+)
 from aelab.settings import InputSpec
 
 
@@ -60,6 +65,7 @@ class ConvolutionalAutoencoder(Autoencoder):
         initialisation: ConvolutionalInitialisation = "random",
     ) -> None:
         super().__init__(spec)
+        check_initialisation(initialisation, CONVOLUTIONAL)
         self.initialisation = initialisation
         if not noise_level >= 0:
             raise ValueError(f"noise_level must be 0 or more, not {noise_level}")

@@ -13,8 +13,9 @@ from aelab.layers import (
 )
 from aelab.models.base import Autoencoder, Batch, Code, TrainingData
 from aelab.models.initialisation import (
+    DENSE,
     OFFSET,
-    Initialisation,
+    DenseInitialisation,
     check_initialisation,
     components_of,
     decode_components,
@@ -51,11 +52,11 @@ class DenseAutoencoder(Autoencoder):
         decoder_hidden: tuple[int, ...] = (),
         activation: Activation = "relu",
         output: OutputActivation | None = None,
-        initialisation: Initialisation = "random",
+        initialisation: DenseInitialisation = "random",
     ) -> None:
         super().__init__(spec)
         positive("latent_dim", latent_dim)
-        check_initialisation(initialisation, activation)
+        check_initialisation(initialisation, DENSE, activation)
         self.initialisation = initialisation
         self.latent_dim = latent_dim
         self.encoder = nn.Sequential(

@@ -21,8 +21,10 @@ from torch import Tensor, nn
 from aelab.models.base import Batch, TrainingData
 from aelab.models.pca import in_chunks, principal_components
 
-Initialisation = Literal["random", "pca"]
+DenseInitialisation = Literal["random", "pca"]
 ConvolutionalInitialisation = Literal["random", "he"]
+DENSE: tuple[str, ...] = get_args(DenseInitialisation)
+CONVOLUTIONAL: tuple[str, ...] = get_args(ConvolutionalInitialisation)
 
 LAST_SCALE = 0.3
 """Of the output layer's weights, so that training begins near the inputs' mean."""
@@ -84,32 +86,39 @@ class Sample:
         return x
 
 
+def evenly_spaced(n: int, most: int) -> Int64[Tensor, " some"]:
+    """Numbers from 0 to n - 1, up to `most` of them.
+
+    >>> evenly_spaced(10, 4).tolist(), evenly_spaced(2, 4).tolist()
+    ([0, 3, 6, 9], [0, 1])
+    """
+    return torch.linspace(0, n - 1, min(n, most)).long()
+
+
 def components_of(data: TrainingData, n: int) -> Components:
     """Up to `n` components, those that a sample of the training inputs has."""
-    index = torch.arange(0, len(data), max(1, len(data) // INPUTS))[:INPUTS]
-    sample = Sample(data, index)
-    mean, directions = principal_components(
-        sample, min(n, data.batch(index[:1]).numel(), len(index))
-    )
+    sample = Sample(data, evenly_spaced(len(data), INPUTS))
+    size = sample.batch(torch.arange(1)).numel()
+    mean, directions = principal_components(sample, min(n, size, len(sample)))
     along, whole = torch.zeros_like(directions[:, 0]), torch.zeros_like(mean[0])
     for i in in_chunks(sample):
         centred = sample.batch(i).flatten(1) - mean
         along += (centred @ directions.T).square().sum(0)
         whole += centred.square().sum()
-    std = (along / len(index)).sqrt()
+    std = (along / len(sample)).sqrt()
     some = int((std > SMALLEST * std.max()).sum())
-    left = whole / len(index) - std[:some].square().sum()
+    left = whole / len(sample) - std[:some].square().sum()
     return Components(mean, directions[:some], std[:some], left.clamp(min=0).item() / len(mean))
 
 
-def check_initialisation(name: str, activation: str) -> None:
-    """Refuse what is not known, and an activation that would bend what is carried.
+def check_initialisation(name: str, known: tuple[str, ...], activation: str = "") -> None:
+    """Refuse what is not known, and an activation that would bend the components carried.
 
     Raises:
         ValueError: naming the hyperparameter.
     """
-    if name not in get_args(Initialisation):
-        raise ValueError(f"initialisation must be random or pca, not {name!r}")
+    if name not in known:
+        raise ValueError(f"initialisation must be {' or '.join(known)}, not {name!r}")
     if name == "pca" and activation == "tanh":
         raise ValueError(
             "initialisation pca needs an activation that leaves positive numbers as they are, "
@@ -212,7 +221,6 @@ def start_at_he_scale(model: nn.Module, data: TrainingData, *, squashed: bool) -
         layer.bias.zero_()
     last = layers[-1]
     last.weight.mul_(LAST_SCALE)
-    index = torch.arange(0, len(data), max(1, len(data) // MEAN_INPUTS))[:MEAN_INPUTS]
-    mean = data.batch(index).mean()
+    mean = data.batch(evenly_spaced(len(data), MEAN_INPUTS)).mean()
     assert last.bias is not None
     last.bias.fill_(mean.clamp(DARKEST, 1 - DARKEST).logit() if squashed else mean)

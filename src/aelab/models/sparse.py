@@ -15,7 +15,8 @@ from aelab.layers import (
 from aelab.losses import batch_mean, l1, parameter_l1, squared_error
 from aelab.models.base import Autoencoder, Batch, Code, Losses, TrainingData
 from aelab.models.initialisation import (
-    Initialisation,
+    DENSE,
+    DenseInitialisation,
     check_initialisation,
     components_of,
     decode_components,
@@ -60,10 +61,10 @@ class SparseAutoencoder(Autoencoder):
         weight: float = 0.0784,
         activation: Activation = "relu",
         output: OutputActivation | None = None,
-        initialisation: Initialisation = "random",
+        initialisation: DenseInitialisation = "random",
     ) -> None:
         super().__init__(spec)
-        check_initialisation(initialisation, activation)
+        check_initialisation(initialisation, DENSE, activation)
         self.initialisation = initialisation
         positive("latent_dim", latent_dim)
         if sparsity not in ("top-k", "l1-activations", "l1-parameters"):

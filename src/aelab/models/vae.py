@@ -7,7 +7,8 @@ from aelab.layers import Activation, OutputActivation, activation_named, multila
 from aelab.losses import LikelihoodName
 from aelab.models.base import Batch, Code, Posterior, TrainingData, VariationalAutoencoder
 from aelab.models.initialisation import (
-    Initialisation,
+    DENSE,
+    DenseInitialisation,
     check_initialisation,
     components_of,
     decode_components,
@@ -50,7 +51,7 @@ class DenseVAE(VariationalAutoencoder):
         likelihood: LikelihoodName = "gaussian",
         variance: float = 0.5,
         beta: float = 1.0,
-        initialisation: Initialisation = "random",
+        initialisation: DenseInitialisation = "random",
     ) -> None:
         super().__init__(
             spec,
@@ -60,7 +61,7 @@ class DenseVAE(VariationalAutoencoder):
             beta=beta,
             output=output,
         )
-        check_initialisation(initialisation, activation)
+        check_initialisation(initialisation, DENSE, activation)
         self.initialisation = initialisation
         widths = [spec.size, *hidden]
         self.encoder = nn.Sequential(
