@@ -19,8 +19,11 @@ def prepare(
     A missing value of a table, NaN, is taken to be the mean.
     """
     if spec.columns is None:
-        values = stored.to(torch.promote_types(stored.dtype, torch.float32))
-        return ((values - spec.low if spec.low else values) * spec.scale).float()
+        values = stored.to(torch.promote_types(stored.dtype, torch.float32), copy=True)
+        if spec.low:
+            values -= spec.low
+        values *= spec.scale
+        return values.float()
     mean, std = moments(spec.columns)
     x = (stored.double() - mean.to(stored.device)) / std.to(stored.device)
     return x.nan_to_num(nan=0.0).float()
