@@ -19,7 +19,7 @@ from aelab.study import load_study
 from aelab.train import fit, threads
 
 SIDE = 2048
-IMAGES = 6400
+STEPS = 100
 MOST_SHOWN = 6
 
 
@@ -86,7 +86,7 @@ def measure(rounds: int) -> dict[str, Any]:
         settings = replace(row.settings, recipe=replace(row.settings.recipe, epochs=1))
         whole = dataset(settings.data, None, 0).split("train")
         assert isinstance(whole, Images)
-        images = replace(whole, index=whole.index[:IMAGES])
+        images = replace(whole, index=whole.index[: STEPS * settings.recipe.batch_size])
         count = settings.recipe.threads
         rates = alternate(
             {
