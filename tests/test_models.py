@@ -286,6 +286,16 @@ def test_wide_inputs_get_the_same_components(monkeypatch: pytest.MonkeyPatch) ->
     torch.testing.assert_close(iterated, exact, atol=2e-3, rtol=0)
 
 
+def test_few_inputs_get_the_same_components(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    data = Rows(torch.randn(30, 100, generator=generator) * 0.9 ** torch.arange(100))
+    mean, components = principal_components(data, 29)
+    monkeypatch.setattr("aelab.models.pca.FEW", 0)
+    whole_mean, from_covariance = principal_components(data, 29)
+    assert torch.equal(mean, whole_mean)
+    torch.testing.assert_close(components, from_covariance, atol=1e-4, rtol=0)
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "said"),
     [

@@ -218,7 +218,8 @@ def fitted_components(
     data: ImageDataset, n: int
 ) -> tuple[Float[Tensor, " size"], Float[Tensor, "n size"]]:
     """Mean and `n` principal components of the training split."""
-    mean, components = all_components(data, data.spec.size if data.spec.size <= EXACT_SIZE else n)
+    most = min(data.spec.size, len(data.split("train")))  # as many as training inputs can span
+    mean, components = all_components(data, most if data.spec.size <= EXACT_SIZE else min(n, most))
     return mean, components[:n]
 
 

@@ -16,6 +16,9 @@ CHUNK, CHUNK_VALUES = 4096, 2**24
 EXACT_SIZE = 4096
 """Inputs up to this size have their whole covariance matrix decomposed."""
 
+FEW = 1 / 3
+"""Up to so many inputs for each of their values, they themselves are: that is quicker."""
+
 
 class PCA(Autoencoder):
     """The linear autoencoder of least squared error (Pearson 1901; Baldi & Hornik 1989).
@@ -74,14 +77,17 @@ def principal_components(
     """
     mean = mean_input(data)
     chunks = in_chunks(data)
-    if len(mean) <= EXACT_SIZE:
+    if len(mean) > EXACT_SIZE:
+        basis = subspace_iteration(data, mean, n)
+    elif n <= len(data) <= FEW * len(mean):
+        centred = torch.cat([data.batch(i).flatten(1) - mean for i in chunks])
+        basis = torch.linalg.svd(centred.double(), full_matrices=False).Vh[:n].T
+    else:
         scatter = torch.zeros(len(mean), len(mean), dtype=torch.float64, device=mean.device)
         for i in chunks:
             centred = data.batch(i).flatten(1) - mean
             scatter += centred.T @ centred
         basis = torch.linalg.eigh(scatter).eigenvectors[:, -n:].flip(1)
-    else:
-        basis = subspace_iteration(data, mean, n)
     largest = basis.gather(0, basis.abs().argmax(0, keepdim=True))
     components: Tensor = (basis * largest.sign()).T.float()
     return mean, components
