@@ -19,8 +19,8 @@ compare: .venv/.run data  ## train the models, one after another, and print one 
 quick: .venv/.run data  ## the same table from a tenth of the training
 	$(VENV)/aelab compare --quick $(ARGS)
 
-test: .venv/.test data browser  ## run the tests
-	$(VENV)/pytest $(ARGS)
+test: .venv/.test data browser  ## run the tests, two files at a time
+	$(VENV)/pytest -n 2 --dist loadfile $(ARGS)
 
 test-slow: .venv/.test data  ## run the tests that take minutes
 	$(VENV)/pytest -m slow $(ARGS)

@@ -359,6 +359,7 @@ def row(name: str, model: str, code: int, **metrics: float | None) -> dict[str, 
         "budget": "",
         "seeds": [0, 1],
         "train_seconds": 2.0,
+        "epochs": 1.0,
         "metrics": {
             key: {
                 "mean": value,

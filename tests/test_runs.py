@@ -159,6 +159,7 @@ def test_config_records_every_setting(blobs: ImageDataset, tmp_path: Path) -> No
         "hidden": [],
         "decoder_hidden": [],
         "activation": "relu",
+        "initialisation": "random",
         "output": None,
     }
     assert config["recipe"]["batch_size"] == 32
