@@ -1,12 +1,12 @@
 """Seconds of training to the original study's published figures, against its own way there."""
 
-import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import original
 import torch
-from harness import alternate, ratios, shown, spread, tell
+from harness import Table, alternate, ratios, shown, spread
 
 from aelab.compare import dataset
 from aelab.data.images import ImageDataset
@@ -28,15 +28,20 @@ def measure(rounds: int) -> dict[str, Any]:
     pictures = original.Pictures(training)
     threads = torch.get_num_threads()
     found: dict[str, Any] = {}
-    lines = []
+    table = Table(
+        "Training to the original's figure (a seed a round; its own way extrapolated from "
+        f"{original.STEPS:,} steps a round)",
+        *("row", "published", "reached", "aelab, s", "original, s", "times faster"),
+    )
     for row in study.rows:
         plain = theirs.row(row.settings.model)
         assert plain is not None
         figures: list[float] = []
 
         def ours(settings: RunSettings = row.settings, figures: list[float] = figures) -> float:
+            settings = replace(settings, seed=len(figures))
             model = new_model(settings, data)
-            (*_, state) = fit(model, training, settings.recipe, seed=len(figures))
+            (*_, state) = fit(model, training, settings.recipe, seed=settings.seed)
             torch.set_num_threads(threads)
             figures.append(original_figure(model, data.split("validation"), original.VAE_BATCH))
             return state.seconds
@@ -56,21 +61,13 @@ def measure(rounds: int) -> dict[str, Any]:
             "original_seconds": spread(times["original"]),
             "times_faster": faster,
         }
-        lines.append(
-            (
-                row.name,
-                f"{published:g}",
-                shown(spread(figures)),
-                shown(spread(times["aelab"])),
-                shown(spread(times["original"])),
-                shown(faster),
-            )
+        table.add(
+            row.name,
+            f"{published:g}",
+            shown(spread(figures)),
+            shown(spread(times["aelab"])),
+            shown(spread(times["original"])),
+            shown(faster),
         )
-        print(time.strftime("%H:%M:%S"), *lines[-1], sep="  ", flush=True)
-    tell(
-        "Training to the original's figure (a seed a round; its own way extrapolated from "
-        f"{original.STEPS:,} steps a round)",
-        ("row", "published", "reached", "aelab, s", "original, s", "times faster"),
-        lines,
-    )
+    table.show()
     return found

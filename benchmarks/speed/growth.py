@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness import alternate, shown, spread, tell
+from harness import Table, alternate, shown, spread
 
 from aelab.compare import compare
 from aelab.study import parse_study
@@ -35,7 +35,6 @@ NUMBERS = (10_000, 100_000, 1_000_000)
 SIZES = (28, 64, 128)
 CODES = (8, 32, 128, 512)
 CONVOLUTIONS = {"channels": [16, 32], "resampling": "stride", "latent_dim": 32}
-LINES: list[tuple[str, ...]] = []
 
 
 def write_images(path: Path, n: int, side: int) -> Path:
@@ -58,6 +57,7 @@ def epoch(path: Path, model: str, images: int, arguments: dict[str, Any]) -> tup
 
 
 def grow(
+    table: Table,
     what: str,
     cases: dict[str, tuple[Path, str, int, dict[str, Any]]],
     per: dict[str, float],
@@ -80,10 +80,7 @@ def grow(
             "nanoseconds_each": each,
             "peak_megabytes": spread(memory[name]),
         }
-        LINES.append(
-            (f"{what} {name}", shown(spread(values)), shown(each), shown(spread(memory[name])))
-        )
-        print(time.strftime("%H:%M:%S"), *LINES[-1], sep="  ", flush=True)
+        table.add(f"{what} {name}", shown(spread(values)), shown(each), shown(spread(memory[name])))
     return found
 
 
@@ -103,16 +100,22 @@ def at_once(jobs: int) -> float:
 def measure(rounds: int) -> dict[str, Any]:
     """Number, size, code, jobs."""
     found: dict[str, Any] = {}
+    table = Table(
+        "Growth: an epoch of synthetic images (each: an image, a number of all codes, a pixel)",
+        *("what", "s", "ns each", "peak MB"),
+    )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         paths = {n: write_images(folder / f"{n}.npy", n * 5 // 4, 28) for n in NUMBERS}
         found["images"] = grow(
+            table,
             "images",
             {f"{n:,}": (paths[n], "vanilla", n, {}) for n in NUMBERS},
             {f"{n:,}": float(n) for n in NUMBERS},
             rounds,
         )
         found["code"] = grow(
+            table,
             "code",
             {f"{n}": (paths[NUMBERS[0]], "vanilla", NUMBERS[0], {"latent_dim": n}) for n in CODES},
             {f"{n}": float(n * NUMBERS[0]) for n in CODES},
@@ -120,6 +123,7 @@ def measure(rounds: int) -> dict[str, Any]:
         )
         sides = {side: write_images(folder / f"side-{side}.npy", 4000, side) for side in SIZES}
         found["size"] = grow(
+            table,
             "size",
             {
                 f"{side}×{side}": (sides[side], "convolutional", 3200, CONVOLUTIONS)
@@ -130,10 +134,7 @@ def measure(rounds: int) -> dict[str, Any]:
         )
     times = alternate({f"jobs {n}": lambda n=n: at_once(n) for n in (1, 2)}, rounds)  # type: ignore[misc]
     found["jobs"] = {what: spread(values) for what, values in times.items()}
-    LINES.extend((what, shown(values), "", "") for what, values in found["jobs"].items())
-    tell(
-        "Growth: an epoch of synthetic images (each: an image, a number of all codes, a pixel)",
-        ("what", "s", "ns each", "peak MB"),
-        LINES,
-    )
+    for what, values in found["jobs"].items():
+        table.add(what, shown(values), "", "")
+    table.show()
     return found

@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import statistics
+import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -45,13 +46,23 @@ def shown(found: Spread, digits: int = 3) -> str:
     return f"{median} ({least} to {most})"
 
 
-def tell(title: str, headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    """A table on the screen."""
-    lines = [headings, *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
-    print(f"\n{title}")
-    for line in lines:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)))
+class Table:
+    """Lines that are told as they come, and together at the end."""
+
+    def __init__(self, title: str, *headings: str) -> None:
+        self.title, self.lines = title, [headings]
+
+    def add(self, *cells: str) -> None:
+        """Tell a line."""
+        self.lines.append(cells)
+        print(time.strftime("%H:%M:%S"), *cells, sep="  ", flush=True)
+
+    def show(self) -> None:
+        """All lines under their headings."""
+        widths = [max(map(len, column)) for column in zip(*self.lines, strict=True)]
+        print(f"\n{self.title}")
+        for line in self.lines:
+            print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)))
 
 
 def surroundings() -> dict[str, Any]:

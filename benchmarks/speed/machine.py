@@ -6,12 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from harness import alternate, ratios, shown, spread, tell
-from torch.utils.flop_counter import FlopCounterMode
+from harness import Table, alternate, ratios, shown, spread
 
 from aelab.compare import dataset
 from aelab.data.images import Images
-from aelab.evaluate.images import bag_operations
+from aelab.evaluate.images import operations
 from aelab.models.base import Autoencoder
 from aelab.runner import new_model
 from aelab.settings import RunSettings
@@ -39,22 +38,18 @@ def product_rate(dtype: torch.dtype, count: int) -> Callable[[], float]:
     return measured
 
 
-def operations(model: Autoencoder, images: Images, batch_size: int) -> int:
-    """Operations of a step's products and convolutions, forward and back."""
-    bags = dict.fromkeys(
-        (torch.ops.aten._embedding_bag, torch.ops.aten._embedding_bag_forward_only), bag_operations
-    )
+def step_operations(model: Autoencoder, images: Images, batch_size: int) -> int:
+    """Operations of a step, forward and back."""
     x = images.batch(torch.arange(batch_size))
-    with FlopCounterMode(display=False, custom_mapping=bags) as counter:
-        torch.stack(list(model.loss(x).values())).sum().backward()
+    found = operations(lambda: torch.stack(list(model.loss(x).values())).sum().backward())
     model.zero_grad()
-    return int(counter.get_total_flops())
+    return found
 
 
 def epoch_rate(settings: RunSettings, images: Images) -> float:
     """Operations a second over an epoch."""
     model = model_for(settings)
-    work = operations(model, images, settings.recipe.batch_size)
+    work = step_operations(model, images, settings.recipe.batch_size)
     (*_, state) = fit(model, images, settings.recipe, initialise=False)
     return work * state.step / state.seconds
 
@@ -79,7 +74,11 @@ def measure(rounds: int) -> dict[str, Any]:
     """Row by row of the study `default`."""
     study = load_study("default")
     found: dict[str, Any] = {}
-    lines = []
+    table = Table(
+        f"Thousand million operations a second in training, and of a {SIDE}×{SIDE} product",
+        *("row", "threads", "batch", "precision", "training", "product, float32"),
+        *("product, bfloat16", "of float32", "of bfloat16"),
+    )
     for row in study.rows:
         if not row.settings.recipe.epochs:
             continue
@@ -106,24 +105,14 @@ def measure(rounds: int) -> dict[str, Any]:
             "share": shares,
             "profile": profile,
         }
-        lines.append(
-            (
-                row.name,
-                f"{count}",
-                str(settings.recipe.batch_size),
-                settings.recipe.precision,
-                *(shown(found[row.name]["gigaflops"][name]) for name in rates),
-                *(shown(share, 2) for share in shares.values()),
-            )
+        table.add(
+            row.name,
+            str(count),
+            str(settings.recipe.batch_size),
+            settings.recipe.precision,
+            *(shown(found[row.name]["gigaflops"][name]) for name in rates),
+            *(shown(share, 2) for share in shares.values()),
         )
-        print(time.strftime("%H:%M:%S"), *lines[-1], sep="  ", flush=True)
         print("         ", ", ".join(f"{key} {share:.0%}" for key, share in profile.items()))
-    tell(
-        f"Thousand million operations a second in training, and of a {SIDE}×{SIDE} product",
-        (
-            "row", "threads", "batch", "precision", "training", "product, float32",
-            "product, bfloat16", "of float32", "of bfloat16",
-        ),
-        lines,
-    )  # fmt: skip
+    table.show()
     return found

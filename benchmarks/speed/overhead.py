@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from harness import alternate, shown, spread, tell
+from harness import Table, alternate, shown, spread
 
 from aelab.compare import compare
 from aelab.study import load_study
@@ -60,9 +60,8 @@ def measure(rounds: int) -> dict[str, Any]:
         "a study of three rows, outside training": around,
     }
     times = {name: spread(values) for name, values in alternate(measures, rounds).items()}
-    tell(
-        "Start-up and overhead",
-        ("what", "s"),
-        [(name, shown(found)) for name, found in times.items()],
-    )
+    table = Table("Start-up and overhead", "what", "s")
+    for name, found in times.items():
+        table.add(name, shown(found))
+    table.show()
     return times

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from harness import alternate, ratios, shown, spread, tell
+from harness import Table, alternate, ratios, shown, spread
 from pythae.data.datasets import BaseDataset
 from pythae.models import AE, VAE, AEConfig, VAEConfig
 from pythae.models.base.base_utils import ModelOutput
@@ -59,13 +59,13 @@ class Decoder(BaseDecoder):  # type: ignore[misc]
 
 def seconds_of_aelab(settings: RunSettings, images: Images) -> float:
     """An epoch of the row's recipe."""
-    (*_, state) = fit(new_model_of(settings, images), images, settings.recipe)
+    (*_, state) = fit(new_model_of(settings), images, settings.recipe)
     return state.seconds
 
 
 def seconds_of_pythae(settings: RunSettings, images: Images, x: Tensor) -> float:
     """An epoch of pythae's trainer, without what it does before and after."""
-    model = new_model_of(settings, images)
+    model = new_model_of(settings)
     shape = images.spec.shape
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
         if isinstance(model, VariationalAutoencoder):
@@ -93,7 +93,7 @@ def seconds_of_pythae(settings: RunSettings, images: Images, x: Tensor) -> float
 
 def seconds_of_loop(settings: RunSettings, images: Images, x: Tensor) -> float:
     """An epoch of a bare loop over a DataLoader."""
-    model = new_model_of(settings, images)
+    model = new_model_of(settings)
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.recipe.learning_rate)
     loader = DataLoader(TensorDataset(x), settings.recipe.batch_size, shuffle=True)
     start = time.perf_counter()
@@ -104,7 +104,7 @@ def seconds_of_loop(settings: RunSettings, images: Images, x: Tensor) -> float:
     return time.perf_counter() - start
 
 
-def new_model_of(settings: RunSettings, images: Images) -> Autoencoder:
+def new_model_of(settings: RunSettings) -> Autoencoder:
     model: Autoencoder = new_model(settings, dataset(settings.data, None, 0))  # type: ignore[assignment]
     return model.train()
 
@@ -115,7 +115,11 @@ def measure(rounds: int) -> dict[str, Any]:
     study = load_study("default")
     threads = torch.get_num_threads()
     found: dict[str, Any] = {}
-    lines = []
+    table = Table(
+        "An epoch, seconds, against pythae and a bare loop over a DataLoader",
+        *("row", "images", "batch", "precision", "aelab", "pythae", "loop"),
+        *("× pythae", "× loop"),
+    )
     for name, n in ROWS.items():
         row = study.row(name)
         assert row is not None
@@ -151,21 +155,14 @@ def measure(rounds: int) -> dict[str, Any]:
             "faster_than_pythae": ratios(times["pythae"], times["aelab"]),
             "faster_than_loop": ratios(times["loop"], times["aelab"]),
         }
-        lines.append(
-            (
-                name,
-                f"{n:,}",
-                str(recipe.batch_size),
-                recipe.precision,
-                *(shown(spread(values)) for values in times.values()),
-                shown(found[name]["faster_than_pythae"]),
-                shown(found[name]["faster_than_loop"]),
-            )
+        table.add(
+            name,
+            f"{n:,}",
+            str(recipe.batch_size),
+            recipe.precision,
+            *(shown(spread(values)) for values in times.values()),
+            shown(found[name]["faster_than_pythae"]),
+            shown(found[name]["faster_than_loop"]),
         )
-        print(time.strftime("%H:%M:%S"), *lines[-1], sep="  ", flush=True)
-    tell(
-        "An epoch, seconds, against pythae and a bare loop over a DataLoader",
-        ("row", "images", "batch", "precision", "aelab", "pythae", "loop", "× pythae", "× loop"),
-        lines,
-    )
+    table.show()
     return found

@@ -193,6 +193,8 @@ class DataSettings:
 
 
 PROCESSOR = Path("/proc/cpuinfo")
+"""What Linux tells of it."""
+
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 
 

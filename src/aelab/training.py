@@ -26,6 +26,7 @@ from aelab.files import (
 from aelab.models.link_base import LinkModel, Model
 from aelab.runs import Run
 from aelab.sampling import CodeSource, fit_prior
+from aelab.settings import PROCESSOR
 from aelab.train import TrainState, count_steps, fit, threads
 
 
@@ -66,8 +67,7 @@ def peak_memory() -> int:
 
 def machine() -> str:
     """The processor's name, how many there are, and the system, for people to read."""
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.is_file() else []
+    lines = PROCESSOR.read_text().splitlines() if PROCESSOR.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     name = names[0] if names else platform.processor() or platform.machine()
     return f"{name}, {os.cpu_count()} processors, {platform.system()}"

@@ -153,13 +153,19 @@ def multiply_adds(model: Autoencoder, images: Images) -> int:
     Of matrix products, convolutions and gathered sums; what is done element by element is not
     counted.
     """
+    x = next(chunks(images))[:1]
+    with torch.no_grad():
+        return operations(lambda: model(x)) // 2
+
+
+def operations(work: Callable[[], object]) -> int:
+    """Floating-point operations of the products, convolutions and gathered sums in `work`."""
     bags = dict.fromkeys(
         (torch.ops.aten._embedding_bag, torch.ops.aten._embedding_bag_forward_only), bag_operations
     )
-    x = next(chunks(images))[:1]
-    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=bags) as counter:
-        model(x)
-    return int(counter.get_total_flops()) // 2
+    with FlopCounterMode(display=False, custom_mapping=bags) as counter:
+        work()
+    return int(counter.get_total_flops())
 
 
 def bag_operations(weight: Any, indices: Any, *_: Any, **__: Any) -> int:  # noqa: ANN401

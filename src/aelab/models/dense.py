@@ -17,11 +17,8 @@ from aelab.models.initialisation import (
     OFFSET,
     DenseInitialisation,
     check_initialisation,
-    components_of,
-    decode_components,
-    encode_components,
     linear_layers,
-    narrowest,
+    start_from_components,
 )
 from aelab.settings import InputSpec
 
@@ -76,11 +73,13 @@ class DenseAutoencoder(Autoencoder):
     def initialise(self, data: TrainingData) -> None:
         """Start from the principal components, if asked to."""
         if self.initialisation == "pca":
-            encoder, decoder = linear_layers(self.encoder), linear_layers(self.decoder)
-            components = components_of(data, narrowest([*encoder, *decoder]))
-            encode_components(encoder, components, OFFSET)
-            squashed = isinstance(self.decoder[-1], nn.Sigmoid)
-            decode_components(decoder, components, OFFSET, squashed=squashed)
+            start_from_components(
+                data,
+                linear_layers(self.encoder),
+                linear_layers(self.decoder),
+                offset=OFFSET,
+                squashed=isinstance(self.decoder[-1], nn.Sigmoid),
+            )
 
     def encode(self, x: Batch) -> Code:
         """Activations of the code layer."""

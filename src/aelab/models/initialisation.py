@@ -131,11 +131,6 @@ def linear_layers(module: nn.Module) -> list[nn.Linear]:
     return [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
 
 
-def narrowest(layers: Sequence[nn.Linear]) -> int:
-    """How many numbers pass through all of these layers."""
-    return min(layer.out_features for layer in layers)
-
-
 @torch.no_grad()
 def set_units(
     layer: nn.Linear, weight: Float[Tensor, "n inputs"], bias: Float[Tensor, " n"]
@@ -151,6 +146,27 @@ def carry(layer: nn.Linear, n: int, change: float) -> None:
     """The first `n` units are the first n inputs, raised by `change`."""
     device = layer.weight.device
     set_units(layer, torch.eye(n, device=device), torch.full((n,), change, device=device))
+
+
+def start_from_components(
+    data: TrainingData,
+    encoder: Sequence[nn.Linear],
+    decoder: Sequence[nn.Linear],
+    *,
+    offset: float,
+    squashed: bool,
+    signed: bool = False,
+) -> Components:
+    """Make a network reconstruct as PCA does, with as many components as fit all its layers.
+
+    `offset` is what the coordinates in the code are raised by, `squashed` says that a sigmoid
+    follows, `signed` that each component is two of the code's numbers, one for either sign.
+    """
+    n = min(decoder[0].in_features, *(layer.out_features for layer in (*encoder, *decoder)))
+    components = components_of(data, n // 2).signed() if signed else components_of(data, n)
+    encode_components(encoder, components, offset)
+    decode_components(decoder, components, offset, squashed=squashed)
+    return components
 
 
 def encode_components(layers: Sequence[nn.Linear], components: Components, offset: float) -> None:

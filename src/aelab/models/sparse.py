@@ -18,10 +18,8 @@ from aelab.models.initialisation import (
     DENSE,
     DenseInitialisation,
     check_initialisation,
-    components_of,
-    decode_components,
-    encode_components,
     linear_layers,
+    start_from_components,
 )
 from aelab.settings import InputSpec
 
@@ -90,10 +88,14 @@ class SparseAutoencoder(Autoencoder):
     def initialise(self, data: TrainingData) -> None:
         """Start from the principal components, if asked to."""
         if self.initialisation == "pca":
-            components = components_of(data, self.latent_dim // 2).signed()
-            encode_components(linear_layers(self.encoder), components, 0.0)
-            squashed = isinstance(self.decoder[-1], nn.Sigmoid)
-            decode_components(linear_layers(self.decoder), components, 0.0, squashed=squashed)
+            start_from_components(
+                data,
+                linear_layers(self.encoder),
+                linear_layers(self.decoder),
+                offset=0.0,
+                squashed=isinstance(self.decoder[-1], nn.Sigmoid),
+                signed=True,
+            )
 
     def encode(self, x: Batch) -> Code:
         """The activations, of which top-k keeps only the k largest."""

@@ -10,12 +10,9 @@ from aelab.models.initialisation import (
     DENSE,
     DenseInitialisation,
     check_initialisation,
-    components_of,
-    decode_components,
-    encode_components,
     linear_layers,
-    narrowest,
     set_posterior_variance,
+    start_from_components,
 )
 from aelab.settings import InputSpec
 
@@ -74,14 +71,14 @@ class DenseVAE(VariationalAutoencoder):
         """Start from the principal components, if asked to: their posterior and their decoder."""
         super().initialise(data)
         if self.initialisation == "pca":
-            encoder = [*linear_layers(self.encoder), self.heads]
-            decoder = linear_layers(self.decoder)
-            most = min(self.latent_dim, narrowest([*encoder, *decoder]))
-            components = components_of(data, most)
-            encode_components(encoder, components, 0.0)
+            components = start_from_components(
+                data,
+                [*linear_layers(self.encoder), self.heads],
+                linear_layers(self.decoder),
+                offset=0.0,
+                squashed=self.likelihood.squashed,
+            )
             set_posterior_variance(self.heads, components)
-            squashed = self.likelihood.squashed
-            decode_components(decoder, components, 0.0, squashed=squashed)
 
     def posterior(self, x: Batch) -> Posterior:
         """Mean and log-variance are the two halves of one linear layer."""
