@@ -252,6 +252,19 @@ def test_every_option_of_every_model_has_help(
         assert len(told) > 3, option
 
 
+def test_help_of_a_verb_imports_no_torch() -> None:
+    code = """
+import sys
+from contextlib import suppress
+from aelab.cli import VERBS, main
+for verb in VERBS.keys() - {"train"}:  # a model's own options are those of its class
+    with suppress(SystemExit):
+        main([verb, "--help"])
+sys.exit("torch" in sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
 def test_help_imports_no_torch() -> None:
     code = (
         "import sys; from aelab.cli import main; main(['--help']);"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aelab.evaluate.columns import METRICS
+from aelab.columns import METRICS
 from aelab.models import ZOO
 
 ROOT = Path(__file__).parents[1]

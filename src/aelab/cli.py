@@ -1,4 +1,7 @@
-"""The command line: one short function a verb. Heavy imports are inside them, for instant help."""
+"""The command line: one short function a verb.
+
+Each parses its options first and imports what it works with afterwards, for instant help.
+"""
 
 import os
 import sys
@@ -93,11 +96,11 @@ def parse(options: type[T], verb: str, arguments: Sequence[str], doc: str | None
 
 def models(arguments: list[str]) -> int:
     """List the zoo: code size, parameters and source of every model."""
+    parse(NoOptions, "models", arguments, models.__doc__)
     from rich.console import Console
 
     from aelab.console import print_table, zoo_table
 
-    parse(NoOptions, "models", arguments, models.__doc__)
     table = zoo_table()
     print_table(lambda left_out: table, Console())
     return 0
@@ -114,17 +117,17 @@ def train(arguments: list[str]) -> int:
         )
         print(told, file=sys.stdout if arguments else sys.stderr)
         return 0 if arguments and arguments[0] in ("-h", "--help") else EXIT_USAGE
-    from aelab.console import TrainingScreen, print_run
-    from aelab.data import load_settings
     from aelab.options import start_asked, train_options, training
-    from aelab.runner import train_run
-    from aelab.runs import Run
 
     model = arguments[0]
     import_from_here(model)
-    start = Run.open(folder) if (folder := start_asked(arguments[1:])) else None
+    start = run_in(folder) if (folder := start_asked(arguments[1:])) else None
     defaults = start.settings if start and start.settings.model == model else None
     asked = parse(train_options(model, defaults), f"train {model}", arguments[1:], train.__doc__)
+    from aelab.console import TrainingScreen, print_run
+    from aelab.data import load_settings
+    from aelab.runner import train_run
+
     settings, options = training(model, asked)
     out = options.out or Path("runs") / model.replace(":", ".") / f"seed-{options.seed}"
     data = load_settings(settings.data, options.data_dir, seed=settings.seed)
@@ -145,10 +148,11 @@ def train(arguments: list[str]) -> int:
 
 def evaluate(arguments: list[str]) -> int:
     """Evaluate a trained run anew, and write its metrics.json."""
-    from aelab.console import print_run
     from aelab.options import EvaluateOptions
 
     options = parse(EvaluateOptions, "evaluate", arguments, evaluate.__doc__)
+    from aelab.console import print_run
+
     run, data = opened(options, options.data_dir)
     run.evaluate(data, options.split or run.metrics["split"], options.metrics)
     print_run(run)
@@ -157,11 +161,12 @@ def evaluate(arguments: list[str]) -> int:
 
 def reconstruct(arguments: list[str]) -> int:
     """Restore inputs into a folder; or draw the run's own beside their reconstructions."""
-    from aelab import pictures
-    from aelab.apps.restore import reconstruct
     from aelab.options import ReconstructOptions
 
     options = parse(ReconstructOptions, "reconstruct", arguments, "Restore inputs by a run.")
+    from aelab import pictures
+    from aelab.apps.restore import reconstruct
+
     if options.data is None:
         run, data = opened(options, options.data_dir)
         picture = run.reconstructions(data, options.split or run.metrics["split"])
@@ -175,31 +180,34 @@ def reconstruct(arguments: list[str]) -> int:
 
 def denoise(arguments: list[str]) -> int:
     """Remove noise from inputs, by a run that was trained to."""
-    from aelab.apps.restore import denoise
     from aelab.options import DenoiseOptions
 
     options = parse(DenoiseOptions, "denoise", arguments, "Remove noise from inputs.")
+    from aelab.apps.restore import denoise
+
     apply = partial(denoise, folder=options.out, side_by_side=options.side_by_side)
     return applied("denoise", options, options.data, options.out, apply)
 
 
 def encode(arguments: list[str]) -> int:
     """Write the codes of inputs, with their names and labels."""
-    from aelab.apps.encode import encode
     from aelab.options import EncodeOptions
 
     options = parse(EncodeOptions, "encode", arguments, "Write the codes of inputs.")
+    from aelab.apps.encode import encode
+
     return applied("encode", options, options.data, options.out, partial(encode, path=options.out))
 
 
 def anomalies(arguments: list[str]) -> int:
     """Score inputs by how unlike the training data they are, and mark the anomalies."""
-    from aelab import pictures
-    from aelab.apps.anomalies import error_maps, find_anomalies
-    from aelab.console import counting
     from aelab.options import AnomaliesOptions
 
     options = parse(AnomaliesOptions, "anomalies", arguments, anomalies.__doc__)
+    from aelab import pictures
+    from aelab.apps.anomalies import error_maps, find_anomalies
+    from aelab.console import counting
+
     run = opened_run(options)
     inputs = opened_inputs(run, options.data, options)
     try:
@@ -229,11 +237,12 @@ def anomalies(arguments: list[str]) -> int:
 
 def sample(arguments: list[str]) -> int:
     """Draw new images from a trained run."""
-    from aelab.apps.generate import write_samples
-    from aelab.console import counting
     from aelab.options import SampleOptions
 
     options = parse(SampleOptions, "sample", arguments, sample.__doc__)
+    from aelab.apps.generate import write_samples
+    from aelab.console import counting
+
     run = opened_run(options)
     out = options.out or run.folder / "samples.png"
     with counting("sample", options.n) as on_done:
@@ -252,11 +261,12 @@ def sample(arguments: list[str]) -> int:
 
 def interpolate(arguments: list[str]) -> int:
     """Draw the way from one image to another through a run's codes."""
-    from aelab import pictures
-    from aelab.apps.generate import interpolation
     from aelab.options import InterpolateOptions
 
     options = parse(InterpolateOptions, "interpolate", arguments, interpolate.__doc__)
+    from aelab import pictures
+    from aelab.apps.generate import interpolation
+
     run = opened_run(options)
     picture = interpolation(
         run, options.first, options.last, steps=options.steps, data_dir=options.data_dir
@@ -267,11 +277,12 @@ def interpolate(arguments: list[str]) -> int:
 
 def links(arguments: list[str]) -> int:
     """Find the likeliest missing links of a graph, or score given pairs, by a trained run."""
-    from aelab.apps.links import score_pairs, top_missing_links, write_embeddings, write_links
-    from aelab.data.edge_list import read_pairs
     from aelab.options import LinksOptions
 
     options = parse(LinksOptions, "links", arguments, links.__doc__)
+    from aelab.apps.links import score_pairs, top_missing_links, write_embeddings, write_links
+    from aelab.data.edge_list import read_pairs
+
     run, data = opened(options, options.data_dir)
     model, graph = run.link_model, run.graph(data)
     if options.pairs is None:
@@ -293,14 +304,15 @@ def links(arguments: list[str]) -> int:
 
 def compare(arguments: list[str]) -> int:
     """Train the rows of a study and print one table."""
+    from aelab.options import CompareOptions
+
+    options = parse(CompareOptions, "compare", arguments, "Train the rows of a study.")
     from rich.console import Console
 
     from aelab.compare import compare
     from aelab.console import TrainingScreen, print_table
-    from aelab.options import CompareOptions
     from aelab.tables import as_rich, findings
 
-    options = parse(CompareOptions, "compare", arguments, "Train the rows of a study.")
     import_from_here()
     study = options.chosen
     with TrainingScreen() as screen:
@@ -349,11 +361,16 @@ def print_report(folder: Path, **options: Any) -> None:  # noqa: ANN401 - those 
 
 def opened_run(options: "FolderOptions") -> "Run":
     """The run in a folder; a class of the user's own is imported if the user names it."""
-    from aelab.runs import Run
-
     if options.model is not None:
         import_own_class(options.model)
-    return Run.open(options.run)
+    return run_in(options.run)
+
+
+def run_in(folder: Path) -> "Run":
+    """The run in a folder."""
+    from aelab.runs import Run
+
+    return Run.open(folder)
 
 
 def opened(options: "FolderOptions", data_dir: Path | None) -> "tuple[Run, Dataset]":

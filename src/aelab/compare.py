@@ -9,34 +9,20 @@ from statistics import mean, stdev
 from typing import Any
 
 from aelab import html
-from aelab.config import all_hyperparameters, describe, model_defaults
+from aelab.columns import FACTS, METRICS
+from aelab.config import all_hyperparameters, describe
 from aelab.data import Dataset, load_settings, only_classes
 from aelab.data.images import ImageDataset
 from aelab.evaluate.audits import audit_data
-from aelab.evaluate.columns import FACTS, METRICS
 from aelab.files import InputError
 from aelab.pool import run_all
 from aelab.runner import make_way, refuse_kind, train_run
 from aelab.runs import Run
-from aelab.settings import DataSettings, RunSettings, thaw
-from aelab.study import Row, Study, load_study
+from aelab.settings import DataSettings, RunSettings
+from aelab.study import Row, Study
 from aelab.tables import COSTS, caption, input_size, main_columns, write_results
 from aelab.training import Progress
 from aelab.verdicts import answer, verdict
-
-DEFAULTS = ("default", "links")
-"""The studies whose rows `aelab train` takes its defaults from."""
-
-
-def default_settings(model: str) -> RunSettings:
-    """What `aelab train` trains a model with: the settings of its row in the studies DEFAULTS.
-
-    Of a model without such a row, the constructor's and the recipe's own.
-    """
-    rows = (load_study(study).row(model) for study in DEFAULTS)
-    settings = next((row.settings for row in rows if row), RunSettings(model))
-    hyperparameters = {**model_defaults(model), **thaw(settings.hyperparameters)}
-    return replace(settings, hyperparameters=hyperparameters)
 
 
 def check_row(row: Row, split: str, data_dir: Path | None, seed: int) -> None:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from aelab.evaluate.columns import FACTS, METRICS, metric_named
+from aelab.columns import FACTS, METRICS, metric_named
 from aelab.models import ZOO, build, model_class
 from aelab.models.link_base import GraphSpec, LinkModel
 from aelab.runs import Run

@@ -11,14 +11,13 @@ import tyro
 from docstring_parser import parse as parse_docstring
 from tyro.conf import Positional
 
-from aelab.compare import default_settings
+from aelab.columns import QUICK_GROUPS, Group
 from aelab.config import hyperparameter_hints
 from aelab.data import settled
-from aelab.evaluate.columns import QUICK_GROUPS, Group
 from aelab.files import InputError
 from aelab.models import model_class
 from aelab.settings import DataSettings, Recipe, RunSettings, thaw
-from aelab.study import Study, load_study
+from aelab.study import Study, default_settings, load_study
 
 DATA_OPTIONS = (
     "splits", "features", "classes", "size", "grayscale", "strict", "impute", "label", "binarise"

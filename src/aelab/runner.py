@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
+from aelab.columns import QUICK_GROUPS
 from aelab.config import all_hyperparameters, describe, same_work
 from aelab.data import Dataset
 from aelab.data.graphs import GraphDataset
-from aelab.evaluate.columns import QUICK_GROUPS
 from aelab.files import InputError, write_json
 from aelab.models import build, model_class
 from aelab.models.link_base import LinkModel, Model

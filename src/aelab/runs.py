@@ -19,12 +19,12 @@ from PIL.Image import Image
 from torch import Tensor
 
 from aelab import html, pictures, plots
+from aelab.columns import FACTS, QUICK_GROUPS, metric_named
 from aelab.config import FORMAT
 from aelab.data import Dataset
 from aelab.data.graphs import GraphDataset
 from aelab.data.images import ImageDataset
 from aelab.evaluate import evaluate
-from aelab.evaluate.columns import FACTS, QUICK_GROUPS, metric_named
 from aelab.evaluate.images import original_figure
 from aelab.files import InputError, MissingFileError, read_json, read_tensors, write_json
 from aelab.models import ZOO, build

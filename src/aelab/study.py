@@ -7,11 +7,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
+from aelab.columns import METRICS, QUICK_GROUPS, Group
+from aelab.config import model_defaults
 from aelab.data import settled
-from aelab.evaluate.columns import METRICS, QUICK_GROUPS, Group
 from aelab.files import InputError, MissingFileError
 from aelab.models import find
-from aelab.settings import DataSettings, Recipe, RunSettings, checked
+from aelab.settings import DataSettings, Recipe, RunSettings, checked, thaw
+
+DEFAULTS = ("default", "links")
+"""The studies whose rows `aelab train` takes its defaults from."""
 
 QUICK_SHARE = 0.1
 """Of the epochs that a quick study trains."""
@@ -258,3 +262,14 @@ def refuse_unknown_names(study: Study) -> None:
         for row in (claim.better, *claim.than):
             if study.row(row) is None:
                 raise InputError(f"the claim {claim.claim!r} names no row of the study: {row!r}")
+
+
+def default_settings(model: str) -> RunSettings:
+    """What `aelab train` trains a model with: the settings of its row in the studies DEFAULTS.
+
+    Of a model without such a row, the constructor's and the recipe's own.
+    """
+    rows = (load_study(study).row(model) for study in DEFAULTS)
+    settings = next((row.settings for row in rows if row), RunSettings(model))
+    hyperparameters = {**model_defaults(model), **thaw(settings.hyperparameters)}
+    return replace(settings, hyperparameters=hyperparameters)

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
-from aelab.evaluate.columns import METRICS, metric_named
+from aelab.columns import METRICS, metric_named
 from aelab.files import write_json, write_text
 from aelab.runs import Run
 from aelab.settings import InputSpec

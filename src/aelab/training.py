@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from aelab.columns import Figures
 from aelab.data import Dataset
 from aelab.evaluate import validate
-from aelab.evaluate.columns import Figures
 from aelab.files import (
     InputError,
     read_metadata,

@@ -8,7 +8,7 @@ from typing import Any
 
 from scipy.stats import ttest_rel
 
-from aelab.evaluate.columns import METRICS
+from aelab.columns import METRICS
 from aelab.study import Claim, Question
 
 ResultRow = Mapping[str, Any]

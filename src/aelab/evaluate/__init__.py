@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 
+from aelab.columns import QUICK_GROUPS, Figures
 from aelab.data import Dataset
 from aelab.data.graphs import GraphDataset
 from aelab.data.images import ImageDataset, Images
 from aelab.evaluate.anomaly import anomaly_auroc
 from aelab.evaluate.audits import audit_model
 from aelab.evaluate.codes import code_figures
-from aelab.evaluate.columns import QUICK_GROUPS, Figures
 from aelab.evaluate.images import evaluate_images, reconstruction_mse, validation_loss
 from aelab.evaluate.importance import SAMPLES, TIGHTENED, importance_bound
 from aelab.evaluate.links import evaluate_links, validation_auc

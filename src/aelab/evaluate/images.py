@@ -8,10 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
-from torchmetrics.functional.image import structural_similarity_index_measure
 
+from aelab.columns import Figures
 from aelab.data.images import ImageDataset, Images
-from aelab.evaluate.columns import Figures
 from aelab.layers import NoiseKind, corrupt
 from aelab.losses import PerExample, squared_error
 from aelab.metrics import psnr, squared_errors
@@ -117,6 +116,8 @@ def figures_of_chunk(
 
 def ssim(x_hat: Batch, x: Batch, peak: float) -> PerExample:
     """Structural similarity, Gaussian window of σ = 1.5 (Wang et al. 2004, section III.B)."""
+    from torchmetrics.functional.image import structural_similarity_index_measure  # takes seconds
+
     similarity = structural_similarity_index_measure(
         x_hat, x, kernel_size=SSIM_WINDOW, data_range=peak, reduction="none"
     )

@@ -5,12 +5,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from aelab.compare import default_settings
-from aelab.evaluate.columns import SLOW_GROUPS, metric_named
+from aelab.columns import SLOW_GROUPS, metric_named
 from aelab.report.material import Material
 from aelab.runs import Run
 from aelab.settings import thaw
-from aelab.study import QUICK_SHARE, Study, load_study, packaged_studies
+from aelab.study import QUICK_SHARE, Study, default_settings, load_study, packaged_studies
 from aelab.tables import Results, audited
 
 

@@ -14,9 +14,9 @@ import jinja2
 from matplotlib.figure import Figure
 
 from aelab import plots
+from aelab.columns import METRICS, metric_named
 from aelab.data.graphs import GraphDataset
 from aelab.data.images import ImageDataset
-from aelab.evaluate.columns import METRICS, metric_named
 from aelab.files import InputError, atomic_path, write_text
 from aelab.models.base import Autoencoder
 from aelab.models.link_base import LinkModel

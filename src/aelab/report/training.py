@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from aelab.evaluate.columns import METRICS
+from aelab.columns import METRICS
 from aelab.files import JSON_LIMIT, InputError, read_tensors
 from aelab.plots import BLUE, COLOURS, GREY, ORANGE, new_figure, styled
 from aelab.runs import Run
