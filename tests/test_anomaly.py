@@ -126,6 +126,10 @@ def test_a_run_of_one_class_records_it(tiny: ImageDataset, tmp_path: Path) -> No
 STUDY = """
 each_class = ["T-shirt/top", "Bag"]
 metrics = ["anomalies", "reconstruction"]
+[questions.q]
+question = "Which?"
+metric = "anomaly_auroc"
+across_code_sizes = true
 [data]
 name = "tiny"
 [rows.pca]
@@ -158,6 +162,10 @@ def test_a_row_for_each_class_and_their_mean(tiny: ImageDataset, tmp_path: Path)
     ]
     std = rows["vanilla, mean of 2"]["metrics"]["anomaly_auroc"]["std"]
     assert std == pytest.approx(abs(means[0] - means[1]) / math.sqrt(2))
+    # The question is asked of the means alone, whatever the size of their codes.
+    (told,) = result["verdicts"]
+    assert "pca, mean of 2 (" in told["answer"]
+    assert "vanilla, mean of 2 (" in told["answer"]
 
 
 def test_no_mean_of_some_parts_only(tiny: ImageDataset, tmp_path: Path) -> None:

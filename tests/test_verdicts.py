@@ -102,6 +102,8 @@ def test_best_is_said_among_codes_of_one_size() -> None:
     told = answer(Question("Which?", "mse"), rows)
     assert told.startswith("b (MSE 1.0000), then a (MSE 2.0000), codes of 8 numbers; one seed")
     assert told.endswith("; not large, for the size of their codes")
+    across = answer(Question("Which?", "mse", across_code_sizes=True), rows)
+    assert across.startswith("large (MSE 0.5000), then b (MSE 1.0000), codes of any size; one seed")
     certain = answer(Question("Which?", "mse"), [row("a", 2.0, 2.1), row("b", 1.0, 1.1)])
     assert "ahead of every other row over 2 seeds" in certain
     assert "nothing" in answer(Question("Which?", "mse"), [row("a", 1.0)])

@@ -123,7 +123,8 @@ class Result:
         }
 
     def verdicts(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
-        """The answers to the study's questions, budget by budget."""
+        """The answers to the study's questions, budget by budget; of rows in parts, the means."""
+        rows = [row for row in rows if row.get("parts")] or rows
         budgets = dict.fromkeys(row["budget"] for row in rows)
         return [
             {
@@ -198,7 +199,7 @@ def mean_row(whole: str, parts: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
         **{key: value for key, value in first.items() if key not in ("by_class", "worst")},
         "row": f"{whole}, mean of {len(parts)}",
         "parts": list(parts),
-        "budget": "mean",
+        "budget": "",
         "seeds": seeds,
         **{name: mean_of(name, every) for name in COSTS},
         "metrics": {

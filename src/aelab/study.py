@@ -60,6 +60,8 @@ class Question:
 
     question: str
     metric: str
+    across_code_sizes: bool = False
+    """Compare all rows, because their code sizes were chosen by the metric itself."""
 
 
 @dataclass(frozen=True)

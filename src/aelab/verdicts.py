@@ -106,21 +106,23 @@ def close_to(best: ResultRow, others: Sequence[ResultRow], metric: str) -> list[
 def answer(question: Question, rows: Sequence[ResultRow]) -> str:
     """Which row is best, how it stands to the next, and how surely.
 
-    Rows are compared where their codes have the same size; the largest such group is, and the
-    others are named as left out. Baselines without training take part.
+    Unless the question is across code sizes, rows are compared where their codes have the same
+    size; the largest such group is, and the others are named as left out. Baselines without
+    training take part.
     """
     metric = question.metric
     having = best_first(rows, metric)
     sizes = [row["code_size"] for row in having]
     common = max(sizes, key=sizes.count) if sizes else 0
-    ranked = [row for row in having if row["code_size"] == common]
-    left_out = [row["row"] for row in having if row["code_size"] != common]
+    alike = [question.across_code_sizes or size == common for size in sizes]
+    ranked = [row for row, among in zip(having, alike, strict=True) if among]
+    left_out = [row["row"] for row, among in zip(having, alike, strict=True) if not among]
     told = "nothing: no two rows have this figure with a code of the same size"
     if len(ranked) > 1:
         best, *others = ranked
+        codes = "of any size" if question.across_code_sizes else f"of {common:,} numbers"
         told = f"{best['row']} ({mean_of(best, metric)}), then {others[0]['row']} "
-        told += f"({mean_of(others[0], metric)}), codes of {common:,} numbers; "
-        told += certainty(metric, best, others)
+        told += f"({mean_of(others[0], metric)}), codes {codes}; {certainty(metric, best, others)}"
     if left_out:
         told += f"; not {', '.join(left_out)}, for the size of their codes"
     return told

@@ -64,8 +64,8 @@ def comparison(results: Results) -> Figure:
     listed = ", ".join(f"{row['row']} {mean_of(row, 'mse'):.4f}" for row in rows)
     widest = max(map(len, parts.values()))
     highest = max(mean_of(row, "mse") or 0.0 for row in rows)
-    figure = new_figure(max(6.0, 0.75 * len(rows) + 1.5), 4.4, f"MSE a pixel: {listed}.")
-    ratios = [max(len(part), 0.4 * widest) for part in parts.values()]
+    figure = new_figure(max(7.0, 0.75 * len(rows) + 1.5), 4.4, f"MSE a pixel: {listed}.")
+    ratios = [max(len(part), 0.6 * widest) for part in parts.values()]
     panels = figure.subplots(1, len(parts), sharey=True, squeeze=False, width_ratios=ratios)[0]
     for axes, (title, part), colour in zip(panels, parts.items(), (BLUE, ORANGE), strict=False):
         bars(axes, part, colour, highest)
