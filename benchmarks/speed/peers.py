@@ -16,11 +16,12 @@ from pythae.models import AE, VAE, AEConfig, VAEConfig
 from pythae.models.base.base_utils import ModelOutput
 from pythae.models.nn import BaseDecoder, BaseEncoder
 from pythae.trainers import BaseTrainer, BaseTrainerConfig
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from aelab.compare import dataset
 from aelab.data.images import Images
+from aelab.layers import FoldedConvTranspose2d
 from aelab.models.base import Autoencoder, VariationalAutoencoder
 from aelab.runner import new_model
 from aelab.settings import RunSettings
@@ -65,12 +66,12 @@ def seconds_of_aelab(settings: RunSettings, images: Images) -> float:
 
 def seconds_of_pythae(settings: RunSettings, images: Images, x: Tensor) -> float:
     """An epoch of pythae's trainer, without what it does before and after."""
-    model = new_model_of(settings)
+    model = with_pytorchs_layers(new_model_of(settings))
     shape = images.spec.shape
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
         if isinstance(model, VariationalAutoencoder):
             config = VAEConfig(input_dim=shape, latent_dim=model.latent_dim)
-            theirs: torch.nn.Module = VAE(config, encoder=Encoder(model), decoder=Decoder(model))
+            theirs: nn.Module = VAE(config, encoder=Encoder(model), decoder=Decoder(model))
         else:
             config = AEConfig(input_dim=shape, latent_dim=model.code_size)
             theirs = AE(config, encoder=Encoder(model), decoder=Decoder(model))
@@ -93,7 +94,7 @@ def seconds_of_pythae(settings: RunSettings, images: Images, x: Tensor) -> float
 
 def seconds_of_loop(settings: RunSettings, images: Images, x: Tensor) -> float:
     """An epoch of a bare loop over a DataLoader."""
-    model = new_model_of(settings)
+    model = with_pytorchs_layers(new_model_of(settings))
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.recipe.learning_rate)
     loader = DataLoader(TensorDataset(x), settings.recipe.batch_size, shuffle=True)
     start = time.perf_counter()
@@ -107,6 +108,16 @@ def seconds_of_loop(settings: RunSettings, images: Images, x: Tensor) -> float:
 def new_model_of(settings: RunSettings) -> Autoencoder:
     model: Autoencoder = new_model(settings, dataset(settings.data, None, 0))  # type: ignore[assignment]
     return model.train()
+
+
+def with_pytorchs_layers(model: Autoencoder) -> Autoencoder:
+    """The same network without aelab's layers: PyTorch's convolution, nothing in place."""
+    for layer in model.modules():
+        if isinstance(layer, FoldedConvTranspose2d):
+            layer.__class__ = nn.ConvTranspose2d  # type: ignore[assignment]
+        if isinstance(layer, nn.ReLU | nn.LeakyReLU):
+            layer.inplace = False
+    return model
 
 
 def measure(rounds: int) -> dict[str, Any]:
