@@ -91,7 +91,8 @@ def accuracies(
         return None, None
     arrays = z_train.numpy(), y_train.numpy(), z.numpy(), y.numpy()
     with threadpool_limits(1):  # sums depend on the number of threads in their last bits
-        return probe_accuracy(*arrays), knn_accuracy(*arrays)
+        probe = probe_accuracy(*arrays)
+    return probe, knn_accuracy(*arrays)  # neighbours do not
 
 
 Array = NDArray[np.float32]
