@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from aelab.compare import dataset
 from aelab.data.images import Images
-from aelab.layers import FoldedConvTranspose2d
+from aelab.layers import UpConvolution
 from aelab.models.base import Autoencoder, VariationalAutoencoder
 from aelab.runner import new_model
 from aelab.settings import RunSettings
@@ -113,7 +113,7 @@ def new_model_of(settings: RunSettings) -> Autoencoder:
 def with_pytorchs_layers(model: Autoencoder) -> Autoencoder:
     """The same network without aelab's layers: PyTorch's convolution, nothing in place."""
     for layer in model.modules():
-        if isinstance(layer, FoldedConvTranspose2d):
+        if isinstance(layer, UpConvolution):
             layer.__class__ = nn.ConvTranspose2d  # type: ignore[assignment]
         if isinstance(layer, nn.ReLU | nn.LeakyReLU):
             layer.inplace = False

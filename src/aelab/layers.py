@@ -175,10 +175,11 @@ def downsampling(
     raise ValueError(f"resampling must be pool or stride, not {resampling!r}")
 
 
-class FoldedConvTranspose2d(nn.ConvTranspose2d):
-    """A 4×4 transposed convolution of stride 2 as a matrix product and a sum of what overlaps.
+class UpConvolution(nn.ConvTranspose2d):
+    """A 4×4 transposed convolution of stride 2: twice as many rows and columns, and those of `odd`.
 
-    The same numbers as PyTorch's own, which takes twice as long to put out a single channel.
+    A single channel is put out as a matrix product and a sum of what overlaps: the same numbers,
+    for which PyTorch's own takes twice as long.
     """
 
     def __init__(self, inputs: int, outputs: int, odd: tuple[int, int]) -> None:
@@ -189,20 +190,14 @@ class FoldedConvTranspose2d(nn.ConvTranspose2d):
         input: Float[Tensor, "batch inputs rows columns"],
         output_size: list[int] | None = None,
     ) -> Float[Tensor, "batch outputs height width"]:
-        """Twice as many rows and columns, and those of `odd`."""
-        assert output_size is None
+        """As the base class; `output_size` is for it alone."""
+        if self.out_channels > 1 or output_size is not None:
+            return super().forward(input, output_size)
         assert self.bias is not None
         patches = input.permute(0, 2, 3, 1).flatten(1, 2) @ self.weight.flatten(1)
         height, width = input.shape[2:]
         size = (2 * height + self.output_padding[0], 2 * width + self.output_padding[1])
         return F.fold(patches.mT, size, 4, padding=1, stride=2) + self.bias[:, None, None]
-
-
-def upsampling(inputs: int, outputs: int, odd: tuple[int, int]) -> nn.ConvTranspose2d:
-    """The convolution of a ``stride`` stage of a ConvolutionalDecoder."""
-    if outputs == 1:
-        return FoldedConvTranspose2d(inputs, outputs, odd)
-    return nn.ConvTranspose2d(inputs, outputs, 4, 2, padding=1, output_padding=odd)
 
 
 class ConvolutionalDecoder(nn.Module):
@@ -241,7 +236,7 @@ class ConvolutionalDecoder(nn.Module):
                 pairwise(widths), pairwise(sizes), strict=True
             ):
                 odd = (large[0] - 2 * small[0], large[1] - 2 * small[1])
-                stages += [upsampling(inputs, outputs, odd), activation_named(activation)]
+                stages += [UpConvolution(inputs, outputs, odd), activation_named(activation)]
             stages.pop()
         self.stages = nn.Sequential(*stages)
 

@@ -114,13 +114,13 @@ def answer(question: Question, rows: Sequence[ResultRow]) -> str:
     having = best_first(rows, metric)
     sizes = [row["code_size"] for row in having]
     common = max(sizes, key=sizes.count) if sizes else 0
-    alike = [question.across_code_sizes or size == common for size in sizes]
-    ranked = [row for row, among in zip(having, alike, strict=True) if among]
-    left_out = [row["row"] for row, among in zip(having, alike, strict=True) if not among]
+    all_sizes = question.across_code_sizes
+    ranked = [row for row in having if all_sizes or row["code_size"] == common]
+    left_out = [row["row"] for row in having if row not in ranked]
     told = "nothing: no two rows have this figure with a code of the same size"
     if len(ranked) > 1:
         best, *others = ranked
-        codes = "of any size" if question.across_code_sizes else f"of {common:,} numbers"
+        codes = "of any size" if all_sizes else f"of {common:,} numbers"
         told = f"{best['row']} ({mean_of(best, metric)}), then {others[0]['row']} "
         told += f"({mean_of(others[0], metric)}), codes {codes}; {certainty(metric, best, others)}"
     if left_out:
