@@ -49,6 +49,8 @@ def started(name: str, images: Images, **arguments: object) -> Autoencoder:
         ("vae", {"latent_dim": RANK}),
         ("vae", {"latent_dim": 8, "hidden": (32, 16)}),
         ("vae", {"latent_dim": RANK, "hidden": ()}),
+        ("vae", {"latent_dim": RANK, "components": RANK}),
+        ("vae", {"latent_dim": 8, "hidden": (32, 16), "components": 10}),
         ("sparse", {"latent_dim": 2 * RANK, "active": RANK}),
     ],
 )
@@ -73,6 +75,33 @@ def test_components_are_scikit_learns(low_rank: Images) -> None:
     np.testing.assert_allclose(found.std.square().numpy(), variance, rtol=1e-4)
     left = np.var(x, axis=0).sum() - variance.sum()
     assert found.residual == pytest.approx(left / x.shape[1], rel=1e-3)
+
+
+def test_the_first_components_leave_what_the_others_held(low_rank: Images) -> None:
+    expected, found = components_of(low_rank, 1), components_of(low_rank, RANK).first(1)
+    torch.testing.assert_close(found.std, expected.std)
+    assert found.residual == pytest.approx(expected.residual, rel=1e-3)
+
+
+def test_an_encoder_sees_scikit_learns_coordinates(low_rank: Images) -> None:
+    model = build("vae", low_rank.spec, components=5)  # more than the images have
+    before = {name: tensor.clone() for name, tensor in model.named_parameters()}
+    model.initialise(low_rank)
+    x = low_rank.batch(torch.arange(len(low_rank))).flatten(1)
+    seen = model.coordinates(x).numpy()
+    expected = decomposition.PCA(RANK).fit_transform(x.numpy())
+    expected *= np.sign((expected * seen[:, :RANK]).sum(0))  # the sign of a component is free
+    np.testing.assert_allclose(
+        seen[:, :RANK] * expected.std(0).mean(), expected, atol=2e-3, err_msg="coordinates"
+    )
+    assert not seen[:, RANK:].any()
+    changed = {n for n, p in model.named_parameters() if not torch.equal(p, before[n])}
+    assert changed <= {"likelihood.log_std"}  # the weights stay random
+
+
+def test_components_are_no_more_than_the_inputs_numbers(low_rank: Images) -> None:
+    with pytest.raises(ValueError, match="components must be at most the size of an input, 20"):
+        build("vae", low_rank.spec, components=21)
 
 
 def test_the_posterior_starts_as_probabilistic_pcas(low_rank: Images) -> None:

@@ -17,6 +17,7 @@ from aelab.models.initialisation import (
     OFFSET,
     DenseInitialisation,
     check_initialisation,
+    components_of,
     linear_layers,
     start_from_components,
 )
@@ -74,7 +75,7 @@ class DenseAutoencoder(Autoencoder):
         """Start from the principal components, if asked to."""
         if self.initialisation == "pca":
             start_from_components(
-                data,
+                components_of(data, self.latent_dim),
                 linear_layers(self.encoder),
                 linear_layers(self.decoder),
                 offset=OFFSET,

@@ -17,6 +17,7 @@ from typing import Literal, get_args
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from aelab.models.base import Batch, TrainingData
 from aelab.models.pca import in_chunks, principal_components
@@ -60,6 +61,16 @@ class Components:
 
     def __len__(self) -> int:
         return len(self.std)
+
+    def first(self, n: int) -> "Components":
+        """The `n` largest."""
+        dropped = self.std[n:].square().sum().item() / len(self.mean)
+        return replace(
+            self,
+            directions=self.directions[:n],
+            std=self.std[:n],
+            residual=self.residual + dropped,
+        )
 
     def signed(self) -> "Components":
         """Each twice, once with the opposite sign, and not whitened.
@@ -148,25 +159,58 @@ def carry(layer: nn.Linear, n: int, change: float) -> None:
     set_units(layer, torch.eye(n, device=device), torch.full((n,), change, device=device))
 
 
+class PrincipalCoordinates(nn.Module):
+    """Coordinates along the training inputs' first principal components, a fixed linear map.
+
+    ``y = W (x - m) / s``: m is the mean of the inputs, the rows of W are their components, s is the
+    mean deviation of the coordinates. A layer of h units costs ``size n + n h`` products an input
+    behind it instead of ``size h``, and none for the fixed map's gradient. And it learns in fewer
+    steps: Adam scales every weight by itself, which helps most where the inputs' covariance is
+    diagonal (Vyas et al. 2024, arXiv 2409.11321, section 3). The coordinates are not whitened: the
+    small ones would be learned at the cost of the large.
+    """
+
+    weight: Float[Tensor, "n size"]
+    bias: Float[Tensor, " n"]
+
+    def __init__(self, size: int, n: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.eye(n, size))
+        self.register_buffer("bias", torch.zeros(n))
+
+    def forward(self, x: Float[Tensor, "batch size"]) -> Float[Tensor, "batch n"]:
+        """The coordinates y."""
+        return F.linear(x, self.weight, self.bias)
+
+    def take(self, components: Components) -> Components:
+        """Let these be the components, as far as there are any; what they are as coordinates."""
+        n = min(len(self.bias), len(components))
+        first, scale = components.first(n), components.std[:n].mean()
+        self.weight.zero_()
+        self.weight[:n] = first.directions / scale
+        self.bias.copy_(-self.weight @ components.mean)
+        axes = torch.eye(n, len(self.bias), device=scale.device)
+        return Components(torch.zeros_like(self.bias), axes, first.std / scale, residual=0.0)
+
+
 def start_from_components(
-    data: TrainingData,
+    components: Components,
     encoder: Sequence[nn.Linear],
     decoder: Sequence[nn.Linear],
     *,
     offset: float,
     squashed: bool,
-    signed: bool = False,
+    coordinates: Components | None = None,
 ) -> Components:
     """Make a network reconstruct as PCA does, with as many components as fit all its layers.
 
     `offset` is what the coordinates in the code are raised by, `squashed` says that a sigmoid
-    follows, `signed` that each component is two of the code's numbers, one for either sign.
+    follows, `coordinates` are the components as the encoder sees them, unless as the decoder does.
     """
     n = min(decoder[0].in_features, *(layer.out_features for layer in (*encoder, *decoder)))
-    components = components_of(data, n // 2).signed() if signed else components_of(data, n)
-    encode_components(encoder, components, offset)
-    decode_components(decoder, components, offset, squashed=squashed)
-    return components
+    encode_components(encoder, (coordinates or components).first(n), offset)
+    decode_components(decoder, components.first(n), offset, squashed=squashed)
+    return components.first(n)
 
 
 def encode_components(layers: Sequence[nn.Linear], components: Components, offset: float) -> None:

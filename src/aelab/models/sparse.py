@@ -18,6 +18,7 @@ from aelab.models.initialisation import (
     DENSE,
     DenseInitialisation,
     check_initialisation,
+    components_of,
     linear_layers,
     start_from_components,
 )
@@ -88,13 +89,13 @@ class SparseAutoencoder(Autoencoder):
     def initialise(self, data: TrainingData) -> None:
         """Start from the principal components, if asked to."""
         if self.initialisation == "pca":
+            most = min(self.latent_dim, self.spec.size)
             start_from_components(
-                data,
+                components_of(data, most // 2).signed(),
                 linear_layers(self.encoder),
                 linear_layers(self.decoder),
                 offset=0.0,
                 squashed=isinstance(self.decoder[-1], nn.Sigmoid),
-                signed=True,
             )
 
     def encode(self, x: Batch) -> Code:

@@ -3,13 +3,21 @@
 import torch
 from torch import nn
 
-from aelab.layers import Activation, OutputActivation, activation_named, multilayer_perceptron
+from aelab.layers import (
+    Activation,
+    OutputActivation,
+    activation_named,
+    multilayer_perceptron,
+    positive,
+)
 from aelab.losses import LikelihoodName
 from aelab.models.base import Batch, Code, Posterior, TrainingData, VariationalAutoencoder
 from aelab.models.initialisation import (
     DENSE,
     DenseInitialisation,
+    PrincipalCoordinates,
     check_initialisation,
+    components_of,
     linear_layers,
     set_posterior_variance,
     start_from_components,
@@ -35,6 +43,8 @@ class DenseVAE(VariationalAutoencoder):
         variance: The variance of gaussian-fixed; 0.5 makes it the squared error.
         beta: Weight of the KL divergence; 1 is the evidence lower bound.
         initialisation: random, or pca: from the principal components of the training inputs.
+        components: Principal components of the training inputs that the encoder sees, by a fixed
+            map; unless given, it sees the inputs themselves.
     """
 
     def __init__(
@@ -49,6 +59,7 @@ class DenseVAE(VariationalAutoencoder):
         variance: float = 0.5,
         beta: float = 1.0,
         initialisation: DenseInitialisation = "random",
+        components: int | None = None,
     ) -> None:
         super().__init__(
             spec,
@@ -60,29 +71,49 @@ class DenseVAE(VariationalAutoencoder):
         )
         check_initialisation(initialisation, DENSE, activation)
         self.initialisation = initialisation
-        widths = [spec.size, *hidden]
+        self.coordinates: PrincipalCoordinates | None = None
+        if components is not None:
+            positive("components", components)
+            if components > spec.size:
+                raise ValueError(
+                    f"components must be at most the size of an input, {spec.size}, "
+                    f"not {components}"
+                )
+            self.coordinates = PrincipalCoordinates(spec.size, components)
+        widths = [components or spec.size, *hidden]
         self.encoder = nn.Sequential(
             multilayer_perceptron(widths, activation), activation_named(activation)
         )
         self.heads = nn.Linear(widths[-1], 2 * latent_dim)
-        self.decoder = multilayer_perceptron([latent_dim, *widths[::-1]], activation)
+        self.decoder = multilayer_perceptron([latent_dim, *hidden[::-1], spec.size], activation)
 
     def initialise(self, data: TrainingData) -> None:
-        """Start from the principal components, if asked to: their posterior and their decoder."""
+        """Find the components that the encoder sees; start from PCA, if asked to.
+
+        That is from its decoder, and from the posterior of probabilistic PCA.
+        """
         super().initialise(data)
+        if self.coordinates is None and self.initialisation == "random":
+            return
+        seen = len(self.coordinates.bias) if self.coordinates else 0
+        components = components_of(data, max(seen, self.latent_dim))
+        coordinates = self.coordinates.take(components) if self.coordinates else None
         if self.initialisation == "pca":
-            components = start_from_components(
-                data,
+            carried = start_from_components(
+                components,
                 [*linear_layers(self.encoder), self.heads],
                 linear_layers(self.decoder),
                 offset=0.0,
                 squashed=self.likelihood.squashed,
+                coordinates=coordinates,
             )
-            set_posterior_variance(self.heads, components)
+            set_posterior_variance(self.heads, carried)
 
     def posterior(self, x: Batch) -> Posterior:
         """Mean and log-variance are the two halves of one linear layer."""
-        mu, log_var = self.heads(self.encoder(x.flatten(1))).chunk(2, dim=1)
+        flat = x.flatten(1)
+        seen = flat if self.coordinates is None else self.coordinates(flat)
+        mu, log_var = self.heads(self.encoder(seen)).chunk(2, dim=1)
         return Posterior(mu, log_var)
 
     def decoder_output(self, z: Code) -> Batch:
