@@ -1,6 +1,9 @@
 """The loop: exact resume, randomness by address, schedules; held against plain PyTorch."""
 
+import ctypes
 import math
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -197,3 +200,28 @@ def test_a_loss_that_is_not_finite_stops_with_advice(blobs: ImageDataset) -> Non
 def test_recipes_out_of_range_are_named(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Recipe(**wrong)
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallopt"), reason="glibc's alone"
+)
+def test_a_step_uses_the_memory_of_the_last_one_again() -> None:
+    code = """
+import resource, torch
+from aelab.train import keep_freed_memory
+def faults(tensors=4, mebibytes=8):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        kept = [torch.zeros(mebibytes * 2**18) + i for i in range(tensors)]
+        del kept
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+torch.set_num_threads(1)
+faults()
+before = faults()
+keep_freed_memory()
+faults()
+print(before, faults())
+"""
+    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    before, after = map(int, told.stdout.split())
+    assert before > 10_000 > 500 > after

@@ -1,10 +1,13 @@
 """fit(): the one training loop. It never asks which model or data it has, and touches no file."""
 
+import ctypes
 import math
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 
 import torch
 from jaxtyping import Float
@@ -81,6 +84,7 @@ def fit(
     Raises:
         TrainingDivergedError: a loss term is not finite.
     """
+    keep_freed_memory()
     state = state or TrainState()
     model.to(recipe.device)
     if state.step == 0 and initialise:
@@ -206,6 +210,24 @@ def threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+MMAP_THRESHOLD, MOST_MMAP_THRESHOLD = -3, 2**25
+TRIM_THRESHOLD, KEPT_BYTES = -1, 2**30
+"""glibc's numbers of two parameters, and what they are set to (malloc.h; mallopt(3))."""
+
+
+@cache
+def keep_freed_memory() -> None:
+    """Have glibc keep up to a gigabyte of what tensors free, for the process's whole life.
+
+    Left to itself it gives a step's memory back to the system and asks for it again at the next,
+    and every page of it is cleared anew: a third of the time of a step with large feature maps.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(MMAP_THRESHOLD, MOST_MMAP_THRESHOLD)
+        mallopt(TRIM_THRESHOLD, KEPT_BYTES)
 
 
 def collect_moments(
