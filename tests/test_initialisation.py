@@ -99,6 +99,18 @@ def test_an_encoder_sees_scikit_learns_coordinates(low_rank: Images) -> None:
     assert changed <= {"likelihood.log_std"}  # the weights stay random
 
 
+@pytest.mark.parametrize("hidden", [(), (12,)])
+def test_no_more_is_carried_than_an_encoder_sees(low_rank: Images, hidden: tuple[int, ...]) -> None:
+    model = started("vae", low_rank, latent_dim=4, components=2, hidden=hidden, output="linear")
+    x = low_rank.batch(torch.arange(len(low_rank)))
+    expected = decomposition.PCA(2).fit(x.flatten(1).numpy())
+    scores = expected.transform(x.flatten(1).numpy())
+    with torch.no_grad():
+        z = model.encode(x)[:, :2].numpy()
+    z *= np.sign((z * scores).sum(0))  # the sign of a component is free
+    np.testing.assert_allclose(z, scores / scores.std(0), atol=1e-3)
+
+
 def test_components_are_no_more_than_the_inputs_numbers(low_rank: Images) -> None:
     with pytest.raises(ValueError, match="components must be at most the size of an input, 20"):
         build("vae", low_rank.spec, components=21)

@@ -202,15 +202,19 @@ def start_from_components(
     squashed: bool,
     coordinates: Components | None = None,
 ) -> Components:
-    """Make a network reconstruct as PCA does, with as many components as fit all its layers.
+    """Make a network reconstruct as PCA does, with those components that fit all its layers.
 
-    `offset` is what the coordinates in the code are raised by, `squashed` says that a sigmoid
-    follows, `coordinates` are the components as the encoder sees them, unless as the decoder does.
+    Returns them. `offset` is what the coordinates in the code are raised by, `squashed` says that a
+    sigmoid follows, `coordinates` are the components as the encoder sees them, unless it sees the
+    inputs themselves.
     """
-    n = min(decoder[0].in_features, *(layer.out_features for layer in (*encoder, *decoder)))
-    encode_components(encoder, (coordinates or components).first(n), offset)
-    decode_components(decoder, components.first(n), offset, squashed=squashed)
-    return components.first(n)
+    seen = components if coordinates is None else coordinates
+    widths = [decoder[0].in_features, *(layer.out_features for layer in (*encoder, *decoder))]
+    n = min(len(seen), *widths)
+    carried = components.first(n)
+    encode_components(encoder, seen.first(n), offset)
+    decode_components(decoder, carried, offset, squashed=squashed)
+    return carried
 
 
 def encode_components(layers: Sequence[nn.Linear], components: Components, offset: float) -> None:

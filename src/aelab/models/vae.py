@@ -82,7 +82,8 @@ class DenseVAE(VariationalAutoencoder):
             self.coordinates = PrincipalCoordinates(spec.size, components)
         widths = [components or spec.size, *hidden]
         self.encoder = nn.Sequential(
-            multilayer_perceptron(widths, activation), activation_named(activation)
+            multilayer_perceptron(widths, activation),
+            activation_named(activation) if hidden else nn.Identity(),
         )
         self.heads = nn.Linear(widths[-1], 2 * latent_dim)
         self.decoder = multilayer_perceptron([latent_dim, *hidden[::-1], spec.size], activation)
