@@ -111,9 +111,14 @@ def test_no_more_is_carried_than_an_encoder_sees(low_rank: Images, hidden: tuple
     np.testing.assert_allclose(z, scores / scores.std(0), atol=1e-3)
 
 
-def test_components_are_no_more_than_the_inputs_numbers(low_rank: Images) -> None:
-    with pytest.raises(ValueError, match="components must be at most the size of an input, 20"):
-        build("vae", low_rank.spec, components=21)
+def test_components_are_no_more_than_an_input_has_numbers(low_rank: Images) -> None:
+    model = started("vae", low_rank, latent_dim=RANK, components=128, output="linear")
+    assert model.coordinates.weight.shape == (20, 20)
+    x = low_rank.batch(torch.arange(len(low_rank)))
+    with torch.no_grad():
+        torch.testing.assert_close(model(x), x, rtol=0, atol=1e-4)
+    with pytest.raises(ValueError, match="components must be 1 or more, not 0"):
+        build("vae", low_rank.spec, components=0)
 
 
 def test_the_posterior_starts_as_probabilistic_pcas(low_rank: Images) -> None:

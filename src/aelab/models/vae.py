@@ -44,7 +44,7 @@ class DenseVAE(VariationalAutoencoder):
         beta: Weight of the KL divergence; 1 is the evidence lower bound.
         initialisation: random, or pca: from the principal components of the training inputs.
         components: Principal components of the training inputs that the encoder sees, by a fixed
-            map; unless given, it sees the inputs themselves.
+            map, or as many as an input has numbers; unless given, it sees the inputs themselves.
     """
 
     def __init__(
@@ -71,16 +71,12 @@ class DenseVAE(VariationalAutoencoder):
         )
         check_initialisation(initialisation, DENSE, activation)
         self.initialisation = initialisation
-        self.coordinates: PrincipalCoordinates | None = None
+        size, self.coordinates = spec.size, None
         if components is not None:
             positive("components", components)
-            if components > spec.size:
-                raise ValueError(
-                    f"components must be at most the size of an input, {spec.size}, "
-                    f"not {components}"
-                )
-            self.coordinates = PrincipalCoordinates(spec.size, components)
-        widths = [components or spec.size, *hidden]
+            size = min(components, spec.size)
+            self.coordinates = PrincipalCoordinates(spec.size, size)
+        widths = [size, *hidden]
         self.encoder = nn.Sequential(
             multilayer_perceptron(widths, activation),
             activation_named(activation) if hidden else nn.Identity(),
