@@ -221,8 +221,8 @@ TRIM_THRESHOLD, KEPT_BYTES = -1, 2**30
 def keep_freed_memory() -> None:
     """Have glibc keep up to a gigabyte of what tensors free, for the process's whole life.
 
-    Left to itself it gives a step's memory back to the system and asks for it again at the next,
-    and every page of it is cleared anew: a third of the time of a step with large feature maps.
+    Left to itself it may give a step's memory back to the system and ask for it again at the next,
+    and every page of it is cleared anew: up to a third of a step with large feature maps.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:

@@ -166,8 +166,7 @@ class PrincipalCoordinates(nn.Module):
     mean deviation of the coordinates. A layer of h units costs ``size n + n h`` products an input
     behind it instead of ``size h``, and none for the fixed map's gradient. And it learns in fewer
     steps: Adam scales every weight by itself, which helps most where the inputs' covariance is
-    diagonal (Vyas et al. 2024, arXiv 2409.11321, section 3). The coordinates are not whitened: the
-    small ones would be learned at the cost of the large.
+    diagonal (as in SOAP, Vyas et al. 2024, arXiv 2409.11321). Whitened ones learn more slowly.
     """
 
     weight: Float[Tensor, "n size"]
