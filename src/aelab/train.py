@@ -7,11 +7,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, reduce
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.optim.adam import adam
 
 from aelab.files import AelabError
 from aelab.models.base import Trainable, TrainingData
@@ -97,8 +98,8 @@ def fit(
         return
     if recipe.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.Adam(parameters.values(), fused=True)
-    restore_moments(optimizer, parameters, state)
+    optimizer = Adam(parameters, state)
+    state.moments = optimizer.moments
     state.steps_per_epoch, state.steps = count_steps(len(data), recipe)
     between_reports = math.ceil(state.steps_per_epoch / REPORTS_PER_EPOCH)
 
@@ -115,7 +116,6 @@ def fit(
             for name, values in terms.items()
         }
         refuse_divergence(state, recipe)
-        state.moments = collect_moments(optimizer, parameters)
         yield state
 
 
@@ -123,7 +123,7 @@ def run_steps(
     model: Trainable,
     data: TrainingData,
     recipe: Recipe,
-    optimizer: torch.optim.Optimizer,
+    optimizer: "Adam",
     seed: int,
     steps: range,
 ) -> dict[str, Float[Tensor, " steps"]]:
@@ -142,14 +142,11 @@ def run_steps(
             x = x.contiguous(memory_format=torch.channels_last)
         with autocast:
             losses = model.loss(x)
-        total = torch.stack(list(losses.values())).sum()
-        optimizer.zero_grad()
-        total.backward()
+        optimizer.forget_gradients()
+        reduce(torch.add, losses.values()).backward()
         if recipe.clip_norm is not None:
             nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(recipe, step, total_steps)
-        optimizer.step()
+        optimizer.step(learning_rate(recipe, step, total_steps))
         for name, value in losses.items():  # stays on the device until the chunk is done
             terms.setdefault(name, []).append(value.detach().float())
     model.eval()
@@ -230,29 +227,48 @@ def keep_freed_memory() -> None:
         mallopt(TRIM_THRESHOLD, KEPT_BYTES)
 
 
-def collect_moments(
-    optimizer: torch.optim.Optimizer, parameters: dict[str, nn.Parameter]
-) -> dict[str, Tensor]:
-    """Adam's running averages by name."""
-    return {
-        f"{kind}.{name}": optimizer.state[parameter][kind]
-        for name, parameter in parameters.items()
-        for kind in ("exp_avg", "exp_avg_sq")
-    }
+class Adam:
+    """Adam (Kingma & Ba 2015, arXiv 1412.6980) with its running averages by parameter's name.
 
+    The step is PyTorch's own, fused. Its optimizer's class sets that step up anew each time, which
+    takes as long as the step itself where there are few and small parameters.
+    """
 
-def restore_moments(
-    optimizer: torch.optim.Optimizer, parameters: dict[str, nn.Parameter], state: TrainState
-) -> None:
-    """Give Adam the averages of a state, if it has any."""
-    if not state.moments:
-        return
-    for name, parameter in parameters.items():
-        optimizer.state[parameter] = {
-            "step": torch.tensor(float(state.step), device=parameter.device),
-            **{
+    def __init__(self, parameters: dict[str, nn.Parameter], state: TrainState) -> None:
+        """Begin with the averages of `state`, if it has any, and else with zeros."""
+        self.parameters = parameters
+        self.moments: dict[str, Tensor] = {}
+        for name, parameter in parameters.items():
+            for kind in ("exp_avg", "exp_avg_sq"):
                 # In the parameter's own memory layout: the fused steps rely on it.
-                kind: torch.empty_like(parameter).copy_(state.moments[f"{kind}.{name}"])
-                for kind in ("exp_avg", "exp_avg_sq")
-            },
-        }
+                moment = self.moments[f"{kind}.{name}"] = torch.zeros_like(parameter)
+                if state.moments:
+                    moment.copy_(state.moments[f"{kind}.{name}"])
+        steps = float(state.step)
+        self.steps = {name: torch.tensor(steps, device=p.device) for name, p in parameters.items()}
+
+    def forget_gradients(self) -> None:
+        """Before gradients are computed: they would add up."""
+        for parameter in self.parameters.values():
+            parameter.grad = None
+
+    @torch.no_grad()
+    def step(self, learning_rate: float) -> None:
+        """Change the parameters that have gradients."""
+        gradients = {n: p.grad for n, p in self.parameters.items() if p.grad is not None}
+        adam(
+            [self.parameters[name] for name in gradients],
+            list(gradients.values()),
+            [self.moments[f"exp_avg.{name}"] for name in gradients],
+            [self.moments[f"exp_avg_sq.{name}"] for name in gradients],
+            [],
+            [self.steps[name] for name in gradients],
+            fused=True,
+            amsgrad=False,
+            lr=learning_rate,
+            beta1=0.9,
+            beta2=0.999,
+            eps=1e-8,
+            weight_decay=0.0,
+            maximize=False,
+        )

@@ -40,7 +40,8 @@ class Images:
 
     def stored(self, i: Int64[Tensor, " batch"]) -> Shaped[Tensor, "batch *shape"]:
         """Give the stored values of the examples `i` of this split."""
-        return self.pixels.index_select(0, self.index[i])  # whole rows at once; [] goes by values
+        # Whole rows at once, where [] goes by values.
+        return self.pixels.index_select(0, self.index.index_select(0, i))
 
     def intensities(self, i: Int64[Tensor, " batch"]) -> Float[Tensor, "batch *shape"]:
         """Give the images `i` of this split on a scale of [0, 1], whatever the spec."""
