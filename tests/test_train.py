@@ -17,7 +17,7 @@ from aelab.data.images import ImageDataset
 from aelab.models import build
 from aelab.models.base import Autoencoder
 from aelab.randomness import permutation_at, seeded
-from aelab.settings import Recipe
+from aelab.settings import InputSpec, Recipe, with_precision
 from aelab.train import TrainingDivergedError, TrainState, fit, learning_rate, threads
 
 RECIPE = Recipe(epochs=2, batch_size=32, learning_rate=1e-2)
@@ -176,9 +176,13 @@ def test_auto_is_bfloat16_where_the_processor_computes_in_it(
         told.write_text(f"processor : 0\nflags\t\t: {flags}\n")
     monkeypatch.setattr(settings, "PROCESSOR", told)
     settings.processor_has_bfloat16.cache_clear()
-    assert Recipe(precision="auto").precision == precision
-    assert Recipe(precision="auto", device="cuda").precision == "bfloat16"
-    assert Recipe(precision="bfloat16").precision == "bfloat16"  # asked for by name
+    images, table = InputSpec((1, 28, 28)), InputSpec((30,))
+    auto, named = Recipe(precision="auto"), Recipe(precision="bfloat16")
+    assert with_precision(auto, images).precision == precision
+    assert with_precision(replace(auto, device="cuda"), images).precision == "bfloat16"
+    assert with_precision(auto, table).precision == "float32"  # too few numbers to gain by
+    assert with_precision(auto, None).precision == "float32"
+    assert with_precision(named, table) == named  # asked for by name
     settings.processor_has_bfloat16.cache_clear()
 
 

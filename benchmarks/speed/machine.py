@@ -13,7 +13,7 @@ from aelab.data.images import Images
 from aelab.evaluate.images import operations
 from aelab.models.base import Autoencoder
 from aelab.runner import new_model
-from aelab.settings import RunSettings, processor_has_bfloat16
+from aelab.settings import RunSettings, processor_has_bfloat16, with_precision
 from aelab.study import load_study
 from aelab.train import fit, threads
 
@@ -91,6 +91,7 @@ def measure(rounds: int) -> dict[str, Any]:
         assert isinstance(whole, Images)
         images = replace(whole, index=whole.index[: STEPS * settings.recipe.batch_size])
         count = settings.recipe.threads
+        precision = with_precision(settings.recipe, images.spec).precision
         rates = alternate(
             {
                 "training": lambda: epoch_rate(settings, images),  # noqa: B023
@@ -104,7 +105,7 @@ def measure(rounds: int) -> dict[str, Any]:
         found[row.name] = {
             "threads": count,
             "batch_size": settings.recipe.batch_size,
-            "precision": settings.recipe.precision,
+            "precision": precision,
             "gigaflops": {name: spread([v / 1e9 for v in rates[name]]) for name in rates},
             "share": shares,
             "profile": profile,
@@ -113,7 +114,7 @@ def measure(rounds: int) -> dict[str, Any]:
             row.name,
             str(count),
             str(settings.recipe.batch_size),
-            settings.recipe.precision,
+            precision,
             *(shown(found[row.name]["gigaflops"][name]) for name in rates),
             *(shown(share, 2) for share in shares.values()),
         )

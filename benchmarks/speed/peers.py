@@ -24,7 +24,7 @@ from aelab.data.images import Images
 from aelab.layers import UpConvolution
 from aelab.models.base import Autoencoder, VariationalAutoencoder
 from aelab.runner import new_model
-from aelab.settings import RunSettings
+from aelab.settings import RunSettings, with_precision
 from aelab.study import load_study
 from aelab.train import fit
 
@@ -141,6 +141,7 @@ def measure(rounds: int) -> dict[str, Any]:
         whole = dataset(settings.data, None, 0).split("train")
         assert isinstance(whole, Images)
         images = replace(whole, index=whole.index[:n])
+        precision = with_precision(recipe, images.spec).precision
         x = images.batch(torch.arange(n))
 
         def with_all_threads(way: Callable[[], float]) -> Callable[[], float]:
@@ -161,7 +162,7 @@ def measure(rounds: int) -> dict[str, Any]:
         found[name] = {
             "images": n,
             "batch_size": recipe.batch_size,
-            "precision": recipe.precision,
+            "precision": precision,
             "seconds": {way: spread(values) for way, values in times.items()},
             "faster_than_pythae": ratios(times["pythae"], times["aelab"]),
             "faster_than_loop": ratios(times["loop"], times["aelab"]),
@@ -170,7 +171,7 @@ def measure(rounds: int) -> dict[str, Any]:
             name,
             f"{n:,}",
             str(recipe.batch_size),
-            recipe.precision,
+            precision,
             *(shown(spread(values)) for values in times.values()),
             shown(found[name]["faster_than_pythae"]),
             shown(found[name]["faster_than_loop"]),

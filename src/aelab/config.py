@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 from aelab.data import Dataset
 from aelab.files import InputError
 from aelab.models import find, model_class
-from aelab.settings import RunSettings, check_value, thaw
+from aelab.settings import RunSettings, check_value, thaw, with_precision
 
 FORMAT = 2
 """Of a run folder; a folder of another format is trained again."""
@@ -25,7 +25,7 @@ def describe(settings: RunSettings, data: Dataset) -> dict[str, Any]:
         "hyperparameters": all_hyperparameters(settings),
         "input": asdict(data.spec),
         "data": {**asdict(settings.data), "sha256": data.sha256},
-        "recipe": asdict(settings.recipe),
+        "recipe": asdict(with_precision(settings.recipe, data.spec)),
         "seed": settings.seed,
         "start": settings.start,
         "versions": {

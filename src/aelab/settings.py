@@ -7,7 +7,7 @@ The string below each field is that field's help.
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -235,8 +235,8 @@ class Recipe:
 
     precision: Literal["float32", "bfloat16", "auto"] = "float32"
     """Arithmetic of the forward pass in training; bfloat16 is automatic mixed precision, and auto
-    is that where the processor computes in it, and float32 elsewhere. The run records which.
-    Evaluation is always in float32."""
+    is that where it is faster (the processor computes in it, and inputs have 256 numbers or more)
+    and float32 elsewhere. The run records which. Evaluation is always in float32."""
 
     channels_last: bool = False
     """Memory layout with channels innermost: faster for convolutions, same values."""
@@ -262,13 +262,26 @@ class Recipe:
         for name in ("batch_size", "learning_rate", "threads"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be more than 0, not {getattr(self, name)}")
-        if self.precision == "auto":
-            native = self.device != "cpu" or processor_has_bfloat16()
-            object.__setattr__(self, "precision", "bfloat16" if native else "float32")
         for name in ("seconds", "clip_norm", "patience"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name} must be more than 0, not {value}")
+
+
+LEAST_BFLOAT16 = 256
+"""Numbers of an input, at least, for bfloat16 to be faster: below, casts outweigh products."""
+
+
+def with_precision(recipe: Recipe, spec: object) -> Recipe:
+    """The recipe with ``auto`` replaced by what it is for inputs of this InputSpec.
+
+    For data of another kind, a graph's, it is float32.
+    """
+    if recipe.precision != "auto":
+        return recipe
+    native = recipe.device != "cpu" or processor_has_bfloat16()
+    large = isinstance(spec, InputSpec) and spec.size >= LEAST_BFLOAT16
+    return replace(recipe, precision="bfloat16" if native and large else "float32")
 
 
 @dataclass(frozen=True)

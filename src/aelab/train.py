@@ -17,7 +17,7 @@ from torch.optim.adam import adam
 from aelab.files import AelabError
 from aelab.models.base import Trainable, TrainingData
 from aelab.randomness import permutation_at, seeded, set_global
-from aelab.settings import Recipe
+from aelab.settings import Recipe, with_precision
 
 REPORTS_PER_EPOCH = 20
 
@@ -86,6 +86,7 @@ def fit(
         TrainingDivergedError: a loss term is not finite.
     """
     keep_freed_memory()
+    recipe = with_precision(recipe, getattr(model, "spec", None))
     state = state or TrainState()
     model.to(recipe.device)
     if state.step == 0 and initialise:
