@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from sklearn import decomposition
+from torch.nn import functional as F
 
 from aelab.data.images import ImageDataset, Images
 from aelab.files import InputError, read_tensors, write_tensors
@@ -235,6 +236,27 @@ def test_switches_put_each_maximum_back_in_its_place() -> None:
         assert torch.equal(restored[kept], x[kept])
         again, _ = pool_with_switches(restored)
         assert torch.equal(again, pooled)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_unpooling_and_its_gradient_are_pytorchs(layout: torch.memory_format) -> None:
+    generator = torch.Generator().manual_seed(1)
+    x = torch.rand(2, 3, 7, 10, generator=generator).to(memory_format=layout)
+    wanted = torch.rand(2, 3, 7, 10, generator=generator)
+    values = torch.rand(2, 3, 3, 5, generator=generator).to(memory_format=layout)
+    _, index = F.max_pool2d(x, 2, return_indices=True)
+    _, switches = pool_with_switches(x)
+    maps, gradients = [], []
+    for unpool in (
+        lambda v: F.max_unpool2d(v, index, [2, 2], output_size=[7, 10]),
+        lambda v: unpool_with_switches(v, switches, (7, 10)),
+    ):
+        leaf = values.clone().requires_grad_()
+        maps.append(unpool(leaf))
+        (gradient,) = torch.autograd.grad((maps[-1] * wanted).sum(), leaf)
+        gradients.append(gradient)
+    assert torch.equal(*maps)
+    assert torch.equal(*gradients)
 
 
 def test_switches_of_another_image_change_the_picture() -> None:

@@ -125,9 +125,17 @@ def pool_with_switches(features: FeatureMap) -> tuple[Pooled, Pooled]:
 
 def unpool_with_switches(pooled: Pooled, switches: Pooled, size: tuple[int, int]) -> FeatureMap:
     """Each value at the place in its 2×2 window that its switch names, 0 elsewhere."""
-    choice = switches.long()
-    place = torch.where(choice > 1, choice + (size[1] - 2), choice)
-    return F.max_unpool2d(pooled, corners(pooled, size[1]) + place, [2, 2], output_size=list(size))
+    n, channels = pooled.shape[:2]
+    height, width = size
+    # Channels innermost, as in training: neither way are the large maps copied to another layout.
+    values, choice = (maps.permute(0, 2, 3, 1).flatten(1) for maps in (pooled, switches))
+    channel = torch.arange(channels, device=pooled.device)
+    first = (channels * corners(pooled, width)[:, :, None] + channel).flatten()
+    further = channels * torch.tensor([0, 1, width, width + 1], device=pooled.device)
+    index = first + further.take(choice.long())
+    maps = values.new_zeros(n, height * width * channels).scatter_(1, index, values)
+    unpooled: Tensor = maps.unflatten(1, (height, width, channels)).permute(0, 3, 1, 2)
+    return unpooled
 
 
 def corners(pooled: Pooled, width: int) -> Int64[Tensor, "half_rows half_columns"]:
