@@ -7,11 +7,18 @@ import numpy as np
 import pytest
 import torch
 from sklearn import decomposition
+from sklearn.linear_model import Ridge
 
 from aelab.data.images import ImageDataset, Images
 from aelab.models import build
 from aelab.models.base import Autoencoder, VariationalAutoencoder
-from aelab.models.initialisation import DENSE, check_initialisation, components_of
+from aelab.models.initialisation import (
+    DENSE,
+    RIDGE,
+    check_initialisation,
+    components_of,
+    fit_transposed,
+)
 from aelab.randomness import seeded
 from aelab.settings import InputSpec, Recipe
 from aelab.train import fit
@@ -180,6 +187,58 @@ def test_at_hes_scale_the_output_starts_at_the_inputs_mean(
             fan_in = layer.weight[0].numel()
             scale = layer.weight.square().mean().item() * fan_in
             assert scale == pytest.approx(2, rel=0.2)
+
+
+@pytest.mark.parametrize("size", [2, 3, 4])
+def test_a_fitted_transposed_convolution_is_the_one_that_made_the_targets(size: int) -> None:
+    torch.manual_seed(0)
+    known, fitted = (torch.nn.ConvTranspose2d(5, 2, size) for _ in range(2))
+    inputs = torch.randn(60, 5, 9, 7)
+    with torch.no_grad():
+        fit_transposed(fitted, inputs, known(inputs))
+    torch.testing.assert_close(fitted.weight, known.weight, rtol=0.02, atol=2e-3)
+    torch.testing.assert_close(fitted.bias, known.bias, rtol=0.02, atol=2e-3)
+
+
+def test_a_fitted_1x1_convolution_is_scikit_learns_ridge_regression() -> None:
+    torch.manual_seed(0)
+    inputs, targets = torch.randn(30, 4, 3, 3) + 1, torch.randn(30, 2, 3, 3)
+    layer = torch.nn.ConvTranspose2d(4, 2, 1)
+    fit_transposed(layer, inputs, targets)
+    x, y = (maps.permute(0, 2, 3, 1).flatten(0, 2).numpy() for maps in (inputs, targets))
+    penalty = RIDGE * ((x - x.mean(0)) ** 2).sum(0).mean()
+    ridge = Ridge(alpha=penalty).fit(x, y)
+    np.testing.assert_allclose(layer.weight[..., 0, 0].detach().numpy().T, ridge.coef_, atol=1e-5)
+    np.testing.assert_allclose(layer.bias.detach().numpy(), ridge.intercept_, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 21, 30)])
+def test_a_layerwise_start_reconstructs_before_the_first_step(
+    slice_of_fashion: ImageDataset, shape: tuple[int, int, int]
+) -> None:
+    images = slice_of_fashion.split("train")
+    channels, height, width = shape
+    pixels = images.pixels[:, :, :height, :].repeat(1, channels, 1, 2)[..., :width]
+    images = replace(images, pixels=pixels, spec=replace(images.spec, shape=shape))
+    x = images.batch(torch.arange(200))
+    errors = {}
+    for start in ("he", "layerwise"):
+        with seeded(0):
+            model = build("conv-vae-switches", images.spec, initialisation=start)
+            model.initialise(images)
+        with torch.no_grad():
+            errors[start] = (model(x) - x).square().mean().item()
+    variance = x.var(0, correction=0).mean().item()
+    assert errors["layerwise"] < 0.7 * variance < errors["he"]
+
+
+def test_a_layerwise_start_from_constant_images_is_finite(slice_of_fashion: ImageDataset) -> None:
+    images = slice_of_fashion.split("train")
+    same = replace(images, index=torch.zeros(40, dtype=torch.long))
+    model = build("conv-vae-switches", images.spec, initialisation="layerwise")
+    model.initialise(same)
+    x = same.batch(torch.arange(2))
+    assert torch.isfinite(model.loss(x)["reconstruction"])
 
 
 def test_hes_scale_keeps_the_size_of_what_passes_through_strided_convolutions() -> None:

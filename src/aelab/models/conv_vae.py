@@ -1,6 +1,7 @@
 """Convolutional variational autoencoders: `conv-vae` and, with a side channel, its original."""
 
-from typing import ClassVar
+import math
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int64
@@ -21,9 +22,17 @@ from aelab.losses import LikelihoodName
 from aelab.models.base import Batch, Code, Posterior, TrainingData, VariationalAutoencoder
 from aelab.models.initialisation import (
     CONVOLUTIONAL,
+    PART,
     ConvolutionalInitialisation,
+    Values,
     check_initialisation,
+    components_of,
+    evenly_spaced,
+    fit_transposed,
+    near_logit,
+    set_posterior_variance,
     start_at_he_scale,
+    start_from_components,
 )
 from aelab.settings import InputSpec
 
@@ -144,6 +153,13 @@ def corners(pooled: Pooled, width: int) -> Int64[Tensor, "half_rows half_columns
     return rows * width + 2 * torch.arange(pooled.shape[3], device=pooled.device)
 
 
+CODED_INPUTS, CODED_VALUES = 2000, 20_000_000
+"""Training inputs that a layerwise start finds the code from, and numbers of their features."""
+
+FITTED_VALUES = 400_000
+"""Numbers of the training inputs that it fits the decoder's convolutions to."""
+
+
 class SwitchesVAE(VariationalAutoencoder):
     """The original study's convolutional VAE, whose decoder reuses the max-pooling's switches.
 
@@ -165,7 +181,9 @@ class SwitchesVAE(VariationalAutoencoder):
             continuous-bernoulli.
         variance: The variance of gaussian-fixed; 0.5 makes it the squared error.
         beta: Weight of the KL divergence; 1 is the evidence lower bound.
-        initialisation: random (PyTorch's own), or he: He's scale, the output at the inputs' mean.
+        initialisation: random (PyTorch's own), he (He's scale, the output at the inputs' mean), or
+            layerwise: the encoder at He's scale, and each layer of the decoder fitted to undo the
+            encoder's.
     """
 
     sampled_from: ClassVar[str] = (
@@ -184,7 +202,7 @@ class SwitchesVAE(VariationalAutoencoder):
         likelihood: LikelihoodName = "gaussian",
         variance: float = 0.5,
         beta: float = 1.0,
-        initialisation: ConvolutionalInitialisation = "random",
+        initialisation: Literal["random", "he", "layerwise"] = "random",
     ) -> None:
         super().__init__(
             spec,
@@ -194,7 +212,7 @@ class SwitchesVAE(VariationalAutoencoder):
             beta=beta,
             output=output,
         )
-        check_initialisation(initialisation, CONVOLUTIONAL)
+        check_initialisation(initialisation, (*CONVOLUTIONAL, "layerwise"))
         self.initialisation = initialisation
         image_channels, height, width = spec.image_shape
         if min(height, width) < 16:
@@ -238,33 +256,83 @@ class SwitchesVAE(VariationalAutoencoder):
         return switches, 2.0 * switches
 
     def initialise(self, data: TrainingData) -> None:
-        """Start at He's scale, if asked to."""
+        """Start at He's scale, if asked to, and the decoder from what undoes the encoder."""
         super().initialise(data)
-        if self.initialisation == "he":
-            start_at_he_scale(self, data, squashed=self.likelihood.squashed)
+        if self.initialisation == "random":
+            return
+        start_at_he_scale(self, data, squashed=self.likelihood.squashed)
+        if self.initialisation == "layerwise":
+            self.start_layer_by_layer(data)
+
+    @torch.no_grad()
+    def start_layer_by_layer(self, data: TrainingData) -> None:
+        """Undo the encoder's layers in the decoder, from the code outwards.
+
+        The code is made of the last feature map's principal components. Then, in turn, each
+        transposed convolution is fitted by ridge regression: given what the decoder has so far, it
+        puts out the map that its convolution was given, and at last the inputs (the reconstructions
+        that Zhao et al. 2015, arXiv 1506.02351, train for in their what-where autoencoder).
+        """
+        size = math.prod(self.features)
+        some = evenly_spaced(len(data), min(CODED_INPUTS, max(1, CODED_VALUES // size)))
+        features = torch.cat([self.feature_maps(data.batch(i))[0] for i in some.split(PART)])
+        carried = start_from_components(
+            components_of(Values(features), self.latent_dim),
+            [self.to_hidden, self.heads],
+            [self.from_code],
+            offset=0.0,
+            squashed=False,
+        )
+        set_posterior_variance(self.heads, carried)
+
+        x = data.batch(evenly_spaced(len(data), max(1, FITTED_VALUES // self.spec.size)))
+        last, pooled, switches = self.feature_maps(x)
+        mu, _ = self.heads(self.to_hidden(last.flatten(1))).chunk(2, dim=1)
+        features = self.from_code(mu).unflatten(1, self.features)
+        targets = [*pooled[::-1], near_logit(x) if self.likelihood.squashed else x]
+        for stage, target in enumerate(targets):
+            layer = self.transposed[stage]
+            assert isinstance(layer, nn.ConvTranspose2d)
+            fit_transposed(layer, features, target)
+            features = self.undo(stage, features, switches)
+
+    def feature_maps(self, x: Batch) -> tuple[FeatureMap, list[Tensor], list[Tensor]]:
+        """The last feature map, and what the two poolings left and where it was."""
+        maps, pooled, switches = x, [], []
+        for convolution in self.conv[:2]:
+            maps, places = pool_with_switches(self.activation(convolution(maps)))
+            pooled.append(maps)
+            switches.append(places)
+        last: Tensor = self.activation(self.conv[2](maps))
+        return last, pooled, switches
+
+    def undo(
+        self, stage: int, features: FeatureMap, switches: list[Tensor]
+    ) -> Float[Tensor, "batch outputs height width"]:
+        """One stage of the decoder: the transposed convolution, and un-pooling but for the last."""
+        maps: Tensor = self.transposed[stage](features)
+        if stage == len(switches):
+            return maps
+        # An odd size lost its last row or column in pooling; the transposed convolution has it.
+        before = -1 - stage
+        return unpool_with_switches(
+            self.activation(maps), switches[before], self.before_pools[before]
+        )
 
     def posterior(self, x: Batch) -> Posterior:
         """The latent numbers' posterior, with the switches beside it."""
-        features, first = pool_with_switches(self.activation(self.conv[0](x)))
-        features, second = pool_with_switches(self.activation(self.conv[1](features)))
-        features = self.activation(self.conv[2](features))
+        features, _, switches = self.feature_maps(x)
         mu, log_var = self.heads(self.to_hidden(features.flatten(1))).chunk(2, dim=1)
-        return Posterior(mu, log_var, side=torch.cat([first.flatten(1), second.flatten(1)], 1))
+        return Posterior(mu, log_var, side=torch.cat([s.flatten(1) for s in switches], 1))
 
     def decoder_output(self, z: Code) -> Batch:
         """Un-pools by the switches that follow the latent numbers in z."""
         latent, switches = z[:, : self.latent_dim], z[:, self.latent_dim :]
-        maps = switches.split([c * h * w for c, h, w in self.switch_shapes], dim=1)
-        first, second = (
-            flat.unflatten(1, shape) for flat, shape in zip(maps, self.switch_shapes, strict=True)
-        )
-        features = self.from_code(latent).unflatten(1, self.features)
-        features = self.activation(self.transposed[0](features))
-        features = unpool_with_switches(features, second, self.before_pools[1])
-        features = self.activation(self.transposed[1](features))
-        # An odd size lost its last row or column in pooling; the transposed convolution has it.
-        features = unpool_with_switches(features, first, self.before_pools[0])
-        output: Tensor = self.transposed[2](features)
+        flat = switches.split([c * h * w for c, h, w in self.switch_shapes], dim=1)
+        maps = [s.unflatten(1, shape) for s, shape in zip(flat, self.switch_shapes, strict=True)]
+        output: Tensor = self.from_code(latent).unflatten(1, self.features)
+        for stage in range(len(self.transposed)):
+            output = self.undo(stage, output, maps)
         return output
 
     def sample_codes(self, n: int, temperature: float = 1.0) -> Code:

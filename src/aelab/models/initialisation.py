@@ -49,6 +49,10 @@ DARKEST, LEAST_SLOPE = 0.03, 0.1
 """Of a sigmoid output: means are at least so far from 0 and 1, its slope is taken to be so much."""
 
 
+PART, RIDGE = 25, 1e-3
+"""Inputs of a regression at a time, and what is added to the squares, as a share of their mean."""
+
+
 @dataclass(frozen=True)
 class Components:
     """Mean, principal components and their standard deviations."""
@@ -79,6 +83,20 @@ class Components:
         """
         directions = torch.cat([self.directions, -self.directions])
         return replace(self, directions=directions, std=torch.ones_like(directions[:, 0]))
+
+
+@dataclass(frozen=True)
+class Values:
+    """Numbers at hand, as if they were training inputs."""
+
+    x: Float[Tensor, "n *shape"]
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def batch(self, i: Int64[Tensor, " batch"]) -> Tensor:
+        """The rows `i`."""
+        return self.x[i]
 
 
 @dataclass(frozen=True)
@@ -286,4 +304,40 @@ def start_at_he_scale(model: nn.Module, data: TrainingData, *, squashed: bool) -
     last.weight.mul_(LAST_SCALE)
     mean = data.batch(evenly_spaced(len(data), MEAN_INPUTS)).mean()
     assert last.bias is not None
-    last.bias.fill_(mean.clamp(DARKEST, 1 - DARKEST).logit() if squashed else mean)
+    last.bias.fill_(near_logit(mean) if squashed else mean)
+
+
+def near_logit(x: Tensor) -> Tensor:
+    """What a sigmoid makes x of, or nearly: it never gets to 0 and 1."""
+    return x.clamp(DARKEST, 1 - DARKEST).logit()
+
+
+@torch.no_grad()
+def fit_transposed(
+    layer: nn.ConvTranspose2d,
+    inputs: Float[Tensor, "n channels rows columns"],
+    targets: Float[Tensor, "n outputs height width"],
+) -> None:
+    """Make a transposed convolution of stride 1, without padding, put out `targets` for `inputs`.
+
+    Ridge regression, ``W = (A^T A + r I)^-1 A^T Y`` of what is centred: the rows of A are the
+    inputs under the kernel at each place, those of Y what is put out there, and r is RIDGE times
+    the mean of A^T A's diagonal.
+    """
+    size = layer.kernel_size[0]
+    rows = layer.in_channels * size**2
+    products = torch.zeros(rows + 1, rows + 1 + layer.out_channels, dtype=torch.float64)
+    for some, put_out in zip(inputs.split(PART), targets.split(PART), strict=True):
+        patches = F.unfold(F.pad(some, (size - 1,) * 4), size).mT.flatten(0, 1)
+        patches = torch.cat([patches, torch.ones_like(patches[:, :1])], 1)
+        both = torch.cat([patches, put_out.flatten(2).mT.flatten(0, 1)], 1)
+        products += (patches.T @ both).cpu()
+    sums, means = products[:rows, rows], products[rows] / products[rows, rows]
+    products = products[:rows] - sums[:, None] * means
+    gram, cross = products[:, :rows], products[:, rows + 1 :]
+    ridge = RIDGE * gram.diagonal().mean().clamp(min=SMALLEST)
+    weight = torch.linalg.solve(gram + ridge * torch.eye(rows, dtype=gram.dtype), cross)
+    kernel = weight.unflatten(0, (layer.in_channels, size, size)).flip(1, 2)
+    layer.weight.copy_(kernel.permute(0, 3, 1, 2))
+    assert layer.bias is not None
+    layer.bias.copy_(means[rows + 1 :] - means[:rows] @ weight)
