@@ -22,7 +22,6 @@ from aelab.losses import LikelihoodName
 from aelab.models.base import Batch, Code, Posterior, TrainingData, VariationalAutoencoder
 from aelab.models.initialisation import (
     CONVOLUTIONAL,
-    PART,
     ConvolutionalInitialisation,
     Values,
     check_initialisation,
@@ -153,8 +152,9 @@ def corners(pooled: Pooled, width: int) -> Int64[Tensor, "half_rows half_columns
     return rows * width + 2 * torch.arange(pooled.shape[3], device=pooled.device)
 
 
-CODED_INPUTS, CODED_VALUES = 2000, 20_000_000
-"""Training inputs that a layerwise start finds the code from, and numbers of their features."""
+CODED_INPUTS, CODED_VALUES, PART = 2000, 20_000_000, 25
+"""Training inputs that a layerwise start finds the code from; numbers of their features, at most;
+how many inputs at a time."""
 
 FITTED_VALUES = 400_000
 """Numbers of the training inputs that it fits the decoder's convolutions to."""

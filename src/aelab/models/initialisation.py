@@ -49,8 +49,8 @@ DARKEST, LEAST_SLOPE = 0.03, 0.1
 """Of a sigmoid output: means are at least so far from 0 and 1, its slope is taken to be so much."""
 
 
-PART, RIDGE = 25, 1e-3
-"""Inputs of a regression at a time, and what is added to the squares, as a share of their mean."""
+PLACES, RIDGE = 20_000, 1e-3
+"""Of a regression: rows at a time, and what is added to the squares, as a share of their mean."""
 
 
 @dataclass(frozen=True)
@@ -327,7 +327,8 @@ def fit_transposed(
     size = layer.kernel_size[0]
     rows = layer.in_channels * size**2
     products = torch.zeros(rows + 1, rows + 1 + layer.out_channels, dtype=torch.float64)
-    for some, put_out in zip(inputs.split(PART), targets.split(PART), strict=True):
+    part = max(1, PLACES // targets[0, 0].numel())
+    for some, put_out in zip(inputs.split(part), targets.split(part), strict=True):
         patches = F.unfold(F.pad(some, (size - 1,) * 4), size).mT.flatten(0, 1)
         patches = torch.cat([patches, torch.ones_like(patches[:, :1])], 1)
         both = torch.cat([patches, put_out.flatten(2).mT.flatten(0, 1)], 1)
