@@ -309,6 +309,22 @@ def test_each_step_has_its_losses(blobs: ImageDataset, tmp_path: Path) -> None:
     assert last["losses"]["kl"] == pytest.approx(steps["kl"][3:].mean().item())
 
 
+@pytest.mark.parametrize(("native", "precision"), [(True, "bfloat16"), (False, "float32")])
+def test_the_precision_that_auto_stands_for_is_recorded(
+    slice_of_fashion: ImageDataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    native: bool,
+    precision: str,
+) -> None:
+    monkeypatch.setattr("aelab.settings.processor_has_bfloat16", lambda: native)
+    recipe = Recipe(epochs=1, batch_size=100, precision="auto")
+    settings = RunSettings("vanilla", {"latent_dim": 4}, recipe=recipe)
+    run = train_run(settings, slice_of_fashion, tmp_path / "run")
+    assert run.config["recipe"]["precision"] == precision
+    assert same_work(run.config, describe(settings, slice_of_fashion))
+
+
 def test_a_budget_of_seconds_is_recorded_as_epochs(blobs: ImageDataset, tmp_path: Path) -> None:
     settings = RunSettings("vanilla", recipe=Recipe(seconds=0.2, batch_size=50))
     run = train_run(settings, blobs, tmp_path / "run")

@@ -102,6 +102,15 @@ def test_fit_is_plain_adam(blobs: ImageDataset) -> None:
     assert state.losses["squared_error"] == pytest.approx(sum(losses[4:]) / 4, rel=1e-4)
 
 
+def test_a_parameter_that_no_loss_reaches_stays_as_it_is(blobs: ImageDataset) -> None:
+    used, alone = fresh(blobs, "vanilla"), fresh(blobs, "vanilla")
+    used.idle = torch.nn.Parameter(torch.ones(3))
+    for model in (used, alone):
+        exhaust(fit(model, blobs.split("train"), RECIPE))
+    assert torch.equal(used.idle, torch.ones(3))
+    assert torch.equal(used.encoder[0][0].weight, alone.encoder[0][0].weight)
+
+
 def test_one_cycle_is_pytorchs() -> None:
     recipe = Recipe(learning_rate=0.3)
     parameter = torch.nn.Parameter(torch.zeros(1))
