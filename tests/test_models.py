@@ -1,6 +1,7 @@
 """The contract, held over the whole zoo; and what each family promises beyond it."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,10 @@ from aelab.data.images import ImageDataset, Images
 from aelab.files import InputError, read_tensors, write_tensors
 from aelab.models import ZOO, build, model_class
 from aelab.models.base import Autoencoder, VariationalAutoencoder
-from aelab.models.conv_vae import (
-    ConvolutionalVAE,
-    pool_with_switches,
-    unpool_with_switches,
-)
+from aelab.models.conv_vae import ConvolutionalVAE
 from aelab.models.convolutional import ConvolutionalAutoencoder
 from aelab.models.pca import principal_components
+from aelab.models.unpooling import Switches, pool
 from aelab.randomness import seeded
 from aelab.settings import InputSpec
 
@@ -228,28 +226,38 @@ def test_switches_put_each_maximum_back_in_its_place() -> None:
     generator = torch.Generator().manual_seed(0)
     for height, width in [(6, 8), (5, 7), (13, 4)]:
         x = torch.rand(2, 3, height, width, generator=generator)
-        pooled, switches = pool_with_switches(x)
-        restored = unpool_with_switches(pooled, switches, (height, width))
-        assert switches.min() >= 0
-        assert switches.max() <= 3
+        pooled, switches = pool(x)
+        numbers = switches.numbers()
+        restored = Switches.numbered(numbers, (height, width)).unpool(pooled)
+        assert torch.equal(restored, switches.unpool(pooled))
+        assert numbers.min() >= 0
+        assert numbers.max() <= 3
         kept = restored != 0
         assert torch.equal(restored[kept], x[kept])
-        again, _ = pool_with_switches(restored)
+        again, _ = pool(restored)
         assert torch.equal(again, pooled)
 
 
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_unpooling_and_its_gradient_are_pytorchs(layout: torch.memory_format) -> None:
+LAYOUTS = pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+
+
+@LAYOUTS
+@pytest.mark.parametrize("straight_through", [False, True])
+def test_unpooling_and_its_gradient_are_pytorchs(
+    layout: torch.memory_format, straight_through: bool
+) -> None:
     generator = torch.Generator().manual_seed(1)
     x = torch.rand(2, 3, 7, 10, generator=generator).to(memory_format=layout)
     wanted = torch.rand(2, 3, 7, 10, generator=generator)
     values = torch.rand(2, 3, 3, 5, generator=generator).to(memory_format=layout)
     _, index = F.max_pool2d(x, 2, return_indices=True)
-    _, switches = pool_with_switches(x)
+    _, switches = pool(x)
+    if not straight_through:
+        switches = replace(switches, maps=None)
     maps, gradients = [], []
     for unpool in (
         lambda v: F.max_unpool2d(v, index, [2, 2], output_size=[7, 10]),
-        lambda v: unpool_with_switches(v, switches, (7, 10)),
+        switches.unpool,
     ):
         leaf = values.clone().requires_grad_()
         maps.append(unpool(leaf))
@@ -257,6 +265,59 @@ def test_unpooling_and_its_gradient_are_pytorchs(layout: torch.memory_format) ->
         gradients.append(gradient)
     assert torch.equal(*maps)
     assert torch.equal(*gradients)
+
+
+@LAYOUTS
+def test_straight_through_gradients_are_those_of_a_softmax(layout: torch.memory_format) -> None:
+    generator = torch.Generator().manual_seed(2)
+    x = torch.randn(2, 3, 7, 10, generator=generator, dtype=torch.float64)
+    x = x.to(memory_format=layout).requires_grad_()
+    wanted = torch.randn(2, 3, 7, 10, generator=generator, dtype=torch.float64)
+    values = torch.randn(2, 3, 3, 5, generator=generator, dtype=torch.float64)
+    _, switches = pool(x)
+    (gradient,) = torch.autograd.grad((switches.unpool(values) * wanted).sum(), x)
+
+    four = x[:, :, :6].unfold(2, 2, 2).unfold(3, 2, 2).flatten(4)
+    temperature = (four.amax(4, keepdim=True) - four).mean().detach()
+    soft = values[..., None] * (four / temperature).softmax(4)
+    theirs = wanted[:, :, :6].unfold(2, 2, 2).unfold(3, 2, 2).flatten(4)
+    (expected,) = torch.autograd.grad((soft * theirs).sum(), x)
+    torch.testing.assert_close(gradient, expected)
+    assert not gradient[:, :, 6].any()
+
+
+def test_straight_through_gradients_of_flat_maps_are_none() -> None:
+    x = torch.ones(2, 3, 4, 4, requires_grad=True)
+    values, switches = pool(x)
+    (gradient,) = torch.autograd.grad(switches.unpool(values.detach()).square().sum(), x)
+    assert not gradient.any()
+
+
+def test_the_bound_is_that_of_a_code_with_its_switches() -> None:
+    model, x = built("conv-vae-switches"), inputs((1, 28, 28))
+    bounds = []
+    for bound in (model.bound, lambda x: VariationalAutoencoder.bound(model, x)):
+        with seeded(0):
+            bounds.append(bound(x))
+    assert torch.equal(torch.stack(bounds[0]), torch.stack(bounds[1]))
+
+
+def test_straight_through_changes_the_encoders_gradient_alone() -> None:
+    x = inputs((1, 28, 28))
+    gradients = {}
+    for straight_through in (False, True):
+        model = built("conv-vae-switches", straight_through=straight_through)
+        with seeded(0):
+            losses = model.loss(x)
+        sum(losses.values()).backward()
+        gradients[straight_through] = {n: p.grad for n, p in model.named_parameters()}
+        gradients[straight_through]["losses"] = torch.stack(list(losses.values()))
+    changed = {
+        name
+        for name, gradient in gradients[True].items()
+        if not torch.equal(gradient, gradients[False][name])
+    }
+    assert changed == {"conv.0.weight", "conv.0.bias", "conv.1.weight", "conv.1.bias"}
 
 
 def test_switches_of_another_image_change_the_picture() -> None:

@@ -1,12 +1,12 @@
 """Convolutional variational autoencoders: `conv-vae` and, with a side channel, its original."""
 
 import math
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from aelab.layers import (
     Activation,
@@ -18,7 +18,7 @@ from aelab.layers import (
     deepened,
     multilayer_perceptron,
 )
-from aelab.losses import LikelihoodName
+from aelab.losses import LikelihoodName, PerExample
 from aelab.models.base import Batch, Code, Posterior, TrainingData, VariationalAutoencoder
 from aelab.models.initialisation import (
     CONVOLUTIONAL,
@@ -33,6 +33,7 @@ from aelab.models.initialisation import (
     start_at_he_scale,
     start_from_components,
 )
+from aelab.models.unpooling import FeatureMap, Pooled, Switches, pool
 from aelab.settings import InputSpec
 
 
@@ -118,40 +119,6 @@ class ConvolutionalVAE(VariationalAutoencoder):
         return output
 
 
-FeatureMap = Float[Tensor, "batch features rows columns"]
-Pooled = Float[Tensor, "batch features half_rows half_columns"]
-
-
-def pool_with_switches(features: FeatureMap) -> tuple[Pooled, Pooled]:
-    """2×2 max-pooling, and which of its four each maximum was (0 to 3, row by row)."""
-    width = features.shape[3]
-    pooled, index = F.max_pool2d(features, 2, return_indices=True)
-    place = index - corners(pooled, width)  # 0 or 1, and `width` more in the second row
-    switches = torch.where(place > 1, place - (width - 2), place)
-    return pooled, switches.to(features.dtype)
-
-
-def unpool_with_switches(pooled: Pooled, switches: Pooled, size: tuple[int, int]) -> FeatureMap:
-    """Each value at the place in its 2×2 window that its switch names, 0 elsewhere."""
-    n, channels = pooled.shape[:2]
-    height, width = size
-    # Channels innermost, as in training: neither way are the large maps copied to another layout.
-    values, choice = (maps.permute(0, 2, 3, 1).flatten(1) for maps in (pooled, switches))
-    channel = torch.arange(channels, device=pooled.device)
-    first = (channels * corners(pooled, width)[:, :, None] + channel).flatten()
-    further = channels * torch.tensor([0, 1, width, width + 1], device=pooled.device)
-    index = first + further.take(choice.long())
-    maps = values.new_zeros(n, height * width * channels).scatter_(1, index, values)
-    unpooled: Tensor = maps.unflatten(1, (height, width, channels)).permute(0, 3, 1, 2)
-    return unpooled
-
-
-def corners(pooled: Pooled, width: int) -> Int64[Tensor, "half_rows half_columns"]:
-    """Index of each window's first place in a map of that width before pooling."""
-    rows = 2 * torch.arange(pooled.shape[2], device=pooled.device)[:, None]
-    return rows * width + 2 * torch.arange(pooled.shape[3], device=pooled.device)
-
-
 CODED_INPUTS, CODED_VALUES, PART = 2000, 20_000_000, 25
 """Training inputs that a layerwise start finds the code from; numbers of their features, at most;
 how many inputs at a time."""
@@ -184,6 +151,8 @@ class SwitchesVAE(VariationalAutoencoder):
         initialisation: random (PyTorch's own), he (He's scale, the output at the inputs' mean), or
             layerwise: the encoder at He's scale, and each layer of the decoder fitted to undo the
             encoder's.
+        straight_through: Gradients reach the encoder by the switches too, so that it learns what
+            they are to tell; otherwise by the latent numbers only, as in the original.
     """
 
     sampled_from: ClassVar[str] = (
@@ -203,6 +172,7 @@ class SwitchesVAE(VariationalAutoencoder):
         variance: float = 0.5,
         beta: float = 1.0,
         initialisation: Literal["random", "he", "layerwise"] = "random",
+        straight_through: bool = False,
     ) -> None:
         super().__init__(
             spec,
@@ -214,6 +184,7 @@ class SwitchesVAE(VariationalAutoencoder):
         )
         check_initialisation(initialisation, (*CONVOLUTIONAL, "layerwise"))
         self.initialisation = initialisation
+        self.straight_through = straight_through
         image_channels, height, width = spec.image_shape
         if min(height, width) < 16:
             raise ValueError(
@@ -287,8 +258,7 @@ class SwitchesVAE(VariationalAutoencoder):
 
         x = data.batch(evenly_spaced(len(data), max(1, FITTED_VALUES // self.spec.size)))
         last, pooled, switches = self.feature_maps(x)
-        mu, _ = self.heads(self.to_hidden(last.flatten(1))).chunk(2, dim=1)
-        features = self.from_code(mu).unflatten(1, self.features)
+        features = self.from_code(self.latent_posterior(last).mu).unflatten(1, self.features)
         targets = [*pooled[::-1], near_logit(x) if self.likelihood.squashed else x]
         for stage, target in enumerate(targets):
             layer = self.transposed[stage]
@@ -296,44 +266,60 @@ class SwitchesVAE(VariationalAutoencoder):
             fit_transposed(layer, features, target)
             features = self.undo(stage, features, switches)
 
-    def feature_maps(self, x: Batch) -> tuple[FeatureMap, list[Tensor], list[Tensor]]:
+    def feature_maps(self, x: Batch) -> tuple[FeatureMap, list[Pooled], list[Switches]]:
         """The last feature map, and what the two poolings left and where it was."""
         maps, pooled, switches = x, [], []
         for convolution in self.conv[:2]:
-            maps, places = pool_with_switches(self.activation(convolution(maps)))
+            maps, where = pool(self.activation(convolution(maps)))
             pooled.append(maps)
-            switches.append(places)
+            switches.append(where if self.straight_through else replace(where, maps=None))
         last: Tensor = self.activation(self.conv[2](maps))
         return last, pooled, switches
 
+    def latent_posterior(self, last: FeatureMap) -> Posterior:
+        """The latent numbers' posterior, from the last feature map."""
+        mu, log_var = self.heads(self.to_hidden(last.flatten(1))).chunk(2, dim=1)
+        return Posterior(mu, log_var)
+
     def undo(
-        self, stage: int, features: FeatureMap, switches: list[Tensor]
+        self, stage: int, features: FeatureMap, switches: list[Switches]
     ) -> Float[Tensor, "batch outputs height width"]:
         """One stage of the decoder: the transposed convolution, and un-pooling but for the last."""
         maps: Tensor = self.transposed[stage](features)
         if stage == len(switches):
             return maps
         # An odd size lost its last row or column in pooling; the transposed convolution has it.
-        before = -1 - stage
-        return unpool_with_switches(
-            self.activation(maps), switches[before], self.before_pools[before]
-        )
+        return switches[-1 - stage].unpool(self.activation(maps))
+
+    def undo_all(self, latent: Code, switches: list[Switches]) -> Batch:
+        """The decoder, whose output the likelihood takes."""
+        output: Tensor = self.from_code(latent).unflatten(1, self.features)
+        for stage in range(len(self.transposed)):
+            output = self.undo(stage, output, switches)
+        return output
 
     def posterior(self, x: Batch) -> Posterior:
         """The latent numbers' posterior, with the switches beside it."""
-        features, _, switches = self.feature_maps(x)
-        mu, log_var = self.heads(self.to_hidden(features.flatten(1))).chunk(2, dim=1)
-        return Posterior(mu, log_var, side=torch.cat([s.flatten(1) for s in switches], 1))
+        last, _, switches = self.feature_maps(x)
+        numbers = torch.cat([s.numbers().flatten(1) for s in switches], 1)
+        return replace(self.latent_posterior(last), side=numbers.to(last.dtype))
+
+    def bound(self, x: Batch) -> tuple[PerExample, PerExample]:
+        """As the base class has it; the decoder is given the switches as they are."""
+        last, _, switches = self.feature_maps(x)
+        posterior = self.latent_posterior(last)
+        output = self.undo_all(posterior.sample(), switches)
+        return self.likelihood.negative_log(output, x), posterior.kl()
 
     def decoder_output(self, z: Code) -> Batch:
         """Un-pools by the switches that follow the latent numbers in z."""
-        latent, switches = z[:, : self.latent_dim], z[:, self.latent_dim :]
-        flat = switches.split([c * h * w for c, h, w in self.switch_shapes], dim=1)
-        maps = [s.unflatten(1, shape) for s, shape in zip(flat, self.switch_shapes, strict=True)]
-        output: Tensor = self.from_code(latent).unflatten(1, self.features)
-        for stage in range(len(self.transposed)):
-            output = self.undo(stage, output, maps)
-        return output
+        latent, numbers = z[:, : self.latent_dim], z[:, self.latent_dim :].long()
+        flat = numbers.split([math.prod(shape) for shape in self.switch_shapes], dim=1)
+        switches = [
+            Switches.numbered(some.unflatten(1, shape), size)
+            for some, shape, size in zip(flat, self.switch_shapes, self.before_pools, strict=True)
+        ]
+        return self.undo_all(latent, switches)
 
     def sample_codes(self, n: int, temperature: float = 1.0) -> Code:
         """Latent numbers from N(0, temperature²), switches uniform over the four places."""
