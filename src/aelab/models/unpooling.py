@@ -48,7 +48,8 @@ class Switches:
         index = index_of(self.places)
         if self.maps is None:
             return put(values, index, self.size)
-        maps: FeatureMap = StraightThroughUnpooling.apply(values, index, self.maps)
+        apply = StraightThroughUnpooling.apply
+        maps: FeatureMap = apply(values, index, self.maps)  # type: ignore[no-untyped-call]
         return maps
 
 
@@ -100,7 +101,8 @@ def windows(maps: FeatureMap) -> Windows:
     """A view of each 2×2 window's four numbers; an odd size loses its last row or column."""
     rows, columns = (n - n % 2 for n in maps.shape[2:])
     even = channels_innermost(maps)[:, :rows, :columns]
-    return even.unflatten(1, (-1, 2)).unflatten(3, (-1, 2)).permute(2, 4, 0, 1, 3, 5)
+    apart: Tensor = even.unflatten(1, (-1, 2)).unflatten(3, (-1, 2))
+    return apart.permute(2, 4, 0, 1, 3, 5)
 
 
 def sum_of_four(x: Windows) -> Float[Tensor, "batch half_rows half_columns features"]:
@@ -122,7 +124,7 @@ class StraightThroughUnpooling(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any,  # noqa: ANN401
         values: Pooled,
         index: Index,
@@ -133,7 +135,7 @@ class StraightThroughUnpooling(torch.autograd.Function):
         return put(values, index, (maps.shape[2], maps.shape[3]))
 
     @staticmethod
-    def backward(  # type: ignore[override]
+    def backward(
         ctx: Any,  # noqa: ANN401
         gradient: FeatureMap,
     ) -> tuple[Pooled, None, FeatureMap]:
