@@ -1,7 +1,6 @@
 """The contract, held over the whole zoo; and what each family promises beyond it."""
 
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -251,9 +250,7 @@ def test_unpooling_and_its_gradient_are_pytorchs(
     wanted = torch.rand(2, 3, 7, 10, generator=generator)
     values = torch.rand(2, 3, 3, 5, generator=generator).to(memory_format=layout)
     _, index = F.max_pool2d(x, 2, return_indices=True)
-    _, switches = pool(x)
-    if not straight_through:
-        switches = replace(switches, maps=None)
+    _, switches = pool(x, straight_through=straight_through)
     maps, gradients = [], []
     for unpool in (
         lambda v: F.max_unpool2d(v, index, [2, 2], output_size=[7, 10]),
@@ -268,33 +265,51 @@ def test_unpooling_and_its_gradient_are_pytorchs(
 
 
 @LAYOUTS
-def test_straight_through_gradients_are_those_of_a_softmax(layout: torch.memory_format) -> None:
+@pytest.mark.parametrize(("height", "width"), [(7, 10), (8, 9), (7, 5)])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5), (torch.bfloat16, 0.05)]
+)
+def test_straight_through_gradients_are_those_of_a_softmax(
+    layout: torch.memory_format, height: int, width: int, dtype: torch.dtype, tolerance: float
+) -> None:
     generator = torch.Generator().manual_seed(2)
-    x = torch.randn(2, 3, 7, 10, generator=generator, dtype=torch.float64)
+    x, wanted = torch.randn(2, 2, 3, height, width, generator=generator).to(dtype)
+    values = torch.randn(2, 3, height // 2, width // 2, generator=generator).to(dtype)
     x = x.to(memory_format=layout).requires_grad_()
-    wanted = torch.randn(2, 3, 7, 10, generator=generator, dtype=torch.float64)
-    values = torch.randn(2, 3, 3, 5, generator=generator, dtype=torch.float64)
-    _, switches = pool(x)
+    _, switches = pool(x, straight_through=True)
     (gradient,) = torch.autograd.grad((switches.unpool(values) * wanted).sum(), x)
 
-    four = x[:, :, :6].unfold(2, 2, 2).unfold(3, 2, 2).flatten(4)
+    reference = x.detach().double().requires_grad_()
+    four, theirs = (
+        maps[:, :, : height // 2 * 2].unfold(2, 2, 2).unfold(3, 2, 2).flatten(4)
+        for maps in (reference, wanted.double())
+    )
     temperature = (four.amax(4, keepdim=True) - four).mean().detach()
-    soft = values[..., None] * (four / temperature).softmax(4)
-    theirs = wanted[:, :, :6].unfold(2, 2, 2).unfold(3, 2, 2).flatten(4)
-    (expected,) = torch.autograd.grad((soft * theirs).sum(), x)
-    torch.testing.assert_close(gradient, expected)
-    assert not gradient[:, :, 6].any()
+    soft = values.double()[..., None] * (four / temperature).softmax(4)
+    (expected,) = torch.autograd.grad((soft * theirs).sum(), reference)
+    assert gradient.dtype == dtype
+    torch.testing.assert_close(gradient.double(), expected, rtol=tolerance, atol=tolerance)
+    assert not gradient[:, :, height // 2 * 2 :].any()
+    assert not gradient[..., width // 2 * 2 :].any()
 
 
-def test_straight_through_gradients_of_flat_maps_are_none() -> None:
-    x = torch.ones(2, 3, 4, 4, requires_grad=True)
-    values, switches = pool(x)
-    (gradient,) = torch.autograd.grad(switches.unpool(values.detach()).square().sum(), x)
+@pytest.mark.parametrize("level", [0.0, 1.0, 1e-40])
+def test_straight_through_gradients_of_flat_maps_are_none(level: float) -> None:
+    x = torch.full((2, 3, 4, 4), level)
+    x[0, 0, 0, 0] += 1e-40 * (level < 1)
+    x.requires_grad_()
+    values, switches = pool(x, straight_through=True)
+    (gradient,) = torch.autograd.grad(switches.unpool(values.detach() + 1).square().sum(), x)
     assert not gradient.any()
 
 
-def test_the_bound_is_that_of_a_code_with_its_switches() -> None:
-    model, x = built("conv-vae-switches"), inputs((1, 28, 28))
+@pytest.mark.parametrize("straight_through", [False, True])
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 33, 17)])
+def test_the_bound_is_that_of_a_code_with_its_switches(
+    shape: tuple[int, int, int], straight_through: bool
+) -> None:
+    model = built("conv-vae-switches", shape, straight_through=straight_through)
+    x = inputs(shape)
     bounds = []
     for bound in (model.bound, lambda x: VariationalAutoencoder.bound(model, x)):
         with seeded(0):
@@ -302,22 +317,30 @@ def test_the_bound_is_that_of_a_code_with_its_switches() -> None:
     assert torch.equal(torch.stack(bounds[0]), torch.stack(bounds[1]))
 
 
-def test_straight_through_changes_the_encoders_gradient_alone() -> None:
-    x = inputs((1, 28, 28))
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_straight_through_changes_the_encoders_gradient_alone(bfloat16: bool) -> None:
+    x = inputs((1, 28, 28)).contiguous(memory_format=torch.channels_last)
     gradients = {}
     for straight_through in (False, True):
         model = built("conv-vae-switches", straight_through=straight_through)
-        with seeded(0):
+        with seeded(0), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             losses = model.loss(x)
         sum(losses.values()).backward()
         gradients[straight_through] = {n: p.grad for n, p in model.named_parameters()}
         gradients[straight_through]["losses"] = torch.stack(list(losses.values()))
+        assert all(gradient.isfinite().all() for gradient in gradients[straight_through].values())
     changed = {
         name
         for name, gradient in gradients[True].items()
         if not torch.equal(gradient, gradients[False][name])
     }
     assert changed == {"conv.0.weight", "conv.0.bias", "conv.1.weight", "conv.1.bias"}
+
+
+def test_straight_through_holds_for_both_poolings() -> None:
+    model = built("conv-vae-switches", straight_through=True)
+    _, _, switches = model.feature_maps(inputs((1, 28, 28)))
+    assert [s.maps is not None and s.maps.requires_grad for s in switches] == [True, True]
 
 
 def test_switches_of_another_image_change_the_picture() -> None:

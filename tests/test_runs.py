@@ -325,6 +325,17 @@ def test_the_precision_that_auto_stands_for_is_recorded(
     assert same_work(run.config, describe(settings, slice_of_fashion))
 
 
+def test_a_config_of_before_there_was_a_hyperparameter_is_the_same_work(
+    blobs: ImageDataset,
+) -> None:
+    settings = RunSettings("vanilla")
+    older = json.loads(json.dumps(describe(settings, blobs)))
+    del older["hyperparameters"]["initialisation"]
+    assert same_work(older, describe(settings, blobs))
+    other = replace(settings, hyperparameters={"initialisation": "pca"})
+    assert not same_work(older, describe(other, blobs))
+
+
 def test_a_budget_of_seconds_is_recorded_as_epochs(blobs: ImageDataset, tmp_path: Path) -> None:
     settings = RunSettings("vanilla", recipe=Recipe(seconds=0.2, batch_size=50))
     run = train_run(settings, blobs, tmp_path / "run")

@@ -75,9 +75,14 @@ def model_defaults(model: str) -> dict[str, Any]:
 def same_work(config: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     """Whether two configs ask for the same model from the same data.
 
-    Versions may differ, and so may the epochs that a budget of seconds came to.
+    Versions may differ, and so may the epochs that a budget of seconds came to. A hyperparameter
+    that is younger than `config` has its default there.
     """
     as_json = json.loads(json.dumps(wanted))
     if as_json["recipe"]["seconds"] is not None:
         as_json["recipe"]["epochs"] = config.get("recipe", {}).get("epochs")
+    given = config.get("hyperparameters")
+    if config.get("model") == wanted["model"] and isinstance(given, Mapping):
+        defaults = json.loads(json.dumps(model_defaults(wanted["model"])))
+        config = {**config, "hyperparameters": {**defaults, **given}}
     return all(config.get(key) == as_json[key] for key in as_json if key != "versions")

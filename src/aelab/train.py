@@ -210,9 +210,8 @@ def threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-MMAP_THRESHOLD, MOST_MMAP_THRESHOLD = -3, 2**25
-TRIM_THRESHOLD, KEPT_BYTES = -1, 2**30
-"""glibc's numbers of two parameters, and what they are set to (malloc.h; mallopt(3))."""
+MMAP_MAX, TRIM_THRESHOLD, KEPT_BYTES = -4, -1, 2**30
+"""glibc's numbers of two parameters, and what the second is set to (malloc.h; mallopt(3))."""
 
 
 @cache
@@ -220,11 +219,12 @@ def keep_freed_memory() -> None:
     """Have glibc keep up to a gigabyte of what tensors free, for the process's whole life.
 
     Left to itself it may give a step's memory back to the system and ask for it again at the next,
-    and every page of it is cleared anew: up to a third of a step with large feature maps.
+    and every page of it is cleared anew: up to a third of a step with large feature maps. What it
+    maps by itself, as all that has 32 MB or more, it always gives back; so nothing is mapped.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
-        mallopt(MMAP_THRESHOLD, MOST_MMAP_THRESHOLD)
+        mallopt(MMAP_MAX, 0)
         mallopt(TRIM_THRESHOLD, KEPT_BYTES)
 
 

@@ -270,9 +270,11 @@ class SwitchesVAE(VariationalAutoencoder):
         """The last feature map, and what the two poolings left and where it was."""
         maps, pooled, switches = x, [], []
         for convolution in self.conv[:2]:
-            maps, where = pool(self.activation(convolution(maps)))
+            maps, where = pool(
+                self.activation(convolution(maps)), straight_through=self.straight_through
+            )
             pooled.append(maps)
-            switches.append(where if self.straight_through else replace(where, maps=None))
+            switches.append(where)
         last: Tensor = self.activation(self.conv[2](maps))
         return last, pooled, switches
 

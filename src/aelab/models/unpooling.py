@@ -1,6 +1,6 @@
 """Max-pooling that remembers where its maxima stood, and un-pooling that puts values back there.
 
-As in Zeiler, Taylor & Fergus 2011 (section 3): the places of the maxima are its *switches*.
+The places of the maxima are its *switches* (Zeiler, Taylor & Fergus 2011).
 """
 
 from dataclasses import dataclass
@@ -9,13 +9,14 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 FeatureMap = Float[Tensor, "batch features rows columns"]
 Pooled = Float[Tensor, "batch features half_rows half_columns"]
 Places = Int64[Tensor, "batch features half_rows half_columns"]
 Index = Int64[Tensor, "batch places"]
-Windows = Float[Tensor, "2 2 batch half_rows half_columns features"]
+Windows = Float[Tensor, "batch 2 2 half_rows half_columns features"]
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,14 @@ def corners(windows: Tensor, width: int) -> Int64[Tensor, "half_rows half_column
     return rows * width + 2 * torch.arange(windows.shape[3], device=windows.device)
 
 
-def pool(maps: FeatureMap) -> tuple[Pooled, Switches]:
-    """2×2 max-pooling (an odd size loses its last row or column), and where the maxima stood."""
+def pool(maps: FeatureMap, *, straight_through: bool = False) -> tuple[Pooled, Switches]:
+    """2×2 max-pooling (an odd size loses its last row or column), and where the maxima stood.
+
+    If `straight_through`, gradients of what is un-pooled by these switches reach the maps.
+    """
     values, places = F.max_pool2d(maps, 2, return_indices=True)
-    return values, Switches(places, (maps.shape[2], maps.shape[3]), maps)
+    size = (maps.shape[2], maps.shape[3])
+    return values, Switches(places, size, maps if straight_through else None)
 
 
 # Below, channels are innermost, as in training: so large maps are not copied to another layout.
@@ -72,7 +77,7 @@ def index_of(places: Places) -> Index:
     """Where in an example's maps, channels innermost, places in each channel's map are."""
     channels = places.shape[1]
     channel = torch.arange(channels, device=places.device)
-    return (channels * channels_innermost(places) + channel).flatten(1)
+    return torch.add(channel, channels_innermost(places), alpha=channels).flatten(1)
 
 
 def put(values: Pooled, index: Index, size: tuple[int, int]) -> FeatureMap:
@@ -93,7 +98,7 @@ def take(maps: FeatureMap, index: Index) -> Pooled:
 
 
 def channels_innermost(maps: Tensor) -> Tensor:
-    """A view."""
+    """A view of the shape (batch, rows, columns, features)."""
     return maps.permute(0, 2, 3, 1)
 
 
@@ -102,25 +107,28 @@ def windows(maps: FeatureMap) -> Windows:
     rows, columns = (n - n % 2 for n in maps.shape[2:])
     even = channels_innermost(maps)[:, :rows, :columns]
     apart: Tensor = even.unflatten(1, (-1, 2)).unflatten(3, (-1, 2))
-    return apart.permute(2, 4, 0, 1, 3, 5)
+    return apart.permute(0, 2, 4, 1, 3, 5)
 
 
-def sum_of_four(x: Windows) -> Float[Tensor, "batch half_rows half_columns features"]:
-    """The sum of each window's numbers, in a third of the time that ``x.sum((0, 1))`` takes."""
-    return x[0, 0] + x[0, 1] + x[1, 0] + x[1, 1]
+def sum_of_four(x: Windows) -> Float[Tensor, "batch 1 1 half_rows half_columns features"]:
+    """The sum of each window's numbers; ``x.sum((1, 2), keepdim=True)`` takes longer."""
+    left, right = x[:, :, :1], x[:, :, 1:]
+    return left[:, :1] + left[:, 1:] + right[:, :1] + right[:, 1:]
 
 
 class StraightThroughUnpooling(torch.autograd.Function):
     """Un-pooling whose gradient reaches the maps that were pooled, by their switches.
 
-    At place i of a window it puts ``u_i = v h_i``: v the window's value, h_i 1 where the maximum
-    stood and else 0. That has no gradient by f, the window's four numbers, so for the gradient
-    ``h = softmax(f / t)`` is taken: a straight-through estimator (Bengio, Léonard & Courville 2013,
-    arXiv 1308.3432), with a softmax as in Jang, Gu & Poole 2017 (arXiv 1611.01144, section 2.2)::
+    A window's value v goes to where its maximum stood, ``u_i = v`` there and else 0. That has no
+    gradient by f, the window's four numbers. So going back, ``u = v softmax(f / t)`` is taken::
 
-        dL/df_i = v h_i (g_i - sum_j h_j g_j) / t    with g = dL/du
+        dL/df_i = v h_i (g_i - sum_j h_j g_j) / t    with h = softmax(f / t) and g = dL/du
 
-    The temperature t is the mean of ``max f - f`` over all windows, so f's unit does not matter.
+    A biased estimator, called straight-through (Bengio, Léonard & Courville 2013, arXiv 1308.3432;
+    with a softmax, Jang, Gu & Poole 2017, arXiv 1611.01144, section 2.2, but without its noise);
+    what-where autoencoders have the softmax going forward too (Zhao et al. 2015, arXiv 1506.02351).
+    The temperature t, held constant, is the mean of ``max f - f`` over all windows of the batch, so
+    that f's unit does not matter.
     """
 
     @staticmethod
@@ -135,22 +143,26 @@ class StraightThroughUnpooling(torch.autograd.Function):
         return put(values, index, (maps.shape[2], maps.shape[3]))
 
     @staticmethod
+    @once_differentiable
     def backward(
         ctx: Any,  # noqa: ANN401
         gradient: FeatureMap,
     ) -> tuple[Pooled, None, FeatureMap]:
         """The gradients of values and maps."""
         values, index, maps = ctx.saved_tensors
-        # In place wherever it can be: what leaves the processor's cache takes most of the time.
-        four = windows(maps).clone(memory_format=torch.contiguous_format)
-        four -= four.amax((0, 1))
+        # Window by window and in place: most of the time goes into fetching what left the cache.
+        four, slope = (
+            windows(x).clone(memory_format=torch.contiguous_format) for x in (maps, gradient)
+        )
+        four -= four.amax((1, 2), keepdim=True)
         temperature = -four.mean()
-        sharpness = torch.where(temperature > 0, 1 / temperature, 0)  # flat maps get no gradient
-        h = four.mul_(sharpness).exp_()  # of the softmax, but for its denominator
-        whole = sum_of_four(h)
-        slope = windows(gradient) * h
-        slope.addcmul_(h, sum_of_four(slope) / whole, value=-1)
-        slope *= channels_innermost(values) * sharpness / whole
+        flat = temperature < torch.finfo(four.dtype).tiny
+        sharpness = torch.where(flat, 0, 1 / temperature)  # so flat maps get no gradient
+        e = four.mul_(sharpness).exp_()  # h = e / whole
+        whole = sum_of_four(e)
+        slope *= e
+        slope.addcmul_(e, sum_of_four(slope) / whole, value=-1)
+        slope *= channels_innermost(values)[:, None, None] * sharpness / whole
         wanted = torch.zeros_like(maps)
         windows(wanted).copy_(slope)
         return take(gradient, index), None, wanted
