@@ -216,7 +216,9 @@ MMAP_MAX, TRIM_THRESHOLD, KEPT_BYTES = -4, -1, 2**30
 
 @cache
 def keep_freed_memory() -> None:
-    """Have glibc keep up to a gigabyte of what tensors free, for the process's whole life.
+    """Have glibc keep what tensors free, for the process's whole life.
+
+    That is up to a gigabyte at the end of its heap, and whatever lies below memory in use.
 
     Left to itself it may give a step's memory back to the system and ask for it again at the next,
     and every page of it is cleared anew: up to a third of a step with large feature maps. What it
