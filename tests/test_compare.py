@@ -8,8 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import mean, stdev
 
+import numpy as np
 import pytest
 
+from aelab.cli import main
 from aelab.compare import compare
 from aelab.config import all_hyperparameters
 from aelab.data.images import ImageDataset
@@ -19,6 +21,7 @@ from aelab.models.base import Autoencoder
 from aelab.pool import run_all
 from aelab.study import load_study, packaged_studies, parse_study
 from aelab.tables import as_markdown
+from aelab.training import Note
 
 TINY = """
 [data]
@@ -271,6 +274,78 @@ def test_finished_rows_are_kept_and_edited_ones_trained_again(
     assert weights["wide"].stat().st_mtime_ns == before["wide"]
     assert evaluated.as_json()["split"] == "validation"
     assert evaluated.as_json()["rows"][0]["metrics"]["mse"] != result["rows"][0]["metrics"]["mse"]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+ONE_ROW = '[data]\nname = "tiny"\n[rows.pca]\nrecipe = { epochs = 0 }\n'
+
+
+def test_a_run_older_than_a_setting_is_kept(tiny: ImageDataset, tmp_path: Path) -> None:
+    compare(parse_study("mine", ONE_ROW), out=tmp_path)
+    folder = tmp_path / "mine" / "pca" / "seed-0"
+    config = json.loads((folder / "config.json").read_text())
+    for table, field in (("recipe", "patience"), ("data", "label"), ("input", "columns")):
+        del config[table][field]
+    (folder / "config.json").write_text(json.dumps(config))
+    before = folder.stat().st_ino, contents(folder)
+    told: list[object] = []
+    compare(parse_study("mine", ONE_ROW), out=tmp_path, on_progress=lambda job, x: told.append(x))
+    assert (folder.stat().st_ino, contents(folder)) == before
+    assert [path.name for path in folder.parent.iterdir()] == ["seed-0"]
+    assert not [what for what in told if isinstance(what, Note)]
+
+
+def test_a_run_that_gives_way_is_set_aside_and_told(tiny: ImageDataset, tmp_path: Path) -> None:
+    folder = tmp_path / "mine" / "pca" / "seed-0"
+    kept = []
+    told: list[str] = []
+    for size in (8, 9, 10):
+        text = f"{ONE_ROW}hyperparameters = {{ latent_dim = {size} }}\n"
+        compare(
+            parse_study("mine", text),
+            out=tmp_path,
+            on_progress=lambda job, what: (
+                told.append(what.text) if isinstance(what, Note) else None
+            ),
+        )
+        kept.append(contents(folder))
+    assert contents(folder.with_name("seed-0.set-aside")) == kept[0]
+    assert contents(folder.with_name("seed-0.set-aside-2")) == kept[1]
+    assert [
+        json.loads(files["config.json"])["hyperparameters"]["latent_dim"] for files in kept
+    ] == [8, 9, 10]
+    assert told == [
+        f"{folder} held a run with other settings or data; it is kept as seed-0.set-aside{number}"
+        for number in ("", "-2")
+    ]
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_the_user_sees_what_is_set_aside(
+    outside: Path, capsys: pytest.CaptureFixture[str], jobs: str
+) -> None:
+    """With two jobs it is a worker process that says so."""
+    np.save("a.npy", np.random.default_rng(0).integers(0, 256, (60, 4, 4), dtype=np.uint8))
+    text = ONE_ROW.replace("tiny", "a.npy")
+    Path("mine.toml").write_text(f"{text}hyperparameters = {{ latent_dim = 2 }}\n[rows.mean]\n")
+    asked = ["compare", "mine.toml", "--no-report", "--jobs", jobs]
+    assert main(asked) == 0
+    config = Path("runs/mine/pca/seed-0/config.json")
+    config.write_text("{")
+    weights = config.with_name("model.safetensors").read_bytes()
+    capsys.readouterr()
+    assert main(asked) == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if "set-aside" in line]
+    assert said == [
+        "pca: runs/mine/pca/seed-0 held a run with a config.json that is damaged or of another "
+        "version; it is kept as seed-0.set-aside"
+    ]
+    aside = Path("runs/mine/pca/seed-0.set-aside")
+    assert (aside / "config.json").read_text() == "{"
+    assert (aside / "model.safetensors").read_bytes() == weights
 
 
 def test_a_failing_row_is_told_and_the_others_go_on(tiny: ImageDataset, tmp_path: Path) -> None:

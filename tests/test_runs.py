@@ -336,6 +336,44 @@ def test_a_config_of_before_there_was_a_hyperparameter_is_the_same_work(
     assert not same_work(older, describe(other, blobs))
 
 
+@pytest.mark.parametrize(
+    ("table", "field", "other"),
+    [
+        ("recipe", "clip_norm", 0.5),
+        ("recipe", "device", "cuda"),
+        ("data", "binarise", True),
+        ("data", "classes", ["small"]),
+        ("input", "binarise", True),
+        ("input", "graph", {"edges": [[0, 1]], "positions": [[0.0], [1.0]]}),
+    ],
+)
+def test_a_setting_younger_than_a_config_has_its_default_there(
+    blobs: ImageDataset, table: str, field: str, other: object
+) -> None:
+    wanted = describe(RunSettings("vae"), blobs)
+    older = json.loads(json.dumps(wanted))
+    del older[table][field]
+    assert same_work(older, wanted)
+    older[table][field] = other
+    assert not same_work(older, wanted)
+
+
+@pytest.mark.parametrize(
+    "content", ["{", '{"format": 1}', '{"format": 2, "model": "vanilla", "hyperparameters": 3}']
+)
+def test_a_run_whose_config_cannot_be_read_is_left_as_it_is(
+    blobs: ImageDataset, tmp_path: Path, content: str
+) -> None:
+    settings = RunSettings("vanilla", recipe=Recipe(epochs=0))
+    run = train_run(settings, blobs, tmp_path / "run")
+    (run.folder / "config.json").write_text(content)
+    before = {path: path.read_bytes() for path in run.folder.iterdir()}
+    for recipe in (Recipe(epochs=0), Recipe(seconds=0.1)):
+        with pytest.raises(InputError, match=r"damaged or of another version; name another folder"):
+            train_run(replace(settings, recipe=recipe), blobs, tmp_path / "run")
+    assert {path: path.read_bytes() for path in run.folder.iterdir()} == before
+
+
 def test_a_budget_of_seconds_is_recorded_as_epochs(blobs: ImageDataset, tmp_path: Path) -> None:
     settings = RunSettings("vanilla", recipe=Recipe(seconds=0.2, batch_size=50))
     run = train_run(settings, blobs, tmp_path / "run")

@@ -8,8 +8,10 @@ import pytest
 import torch
 
 import aelab
+from aelab.cli import parse
 from aelab.data.images import ImageDataset
 from aelab.files import InputError
+from aelab.options import train_options, training
 from aelab.runner import train_run
 from aelab.runs import Run
 from aelab.settings import InputSpec, Recipe, RunSettings
@@ -50,6 +52,13 @@ def test_it_starts_lower_and_is_recorded(blobs: ImageDataset, first: Run, tmp_pa
     assert Run.open(tmp_path / "second").settings.start == first.weights_sha256
     with pytest.raises(InputError, match="holds a run with other settings"):
         train_run(SETTINGS, small, tmp_path / "second")
+
+
+def test_a_run_older_than_a_hyperparameter_has_its_default(first: Run) -> None:
+    older = {k: v for k, v in first.config["hyperparameters"].items() if k != "components"}
+    settings = Run(first.folder, {**first.config, "hyperparameters": older}).settings
+    asked = parse(train_options("vae", settings), "train", [], None)
+    assert training("vae", asked)[0].hyperparameters["components"] is None
 
 
 @pytest.mark.parametrize("reports", [3, 6])

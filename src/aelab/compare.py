@@ -21,7 +21,7 @@ from aelab.runs import Run
 from aelab.settings import DataSettings, RunSettings
 from aelab.study import Row, Study
 from aelab.tables import COSTS, caption, input_size, main_columns, write_results
-from aelab.training import Progress
+from aelab.training import Note, Progress
 from aelab.verdicts import answer, verdict
 
 
@@ -69,10 +69,11 @@ def dataset(settings: DataSettings, data_dir: Path | None, seed: int) -> Dataset
     return load_settings(settings, data_dir, seed=seed)
 
 
-def do_job(job: Job, on_progress: Callable[[Progress], None]) -> Run:
-    """Train, evaluate and draw a run, unless that was done; an edited row's old run gives way."""
+def do_job(job: Job, on_progress: Callable[[Progress | Note], None]) -> Run:
+    """Train, evaluate and draw a run, unless that was done; another run there is set aside."""
     data = dataset(job.settings.data, job.data_dir, job.seed)
-    make_way(job.folder, describe(job.settings, data))
+    if (told := make_way(job.folder, describe(job.settings, data))) is not None:
+        on_progress(Note(told))
     run = train_run(
         job.settings,
         data,
@@ -239,15 +240,16 @@ def compare(
     seeds: Sequence[int] | None = None,
     jobs: int | None = None,
     data_dir: str | Path | None = None,
-    on_progress: Callable[[Job, Progress | Run | str], None] | None = None,
+    on_progress: Callable[[Job, Progress | Note | Run | str], None] | None = None,
 ) -> Result:
     """Train all rows of a study, each with every seed, and write its table.
 
     Seeds and jobs are the study's own unless given. Runs that are finished are taken as they are.
     `jobs` of them are trained at once, where one of two threads counts as two, for threads that
     share a processor wait on each other. A row that fails is told in the result, and the others
-    go on. `on_progress` is called with each job's progress, and when it ends with its run or the
-    error's one line.
+    go on. A run that was there with other settings is renamed, and never removed. `on_progress`
+    is called with each job's progress and notes, and when it ends with its run or the error's one
+    line.
 
     Raises:
         AelabError: the data cannot be had, or nothing can be written.

@@ -4,17 +4,28 @@ import inspect
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from typing import Any, get_type_hints
 
 from aelab.data import Dataset
 from aelab.files import InputError
 from aelab.models import find, model_class
-from aelab.settings import RunSettings, check_value, thaw, with_precision
+from aelab.models.link_base import GraphSpec
+from aelab.settings import (
+    Columns,
+    DataSettings,
+    InputSpec,
+    Recipe,
+    RunSettings,
+    SignalGraph,
+    check_value,
+    thaw,
+    with_precision,
+)
 
 FORMAT = 2
-"""Of a run folder; a folder of another format is trained again."""
+"""Of a run folder; a study sets a folder of another format aside and trains it again."""
 
 
 def describe(settings: RunSettings, data: Dataset) -> dict[str, Any]:
@@ -72,17 +83,72 @@ def model_defaults(model: str) -> dict[str, Any]:
     return {**own, **find(model).fixed}
 
 
+def parse_settings(config: Mapping[str, Any]) -> RunSettings:
+    """The settings in a config; a field that is younger than the config has its default.
+
+    Raises:
+        InputError: the config is damaged, or has fields that are not known here.
+    """
+    try:
+        data = {key: value for key, value in config["data"].items() if key != "sha256"}
+        return RunSettings(
+            config["model"],
+            dict(config["hyperparameters"]),
+            DataSettings(**thaw(data)),
+            Recipe(**config["recipe"]),
+            config["seed"],
+            config.get("start"),
+        )
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise damaged(error) from error
+
+
+def parse_spec(config: Mapping[str, Any]) -> InputSpec | GraphSpec:
+    """What the model was built from; a field that is younger than the config has its default.
+
+    Raises:
+        InputError: the config is damaged, or has fields that are not known here.
+    """
+    try:
+        given = config["input"]
+        if "nodes" in given:
+            return GraphSpec(**given)
+        graph = (of := given.get("graph")) and SignalGraph(
+            edges=tuple(tuple(edge) for edge in of["edges"]),
+            positions=tuple(tuple(position) for position in of["positions"]),
+        )
+        columns = given.get("columns") and Columns(**thaw(given["columns"]))
+        return InputSpec(**{**thaw(given), "graph": graph, "columns": columns})
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise damaged(error) from error
+
+
+def damaged(error: Exception) -> InputError:
+    """That a config cannot be understood, and why."""
+    return InputError(f"config.json is damaged or of another version ({error})")
+
+
 def same_work(config: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     """Whether two configs ask for the same model from the same data.
 
-    Versions may differ, and so may the epochs that a budget of seconds came to. A hyperparameter
-    that is younger than `config` has its default there.
+    What they mean is compared, so a setting that is younger than `config` has its default there.
+    Versions may differ, and so may the epochs that a budget of seconds came to.
+
+    Raises:
+        InputError: `config` is damaged, or has fields that are not known here.
     """
-    as_json = json.loads(json.dumps(wanted))
-    if as_json["recipe"]["seconds"] is not None:
-        as_json["recipe"]["epochs"] = config.get("recipe", {}).get("epochs")
-    given = config.get("hyperparameters")
-    if config.get("model") == wanted["model"] and isinstance(given, Mapping):
-        defaults = json.loads(json.dumps(model_defaults(wanted["model"])))
-        config = {**config, "hyperparameters": {**defaults, **given}}
-    return all(config.get(key) == as_json[key] for key in as_json if key != "versions")
+    # Before anything is imported: a folder does not decide what code runs.
+    if config.get("model") != wanted["model"]:
+        return False
+    given, asked = work(config), work(json.loads(json.dumps(wanted)))
+    if asked[0].recipe.seconds is not None:
+        recipe = replace(asked[0].recipe, epochs=given[0].recipe.epochs)
+        asked = (replace(asked[0], recipe=recipe), *asked[1:])
+    return given == asked
+
+
+def work(config: Mapping[str, Any]) -> tuple[RunSettings, InputSpec | GraphSpec, str | None]:
+    """All that training follows from: complete settings, the inputs, and the data's SHA-256."""
+    settings, spec = parse_settings(config), parse_spec(config)
+    values = {**model_defaults(settings.model), **settings.hyperparameters}
+    return replace(settings, hyperparameters=thaw(values)), spec, config["data"].get("sha256")

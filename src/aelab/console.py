@@ -16,6 +16,7 @@ from aelab.runs import Run
 from aelab.settings import InputSpec
 from aelab.study import Study
 from aelab.tables import code_size, figure, input_size
+from aelab.training import Note
 from aelab.training import Progress as TrainingProgress
 
 MAIN = ("mse", "auc", "ap")
@@ -55,8 +56,11 @@ class TrainingScreen:
         told = f"{study.name}: {len(study.rows)} rows × {seeds} seed{'s' if seeds > 1 else ''}"
         self.console.print(told, highlight=False)
 
-    def tell(self, label: str, progress: TrainingProgress | Run | str) -> None:
+    def tell(self, label: str, progress: TrainingProgress | Note | Run | str) -> None:
         """Show how far the training called `label` is, or that it ended in a run or an error."""
+        if isinstance(progress, Note):
+            self.print_line(f"{label}: {progress.text}")
+            return
         if label not in self.tasks:
             self.tasks[label] = self.progress.add_task(label, total=1.0, told="")
         if isinstance(progress, TrainingProgress):
@@ -66,7 +70,11 @@ class TrainingScreen:
         ended = f"failed: {progress}" if isinstance(progress, str) else summary(progress)
         self.progress.update(self.tasks[label], completed=1.0, told=ended)
         if not self.console.is_terminal:
-            self.console.print(f"{label}: {ended}", highlight=False, markup=False, soft_wrap=True)
+            self.print_line(f"{label}: {ended}")
+
+    def print_line(self, line: str) -> None:
+        """Print a line as it is, above any progress."""
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from docstring_parser import parse as parse_docstring
 from tyro.conf import Positional
 
 from aelab.columns import QUICK_GROUPS, Group
-from aelab.config import hyperparameter_hints
+from aelab.config import hyperparameter_hints, model_defaults
 from aelab.data import settled
 from aelab.files import InputError
 from aelab.models import model_class
@@ -365,7 +365,8 @@ def train_options(model: str, start: RunSettings | None = None) -> type[Any]:
         pixel_scale=settings.data.scale,
         **{name: getattr(settings.data, name) for name in DATA_OPTIONS},
     )
-    defaults = thaw(settings.hyperparameters)
+    # A run may be older than one of its model's hyperparameters.
+    defaults = {**model_defaults(model), **thaw(settings.hyperparameters)}
     helps = {
         parameter.arg_name: parameter.description or ""
         for parameter in parse_docstring(model_class(model).__doc__ or "").params

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -95,10 +96,8 @@ def with_epochs(settings: RunSettings, data: Dataset, folder: Path) -> RunSettin
     recipe = settings.recipe
     if recipe.seconds is None:
         return settings
-    if (folder / "config.json").is_file():
-        begun = Run.open(folder)
-        if same_work(begun.config, describe(settings, data)):
-            return begun.settings
+    if (folder / "config.json").is_file() and does(folder, describe(settings, data)):
+        return Run.open(folder).settings
     training = data.to(recipe.device).split("train")
     measured: list[tuple[int, float]] = []
     steps_per_epoch = 1
@@ -181,21 +180,53 @@ def claim(folder: Path, config: Mapping[str, Any]) -> None:
         return
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder} holds other files; name a new folder with --out")
-    if not same_work(Run.open(folder).config, config):
+    if not does(folder, config):
         raise InputError(
             f"{folder} holds a run with other settings or data; name another folder with "
             f"--out, or remove this one"
         )
 
 
-def make_way(folder: Path, config: Mapping[str, Any]) -> None:
-    """Remove an older run from a study's own folder, if its settings or data were others."""
-    path = folder / "config.json"
-    if not path.is_file():
-        return
+def does(folder: Path, config: Mapping[str, Any]) -> bool:
+    """Whether the run in `folder` is the one that `config` asks for.
+
+    Raises:
+        InputError: its config cannot be read.
+    """
     try:
-        stays = same_work(Run.open(folder).config, config)
+        return same_work(Run.open(folder).config, config)
+    except InputError as error:
+        raise InputError(
+            f"{folder / 'config.json'} is damaged or of another version; name another folder with "
+            f"--out, or move this one away"
+        ) from error
+
+
+def make_way(folder: Path, config: Mapping[str, Any]) -> str | None:
+    """Set aside an older run in a study's own folder, if its settings or data were others.
+
+    The line that says so, for the user; nothing if there was no need.
+
+    Raises:
+        InputError: the folder cannot be renamed.
+    """
+    if not (folder / "config.json").is_file():
+        return None
+    try:
+        if does(folder, config):
+            return None
+        why = "other settings or data"
     except InputError:
-        stays = False
-    if not stays:
-        shutil.rmtree(folder)
+        why = "a config.json that is damaged or of another version"
+    try:
+        aside = folder.rename(free_name_beside(folder))
+    except OSError as error:
+        raise InputError(f"cannot rename {folder}: {error.strerror or error}") from error
+    return f"{folder} held a run with {why}; it is kept as {aside.name}"
+
+
+def free_name_beside(folder: Path) -> Path:
+    """``seed-0.set-aside`` for seed-0; with a number from 2 on where that is taken."""
+    first = folder.with_name(f"{folder.name}.set-aside")
+    names = (first.with_name(f"{first.name}-{number}") for number in count(2))
+    return next(path for path in chain([first], names) if not path.exists())

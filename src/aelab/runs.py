@@ -20,7 +20,7 @@ from torch import Tensor
 
 from aelab import html, pictures, plots
 from aelab.columns import FACTS, QUICK_GROUPS, metric_named
-from aelab.config import FORMAT
+from aelab.config import FORMAT, parse_settings, parse_spec
 from aelab.data import Dataset
 from aelab.data.graphs import GraphDataset
 from aelab.data.images import ImageDataset
@@ -31,15 +31,7 @@ from aelab.models import ZOO, build
 from aelab.models.base import Autoencoder
 from aelab.models.link_base import GraphSpec, LinkModel, Model
 from aelab.sampling import CodePrior, code_source, sample
-from aelab.settings import (
-    Columns,
-    DataSettings,
-    InputSpec,
-    Recipe,
-    RunSettings,
-    SignalGraph,
-    thaw,
-)
+from aelab.settings import InputSpec, RunSettings, thaw
 from aelab.train import threads
 
 SAMPLES_SHOWN = 64
@@ -73,33 +65,17 @@ class Run:
     def settings(self) -> RunSettings:
         """What the run was asked for."""
         try:
-            data = {k: v for k, v in self.config["data"].items() if k != "sha256"}
-            return RunSettings(
-                self.config["model"],
-                self.config["hyperparameters"],
-                DataSettings(**thaw(data)),
-                Recipe(**self.config["recipe"]),
-                self.config["seed"],
-                self.config.get("start"),
-            )
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise self._damaged("config.json", error) from error
+            return parse_settings(self.config)
+        except InputError as error:
+            raise InputError(f"{self.folder}: {error}") from error
 
     @property
     def spec(self) -> InputSpec | GraphSpec:
         """What the model was built from: shape and preparation of inputs, or size of a graph."""
         try:
-            given = self.config["input"]
-            if "nodes" in given:
-                return GraphSpec(**given)
-            graph = given["graph"] and SignalGraph(
-                edges=tuple(tuple(edge) for edge in given["graph"]["edges"]),
-                positions=tuple(tuple(position) for position in given["graph"]["positions"]),
-            )
-            columns = given.get("columns") and Columns(**thaw(given["columns"]))
-            return InputSpec(**{**thaw(given), "graph": graph, "columns": columns})
-        except (KeyError, TypeError, ValueError) as error:
-            raise self._damaged("config.json", error) from error
+            return parse_spec(self.config)
+        except InputError as error:
+            raise InputError(f"{self.folder}: {error}") from error
 
     @cached_property
     def model(self) -> Model:

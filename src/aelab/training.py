@@ -44,6 +44,13 @@ class Progress:
     seconds_left: float
 
 
+@dataclass(frozen=True)
+class Note:
+    """A line for the user about what is done with files."""
+
+    text: str
+
+
 CHECKPOINT_SECONDS = 5.0
 """A checkpoint is saved at the first end of an epoch that is so much later than the last."""
 
