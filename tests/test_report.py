@@ -6,7 +6,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -27,18 +27,18 @@ from aelab.data.images import ImageDataset
 from aelab.evaluate.links import auc, split_scores
 from aelab.files import InputError, MissingFileError
 from aelab.layers import corrupt
-from aelab.options import train_options, training
+from aelab.options import CompareOptions, train_options, training
 from aelab.randomness import seeded
 from aelab.report import codes, generated, nodes, restored, scores, tiles
 from aelab.report import training as curves
 from aelab.report.answer import answers
 from aelab.report.material import Material, gather
-from aelab.report.measured import command, settings_of
+from aelab.report.measured import command, settings_of, unrecorded
 from aelab.report.page import write_report
 from aelab.runner import train_run
 from aelab.runs import Run
 from aelab.sampling import between, traversal
-from aelab.settings import DataSettings, Recipe, RunSettings
+from aelab.settings import DataSettings, Recipe, RunSettings, thaw
 from aelab.study import parse_study
 
 STUDY = """
@@ -661,7 +661,8 @@ def test_the_page_says_what_it_rests_on(study: Result, page: Path) -> None:
     assert plane.config["data"]["sha256"] in html
     assert f"torch {torch.__version__.split('+')[0]}" in html
     assert "processors" in html
-    assert "aelab compare few.toml --seeds 0 1" in html
+    assert "The command that gave this study was not recorded" in html  # it came from Python
+    assert "<pre" not in html
     assert "first seed of each row: seed 0" in html
     assert settings_of(plane)["hyperparameters"] in html
     order = [html.index(f'id="{place}"') for place in ("answer", "table", "part-1", "models")]
@@ -692,6 +693,88 @@ def test_the_command_gives_the_same_run(study: Result) -> None:
         assert settings.recipe == run.settings.recipe
         assert settings.seed == 1
         assert json.loads(json.dumps(settings.hyperparameters)) == run.settings.hyperparameters
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["mine.toml", "--quick", "--time-budget", "2m", "--metrics", "importance", "samples"],
+        ["my studies/six-60s-quick.toml", "--seeds", "3", "1", "--split", "validation"],
+        ["six-60s.toml", "--quick", "--split", "test", "--time-budget", "60s"],
+        ["default"],
+        ["links", "--quick", "--seeds", "0"],
+        ["likelihood", "--metrics", "samples"],
+    ],
+)
+def test_the_command_of_a_study_asks_for_the_same(
+    data: ImageDataset, outside: Path, given: list[str]
+) -> None:
+    if given[0].endswith(".toml"):
+        Path(given[0]).parent.mkdir(exist_ok=True)
+        Path(given[0]).write_text(STUDY)
+    options = parse(CompareOptions, "compare", given, None)
+    recorded = {"asked": json.loads(json.dumps(asdict(options.asked)))}
+    said = shlex.split(command(Material(outside, True, recorded, {}, data)))
+    assert said[:2] == ["aelab", "compare"]
+    again = parse(CompareOptions, "compare", said[2:], None)
+    assert again.chosen == options.chosen
+    assert len(said) == 2 + len(given)  # and nothing more
+
+
+def test_a_study_records_what_the_command_line_asked_for(outside: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (60, 1, 4, 4), dtype=np.uint8)
+    np.save("a.npy", images)
+    Path("of-2s.toml").write_text(
+        'metrics = ["reconstruction"]\n[data]\nname = "a.npy"\n[rows.vae]\n'
+        "hyperparameters = { latent_dim = 2, hidden = [4] }\nrecipe = { epochs = 0 }\n"
+    )
+    given = ["of-2s.toml", "--seeds", "3", "--split", "validation", "--time-budget", "2s"]
+    slow = ["--metrics", "importance"]
+    for asked in ([*given, *slow], given):
+        assert main(["compare", *asked, "--no-report"]) == 0
+        # A run keeps the slow figures of an earlier command, so the page shows them too.
+        said = shlex.split(command(gather("runs/of-2s-2s")))
+        options, again = (
+            parse(CompareOptions, "compare", words, None) for words in ([*given, *slow], said[2:])
+        )
+        assert again.chosen == options.chosen
+
+
+@pytest.mark.parametrize("asked", [3, {}, {"study": 3}, {"study": "few", "speed": 1}])
+def test_a_damaged_record_of_what_was_asked_is_told(copy: Path, asked: object) -> None:
+    path = copy / "results.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"asked": asked}))
+    with pytest.raises(InputError, match=r"results\.json"):
+        command(gather(copy))
+
+
+def test_the_command_of_a_run_says_where_it_started(
+    tiny: ImageDataset, outside: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Settings of the first run are defaults of the second: what undoes them is said."""
+    size = ["--latent-dim", "3", "--hidden", "8", "--components", "None"]
+    small = ["--data", "tiny", "--epochs", "0.1", "--threads", "1"]
+    other = ["--clip-norm", "1", "--no-shuffle", "--beta", "2"]
+    assert main(["train", "vae", *small, *size, *other, "--out", "my first"]) == 0
+    undone = ["--clip-norm", "None", "--shuffle", "--beta", "1", "--seed", "4"]
+    asked = ["--from", "my first", *undone, "--split", "validation"]
+    assert main(["train", "vae", *asked, "--out", "second"]) == 0
+    material = gather("second")
+    run, first = Run.open("second"), Run.open("my first").settings
+    shutil.rmtree("my first")  # the record needs no more than itself
+    said = shlex.split(command(material))
+    options = parse(train_options("vae", first), "train", said[3:], None)
+    settings, others = training("vae", options)
+    assert settings == replace(
+        run.settings, start=None, hyperparameters=thaw(run.settings.hyperparameters)
+    )
+    assert (others.start, others.split) == (Path("my first"), "validation")
+    assert unrecorded(material) == ""
+    config = {key: value for key, value in run.config.items() if key != "from"}
+    (run.folder / "config.json").write_text(json.dumps(config))
+    older = gather("second")
+    assert "--from" not in command(older)
+    assert f"the SHA-256 {config['start']}. Its folder was not recorded" in unrecorded(older)
 
 
 def test_the_command_of_a_table_says_nothing_of_its_rows(tmp_path: Path) -> None:

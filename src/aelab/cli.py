@@ -127,6 +127,7 @@ def train(arguments: list[str]) -> int:
     from aelab.console import TrainingScreen, print_run
     from aelab.data import load_settings
     from aelab.runner import train_run
+    from aelab.settings import usual_split
 
     settings, options = training(model, asked)
     out = options.out or Path("runs") / model.replace(":", ".") / f"seed-{options.seed}"
@@ -138,7 +139,7 @@ def train(arguments: list[str]) -> int:
             settings,
             data,
             out,
-            split=options.split or ("validation" if options.splits == "original" else "test"),
+            split=options.split or usual_split(options.splits),
             start=start,
             on_progress=lambda progress: screen.tell(model, progress),
         )
@@ -321,6 +322,7 @@ def compare(arguments: list[str]) -> int:
             study,
             out=options.out,
             data_dir=options.data_dir,
+            asked=options.asked,
             on_progress=lambda job, progress: screen.tell(job.label, progress),
         )
     results = result.as_json()

@@ -1,7 +1,7 @@
 """A study: rows × seeds → runs → one table."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from html import escape
 from pathlib import Path
@@ -9,7 +9,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from aelab import html
-from aelab.columns import FACTS, METRICS
+from aelab.columns import FACTS, METRICS, SLOW_GROUPS, metric_named
 from aelab.config import all_hyperparameters, describe
 from aelab.data import Dataset, load_settings, only_classes
 from aelab.data.images import ImageDataset
@@ -19,7 +19,7 @@ from aelab.pool import run_all
 from aelab.runner import make_way, refuse_kind, train_run
 from aelab.runs import Run
 from aelab.settings import DataSettings, RunSettings
-from aelab.study import Row, Study
+from aelab.study import Asked, Row, Study
 from aelab.tables import COSTS, caption, input_size, main_columns, write_results
 from aelab.training import Note, Progress
 from aelab.verdicts import answer, verdict
@@ -102,6 +102,9 @@ class Result:
     audits: Mapping[str, Any]
     """Of the data, by data set."""
 
+    asked: Asked | None = None
+    """Of `aelab compare`, if that trained it."""
+
     def as_json(self) -> dict[str, Any]:
         """The content of results.json."""
         rows = [
@@ -111,6 +114,7 @@ class Result:
         data = sorted({row.settings.data.name for row in self.study.rows})
         return {
             "study": self.study.name,
+            "asked": None if self.asked is None else asdict(self.asked_for(rows, self.asked)),
             "title": self.study.title,
             "quick": self.study.quick,
             "data": ", ".join(data),
@@ -122,6 +126,12 @@ class Result:
             "audits": dict(self.audits),
             "errors": dict(self.errors),
         }
+
+    def asked_for(self, rows: Sequence[Mapping[str, Any]], asked: Asked) -> Asked:
+        """What was asked, and the slow metrics that earlier commands asked for: runs keep them."""
+        shown = {metric_named(name).group for row in rows for name in row["metrics"]}
+        earlier = [name for name in SLOW_GROUPS if name in shown - set(self.study.groups)]
+        return replace(asked, metrics=(*asked.metrics, *earlier))
 
     def verdicts(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
         """The answers to the study's questions, budget by budget; of rows in parts, the means."""
@@ -240,6 +250,7 @@ def compare(
     seeds: Sequence[int] | None = None,
     jobs: int | None = None,
     data_dir: str | Path | None = None,
+    asked: Asked | None = None,
     on_progress: Callable[[Job, Progress | Note | Run | str], None] | None = None,
 ) -> Result:
     """Train all rows of a study, each with every seed, and write its table.
@@ -249,7 +260,7 @@ def compare(
     share a processor wait on each other. A row that fails is told in the result, and the others
     go on. A run that was there with other settings is renamed, and never removed. `on_progress`
     is called with each job's progress and notes, and when it ends with its run or the error's one
-    line.
+    line. What was `asked` on the command line is recorded with the table.
 
     Raises:
         AelabError: the data cannot be had, or nothing can be written.
@@ -283,7 +294,7 @@ def compare(
             errors[job.label] = outcome
     for of_row in runs.values():
         of_row.sort(key=lambda run: run.settings.seed)
-    result = Result(study, folder, runs, errors, audits_of_data(study, where, seeds[0]))
+    result = Result(study, folder, runs, errors, audits_of_data(study, where, seeds[0]), asked)
     write_results(result.as_json(), folder)
     return result
 

@@ -6,6 +6,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from aelab.data import Dataset
@@ -28,8 +29,13 @@ FORMAT = 2
 """Of a run folder; a study sets a folder of another format aside and trains it again."""
 
 
-def describe(settings: RunSettings, data: Dataset) -> dict[str, Any]:
-    """The content of config.json, all hyperparameters written out."""
+def describe(
+    settings: RunSettings, data: Dataset, origin: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The content of config.json, all hyperparameters written out.
+
+    `origin` is `describe_origin` of the run whose weights training starts from.
+    """
     return {
         "format": FORMAT,
         "model": settings.model,
@@ -39,11 +45,40 @@ def describe(settings: RunSettings, data: Dataset) -> dict[str, Any]:
         "recipe": asdict(with_precision(settings.recipe, data.spec)),
         "seed": settings.seed,
         "start": settings.start,
+        **({"from": origin} if origin else {}),
         "versions": {
             "python": platform.python_version(),
             **{name: version(name) for name in ("aelab", "torch", "numpy", "scikit-learn")},
         },
     }
+
+
+def describe_origin(folder: Path, settings: RunSettings) -> dict[str, Any]:
+    """What is recorded of the run that training starts from, besides its weights' SHA-256.
+
+    With ``--from`` its settings are the defaults of all options, so a command needs them.
+    """
+    return {
+        "folder": str(folder),
+        "hyperparameters": dict(settings.hyperparameters),
+        "data": asdict(settings.data),
+        "recipe": asdict(settings.recipe),
+    }
+
+
+def parse_origin(config: Mapping[str, Any]) -> tuple[str, RunSettings] | None:
+    """The folder and the settings of the run that training started from, if they are recorded.
+
+    Raises:
+        InputError: the config is damaged, or has fields that are not known here.
+    """
+    if (origin := config.get("from")) is None:
+        return None
+    try:
+        folder, settings = origin["folder"], {"model": config["model"], "seed": 0, **origin}
+    except (KeyError, TypeError) as error:
+        raise damaged(error) from error
+    return str(folder), parse_settings(settings)
 
 
 def all_hyperparameters(settings: RunSettings) -> dict[str, Any]:

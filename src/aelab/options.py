@@ -17,7 +17,7 @@ from aelab.data import settled
 from aelab.files import InputError
 from aelab.models import model_class
 from aelab.settings import DataSettings, Recipe, RunSettings, thaw
-from aelab.study import Study, default_settings, load_study
+from aelab.study import Asked, Study, default_settings, load_study
 
 DATA_OPTIONS = (
     "splits", "features", "classes", "size", "grayscale", "strict", "impute", "label", "binarise"
@@ -297,6 +297,11 @@ class CompareOptions(DataOptions):
             raise ValueError("seeds must be one or more different numbers")
         if self.time_budget is not None:
             seconds_of(self.time_budget)
+
+    @property
+    def asked(self) -> Asked:
+        """What results.json records of it."""
+        return Asked(**{option.name: getattr(self, option.name) for option in fields(Asked)})
 
     @property
     def chosen(self) -> Study:

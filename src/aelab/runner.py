@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from aelab.columns import QUICK_GROUPS
-from aelab.config import all_hyperparameters, describe, same_work
+from aelab.config import all_hyperparameters, describe, describe_origin, same_work
 from aelab.data import Dataset
 from aelab.data.graphs import GraphDataset
 from aelab.files import InputError, write_json
@@ -51,11 +51,13 @@ def train_run(
     data.split(split)
     refuse_device(settings.recipe.device)
     refuse_kind(settings.model, data)
+    origin = None
     if start is not None:
         refuse_start(start, settings, data)
         settings = replace(settings, start=start.weights_sha256)
+        origin = describe_origin(start.folder, start.settings)
     settings = with_epochs(settings, data, folder)
-    config = describe(settings, data)
+    config = describe(settings, data, origin)
     model = new_model(settings, data)
     if start is not None:
         take_weights(model, start)

@@ -192,6 +192,11 @@ class DataSettings:
         return int(found[1]), int(found[2] or found[1])
 
 
+def usual_split(splits: str) -> Literal["validation", "test"]:
+    """What a run is evaluated on unless asked otherwise: the original splits have no test split."""
+    return "validation" if splits == "original" else "test"
+
+
 PROCESSOR = Path("/proc/cpuinfo")
 """What Linux tells of it."""
 

@@ -65,6 +65,20 @@ class Question:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What `aelab compare` was asked for, as it was written; None where an option was not given."""
+
+    study: str
+    """Name or file."""
+
+    quick: bool = False
+    time_budget: str | None = None
+    seeds: tuple[int, ...] | None = None
+    split: Literal["validation", "test"] | None = None
+    metrics: tuple[Group, ...] = ()
+
+
+@dataclass(frozen=True)
 class Study:
     """Rows that are compared in one table, all evaluated on one split."""
 

@@ -123,9 +123,15 @@ def read_results(path: Path) -> dict[str, Any]:
         not isinstance(rows, list)
         or not results.keys() >= RESULTS_KEYS
         or not all(isinstance(row, dict) and row.keys() >= ROW_KEYS for row in rows)
+        or not is_record(results.get("asked"))
     ):
         raise InputError(f"{path} is no table of a study; write it anew with `aelab compare`")
     return dict(results)
+
+
+def is_record(asked: object) -> bool:
+    """Whether it can be what `aelab compare` was asked for; None, where it is not recorded."""
+    return asked is None or (isinstance(asked, dict) and "study" in asked)
 
 
 def run_of_row(folder: Path, row: Mapping[str, Any], seed: int) -> Run:

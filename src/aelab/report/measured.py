@@ -5,12 +5,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from aelab.columns import SLOW_GROUPS, metric_named
+from aelab.config import model_defaults, parse_origin
 from aelab.report.material import Material
 from aelab.runs import Run
-from aelab.settings import thaw
-from aelab.study import QUICK_SHARE, Study, default_settings, load_study, packaged_studies
-from aelab.tables import Results, audited
+from aelab.settings import checked, thaw, usual_split
+from aelab.study import Asked, default_settings
+from aelab.tables import audited
+
+UNRECORDED_STUDY = (
+    "The command that gave this study was not recorded: it was trained from Python, or by an "
+    "earlier version of aelab."
+)
 
 
 @dataclass(frozen=True)
@@ -108,46 +113,48 @@ def audits(material: Material) -> list[Audit]:
 
 
 def command(material: Material) -> str:
-    """The command that gives the same again."""
+    """The command that gives the same again; nothing where it is not recorded."""
     return study_command(material) if material.is_study else run_command(*material.runs.values())
 
 
+def unrecorded(material: Material) -> str:
+    """A line on what the command lacks because it is not recorded; nothing if that is nothing."""
+    if material.is_study:
+        return "" if material.results.get("asked") else UNRECORDED_STUDY
+    (run,) = material.runs.values()
+    if run.settings.start is None or parse_origin(run.config) is not None:
+        return ""
+    return (
+        f"Training started from the weights of another run, with the SHA-256 {run.settings.start}. "
+        f"Its folder was not recorded, so this command does not give the same run."
+    )
+
+
 def study_command(material: Material) -> str:
-    """`aelab compare` of the study, with the options that differ from the study's own."""
-    results, name = material.results, material.results["study"]
-    quick = ["--quick"] if results["quick"] else []
-    name = name.removesuffix("-quick") if quick else name
-    seconds = [s for run in material.runs.values() if (s := run.settings.recipe.seconds)]
-    asked = [f"{(s / QUICK_SHARE if quick else s):g}s" for s in seconds]
-    within = next((time for time in asked if name.endswith(f"-{time}")), "")
-    timed = ["--time-budget", within] if within else []
-    name = name.removesuffix(f"-{within}") if within else name
-    packaged = name in packaged_studies()
-    own = load_study(name) if packaged else Study(name, "", "test", ())
-    words = ["aelab", "compare", name if packaged else f"{name}.toml", *quick, *timed]
-    seeds = tuple(sorted({seed for row in results["rows"] for seed in row["seeds"]}))
-    words += ["--seeds", *map(str, seeds)] if seeds != own.seeds else []
-    words += ["--split", results["split"]] if results["split"] != own.split else []
-    slow = [group for group in SLOW_GROUPS if group in groups_of(results) - set(own.groups)]
-    words += ["--metrics", *slow] if slow and packaged else []
-    return shlex.join(words)
-
-
-def groups_of(results: Results) -> set[str]:
-    """The groups of metrics that any row has."""
-    return {metric_named(name).group for row in results["rows"] for name in row["metrics"]}
+    """`aelab compare`, as it was asked for."""
+    if not (recorded := material.results.get("asked")):
+        return ""
+    asked = checked(Asked, recorded, f"{material.folder / 'results.json'}: asked")
+    given = options(asdict(asked), asdict(Asked(asked.study)))
+    return shlex.join(["aelab", "compare", asked.study, *given])
 
 
 def run_command(run: Run) -> str:
     """`aelab train`, with the settings that are not what it would take by itself."""
-    own, usual = run.settings, default_settings(run.settings.model)
-    words = ["aelab", "train", own.model]
+    own, model = run.settings, run.settings.model
+    words = ["aelab", "train", model]
+    usual = default_settings(model)
+    if (origin := parse_origin(run.config)) is not None:
+        folder, usual = origin
+        words += ["--from", folder]
     # The epochs say what a budget of seconds came to here.
     recipe = asdict(replace(own.recipe, seconds=None))
     words += options(named(asdict(own.data)), named(asdict(usual.data)))
-    words += options(thaw(own.hyperparameters), usual.hyperparameters)
+    usual_model = {**model_defaults(model), **thaw(usual.hyperparameters)}
+    words += options(thaw(own.hyperparameters), usual_model)
     words += options(recipe, asdict(usual.recipe))
     words += options({"seed": own.seed}, {"seed": 0})
+    words += options({"split": run.metrics["split"]}, {"split": usual_split(own.data.splits)})
     return shlex.join(words)
 
 

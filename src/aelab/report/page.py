@@ -258,6 +258,7 @@ def as_html(material: Material, sections: Sequence[Section]) -> str:
         settings={name: measured.settings_of(run) for name, run in material.runs.items()},
         audits=measured.audits(material),
         command=measured.command(material),
+        unrecorded=measured.unrecorded(material),
         left_out=[without_folder(line, material.folder) for line in material.left_out],
         notes={
             section.title: [without_folder(line, material.folder) for line in section.missing]
