@@ -115,7 +115,10 @@ def figures_of_chunk(
 
 
 def ssim(x_hat: Batch, x: Batch, peak: float) -> PerExample:
-    """Structural similarity, Gaussian window of σ = 1.5 (Wang et al. 2004, section III.B)."""
+    """Structural similarity, Gaussian window of σ = 1.5 (Wang et al. 2004, section III.B).
+
+    Images are mirrored at their edges, so that every place counts.
+    """
     from torchmetrics.functional.image import structural_similarity_index_measure  # takes seconds
 
     similarity = structural_similarity_index_measure(
