@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from aelab.data.images import ImageDataset, Images
 from aelab.files import InputError, read_tensors, write_tensors
+from aelab.layers import corrupt
 from aelab.models import ZOO, build, model_class
 from aelab.models.base import Autoencoder, VariationalAutoencoder
 from aelab.models.conv_vae import ConvolutionalVAE
@@ -212,13 +213,36 @@ def test_l1_penalties_are_those_norms() -> None:
 
 @pytest.mark.parametrize("kind", ["gaussian", "masking", "salt-and-pepper"])
 def test_denoising_loss_is_against_the_clean_input(kind: str) -> None:
-    clean = built("denoising", noise=kind, noise_level=0.0)
-    noisy = built("denoising", noise=kind, noise_level=0.5)
-    x = inputs((1, 28, 28))
+    spec = InputSpec((1, 28, 28), scale=2 / 255)  # from 0 to 2
     with seeded(0):
-        assert clean.loss(x)["squared_error"] == ((clean(x) - x) ** 2).flatten(1).sum(1).mean()
-        assert noisy.loss(x)["squared_error"] != clean.loss(x)["squared_error"]
-    assert torch.equal(noisy(x), clean(x))  # only the loss corrupts
+        model = build("denoising", spec, noise=kind, noise_level=0.5)
+    x = 2 * inputs((1, 28, 28))
+    given: list[torch.Tensor] = []
+    encode = model.encode
+    model.encode = lambda x: given.append(x) or encode(x)
+    loss = model.loss(x)["squared_error"]
+    (noisy,) = given
+    to_clean = (model.decode(encode(noisy)) - x).square().flatten(1).sum(1).mean()
+    torch.testing.assert_close(loss, to_clean)
+    changed = noisy != x
+    assert changed.float().mean() > 0.4
+    # Against the noisy input it would be another number.
+    to_noisy = (model.decode(encode(noisy)) - noisy).square().flatten(1).sum(1).mean()
+    assert (to_noisy / to_clean - 1).abs() > 0.05
+    with seeded(0):
+        expected = corrupt(x, kind, 0.5, peak=2.0)
+    with seeded(0):
+        model.loss(x)
+    assert torch.equal(given[-1], expected)
+
+
+def test_only_the_loss_of_a_denoiser_corrupts() -> None:
+    noisy, clean = built("denoising", noise_level=0.5), built("denoising", noise_level=0.0)
+    x = inputs((1, 28, 28))
+    assert torch.equal(noisy(x), clean(x))
+    torch.testing.assert_close(
+        clean.loss(x)["squared_error"], (clean(x) - x).square().flatten(1).sum(1).mean()
+    )
 
 
 def test_switches_put_each_maximum_back_in_its_place() -> None:
