@@ -69,6 +69,26 @@ def test_a_run_is_the_model_bit_for_bit(blobs: ImageDataset, tmp_path: Path, nam
             assert opened.width > 100
 
 
+def test_a_fitted_prior_is_of_the_training_codes(blobs: ImageDataset, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, recipe=replace(RECIPE, epochs=1))  # there is one epoch to keep
+    run = train_run(settings, blobs, tmp_path / "run")
+    kept = read_tensors(run.folder / "prior.safetensors")
+    train = blobs.split("train")
+    codes = run.model.encode(train.batch(torch.arange(len(train))))
+    torch.testing.assert_close(kept["mean"], codes.mean(0))
+    assert torch.equal(kept["low"], codes.min(0).values)
+    assert torch.equal(kept["high"], codes.max(0).values)
+    # Images that the model is not trained on do not move it.
+    held_out = {
+        name: replace(blobs.split(name), index=train.index) for name in ("validation", "test")
+    }
+    other = train_run(
+        settings, replace(blobs, splits={**blobs.splits, **held_out}), tmp_path / "other"
+    )
+    moved = read_tensors(other.folder / "prior.safetensors")
+    assert all(torch.equal(moved[name], tensor) for name, tensor in kept.items())
+
+
 @pytest.mark.parametrize("reports", [1, 5, 8, 11])
 @pytest.mark.parametrize("model", ["vanilla", "vae", "convolutional"])
 def test_a_killed_run_goes_on_to_the_same_bytes(
