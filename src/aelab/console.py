@@ -1,6 +1,7 @@
 """What is shown on a terminal while work goes on; a plain line for each end elsewhere."""
 
 import math
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -110,7 +111,8 @@ def print_table(make: Callable[[int], Table], console: Console) -> None:
     """
     if not console.is_terminal:
         table = make(0)
-        console.width = max(console.width, console.measure(table).maximum, 200)
+        unlimited = console.options.update(max_width=sys.maxsize)  # by itself, cut to the console
+        console.width = max(200, console.measure(table, options=unlimited).maximum)
         console.print(table)
         return
     left_out = 0
