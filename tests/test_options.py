@@ -1,0 +1,398 @@
+"""Every option of the command line, at a value that is not its default, reaches what it names."""
+
+import inspect
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import aelab.apps.anomalies
+import aelab.apps.encode
+import aelab.apps.generate
+import aelab.apps.links
+import aelab.apps.restore
+import aelab.compare
+import aelab.data.inputs
+import aelab.models
+import aelab.pictures
+import aelab.report.page
+import aelab.runner
+from aelab import options
+from aelab.apps.anomalies import Found
+from aelab.cli import VERBS, main
+from aelab.compare import Result
+from aelab.config import hyperparameter_hints, model_defaults
+from aelab.data import graphs
+from aelab.data.images import ImageDataset
+from aelab.models import ZOO
+from aelab.report.page import Report
+from aelab.runner import train_run
+from aelab.runs import Run
+from aelab.settings import DataSettings, Recipe, RunSettings
+from aelab.study import default_settings, load_study, parse_study
+
+CALLED: dict[str, tuple[Any, str]] = {
+    "load_settings": (aelab.data, "load_settings"),
+    "model_class": (aelab.models, "model_class"),
+    "open_inputs": (aelab.data.inputs, "open_inputs"),
+    "open_run": (Run, "open"),
+    "train_run": (aelab.runner, "train_run"),
+    "evaluate": (Run, "evaluate"),
+    "reconstructions": (Run, "reconstructions"),
+    "reconstruct": (aelab.apps.restore, "reconstruct"),
+    "denoise": (aelab.apps.restore, "denoise"),
+    "encode": (aelab.apps.encode, "encode"),
+    "find_anomalies": (aelab.apps.anomalies, "find_anomalies"),
+    "write_samples": (aelab.apps.generate, "write_samples"),
+    "interpolation": (aelab.apps.generate, "interpolation"),
+    "save": (aelab.pictures, "save"),
+    "top_missing_links": (aelab.apps.links, "top_missing_links"),
+    "score_pairs": (aelab.apps.links, "score_pairs"),
+    "write_embeddings": (aelab.apps.links, "write_embeddings"),
+    "write_links": (aelab.apps.links, "write_links"),
+    "compare": (aelab.compare, "compare"),
+    "write_report": (aelab.report.page, "write_report"),
+}
+"""What the verbs call, and where they find it."""
+
+COMMANDS: dict[str, dict[str, str]] = {
+    "train": {"model": "vae"},
+    "evaluate": {"run": "a-run"},
+    "encode": {"run": "a-run", "data": "photos.npy", "out": "--out codes.csv"},
+    "reconstruct": {"run": "a-run", "data": "photos.npy", "out": "--out restored"},
+    "reconstruct its own": {"run": "a-run"},
+    "denoise": {"run": "a-run", "data": "photos.npy", "out": "--out restored"},
+    "sample": {"run": "a-run"},
+    "interpolate": {"run": "a-run", "first": "photos.npy:0", "last": "photos.npy:1"},
+    "anomalies": {"run": "a-run", "data": "photos.npy", "out": "--out scores.csv"},
+    "links": {"run": "a-graph"},
+    "compare": {},
+    "report": {"folder": "a-run"},
+}
+"""Commands with no more than what they need, by option; the first word is the verb."""
+
+OWN_CLASS = "aelab.models.pca:PCA"
+
+
+@dataclass(frozen=True)
+class Case:
+    """An option of a command, what is given for it, and where that must arrive."""
+
+    command: str
+    option: str
+    words: str
+    arrives: str
+    """Name in CALLED, parameter, and attributes of that."""
+
+    value: object
+
+    def __str__(self) -> str:
+        return f"{self.command} {self.option} {self.arrives}"
+
+
+def of_data(words: str, name: str, value: object) -> Case:
+    """An option of `train` that is one of the data's settings."""
+    return Case("train", words.split()[0][2:], words, f"load_settings.settings.{name}", value)
+
+
+def of_folder(command: str, folder: str = "b-run") -> list[Case]:
+    """The options that all verbs have that open a run."""
+    return [
+        Case(command, "run", folder, "open_run.folder", Path(folder)),
+        Case(command, "model", f"--model {OWN_CLASS}", "model_class.model", OWN_CLASS),
+    ]
+
+
+def of_inputs(command: str) -> list[Case]:
+    """The options that all verbs have that open inputs for a run."""
+    elsewhere = "--data-dir elsewhere"
+    return [
+        *of_folder(command),
+        Case(command, "data", "others.npy", "open_inputs.path", "others.npy"),
+        Case(command, "strict", "--strict", "open_inputs.strict", True),
+        Case(command, "data_dir", elsewhere, "open_inputs.data_dir", Path("elsewhere")),
+    ]
+
+
+def of_data_dir(command: str, *called: str) -> list[Case]:
+    """The folder of the data, which every call must be told that reads them."""
+    words, value = "--data-dir elsewhere", Path("elsewhere")
+    return [Case(command, "data_dir", words, f"{name}.data_dir", value) for name in called]
+
+
+CASES = [
+    *of_data_dir("train", "load_settings"),
+    of_data("--data blobs", "name", "blobs"),
+    of_data("--splits original", "splits", "original"),
+    Case("train", "pixel_scale", "--pixel-scale 0.5", "load_settings.settings.scale", 0.5),
+    of_data("--size 48x64", "size", "48x64"),
+    of_data("--grayscale", "grayscale", True),
+    of_data("--strict", "strict", True),
+    of_data("--impute", "impute", True),
+    of_data("--label kind", "label", "kind"),
+    of_data("--binarise", "binarise", True),
+    of_data("--features nodes.csv", "features", "nodes.csv"),
+    of_data("--classes small large", "classes", ("small", "large")),
+    Case("train", "split", "--split train", "train_run.split", "train"),
+    Case("train", "splits", "--splits original", "train_run.split", "validation"),
+    Case("train", "seed", "--seed 7", "train_run.settings.seed", 7),
+    Case("train", "seed", "--seed 7", "load_settings.seed", 7),
+    Case("train", "start", "--from a-run", "train_run.start.folder", Path("a-run")),
+    Case("train", "out", "--out there", "train_run.folder", Path("there")),
+    *of_folder("evaluate"),
+    *of_data_dir("evaluate", "load_settings"),
+    Case("evaluate", "split", "--split train", "evaluate.split", "train"),
+    Case("evaluate", "metrics", "--metrics samples bound", "evaluate.groups", ("samples", "bound")),
+    *of_inputs("encode"),
+    Case("encode", "out", "--out there.npy", "encode.path", Path("there.npy")),
+    *of_inputs("reconstruct"),
+    Case("reconstruct", "side_by_side", "--side-by-side", "reconstruct.side_by_side", True),
+    Case("reconstruct", "out", "--out there", "reconstruct.folder", Path("there")),
+    *of_folder("reconstruct its own"),
+    *of_data_dir("reconstruct its own", "load_settings"),
+    Case("reconstruct its own", "split", "--split train", "reconstructions.split", "train"),
+    Case("reconstruct its own", "out", "--out there.png", "save.path", Path("there.png")),
+    *of_inputs("denoise"),
+    Case("denoise", "side_by_side", "--side-by-side", "denoise.side_by_side", True),
+    Case("denoise", "out", "--out there", "denoise.folder", Path("there")),
+    *of_folder("sample"),
+    Case("sample", "n", "-n 5", "write_samples.n", 5),
+    Case("sample", "seed", "--seed 7", "write_samples.seed", 7),
+    Case("sample", "temperature", "--temperature 0.5", "write_samples.temperature", 0.5),
+    Case("sample", "out", "--out there.npy", "write_samples.path", Path("there.npy")),
+    *of_folder("interpolate"),
+    *of_data_dir("interpolate", "interpolation"),
+    Case("interpolate", "first", "photos.npy:2", "interpolation.first", "photos.npy:2"),
+    Case("interpolate", "last", "photos.npy:2", "interpolation.last", "photos.npy:2"),
+    Case("interpolate", "steps", "--steps 4", "interpolation.steps", 4),
+    Case("interpolate", "out", "--out there.png", "save.path", Path("there.png")),
+    *of_inputs("anomalies"),
+    *of_data_dir("anomalies", "load_settings"),
+    Case(
+        "anomalies",
+        "false_alarm_rate",
+        "--false-alarm-rate 0.2",
+        "find_anomalies.false_alarm_rate",
+        0.2,
+    ),
+    Case("anomalies", "top", "--top 3", "find_anomalies.top", 3),
+    Case("anomalies", "out", "--out there.csv", "find_anomalies.path", Path("there.csv")),
+    *of_folder("links", "b-graph"),
+    *of_data_dir("links", "load_settings"),
+    Case("links", "top", "--top 3", "top_missing_links.n", 3),
+    Case("links", "pairs", "--pairs pairs.csv", "score_pairs.pairs_by_id", [("2", "5")]),
+    Case("links", "embeddings", "--embeddings z.csv", "write_embeddings.path", Path("z.csv")),
+    Case("links", "out", "--out there.csv", "write_links.path", Path("there.csv")),
+    *of_data_dir("compare", "compare", "write_report"),
+    Case("compare", "study", "links", "compare.study.name", "links"),
+    Case("compare", "seeds", "--seeds 3 5", "compare.study.seeds", (3, 5)),
+    Case("compare", "jobs", "--jobs 2", "compare.study.jobs", 2),
+    Case("compare", "quick", "--quick", "compare.study.quick", True),
+    Case("compare", "time_budget", "--time-budget 2m", "compare.study.name", "default-120s"),
+    Case(
+        "compare",
+        "metrics",
+        "--metrics samples",
+        "compare.study.groups",
+        (*load_study("default").groups, "samples"),
+    ),
+    Case("compare", "split", "--split validation", "compare.study.split", "validation"),
+    Case("compare", "out", "--out there", "compare.out", Path("there")),
+    *of_data_dir("report", "write_report"),
+    Case("report", "folder", "b-run", "write_report.folder", Path("b-run")),
+    Case("report", "classes", "--classes small large", "write_report.classes", ("small", "large")),
+    Case("report", "model", f"--model {OWN_CLASS}", "model_class.model", OWN_CLASS),
+    Case("report", "out", "--out there", "write_report.out", Path("there")),
+]
+
+ELSEWHERE = {("compare", "no_report")}
+"""Options with a test of their own."""
+
+RECIPE: dict[str, tuple[str, object]] = {
+    "epochs": ("--epochs 3.5", 3.5),
+    "seconds": ("--seconds 4.5", 4.5),
+    "batch_size": ("--batch-size 7", 7),
+    "learning_rate": ("--learning-rate 0.25", 0.25),
+    "schedule": ("--schedule constant", "constant"),
+    "shuffle": ("--no-shuffle", False),
+    "precision": ("--precision bfloat16", "bfloat16"),
+    "channels_last": ("--channels-last", True),
+    "clip_norm": ("--clip-norm 0.5", 0.5),
+    "patience": ("--patience 3", 3),
+    "keep": ("--keep last", "last"),
+    "threads": ("--threads 3", 3),
+    "device": ("--device cuda", "cuda"),
+}
+CASES += [
+    Case("train", name, words, f"train_run.settings.recipe.{name}", value)
+    for name, (words, value) in RECIPE.items()
+]
+
+
+Calls = dict[str, list[Mapping[str, Any]]]
+"""The arguments of each call, by name in CALLED."""
+
+Answer = Callable[[Mapping[str, Any]], Any]
+"""What a call is answered with, from its arguments."""
+
+DONE = {"open_run", "open_inputs", "model_class"}
+"""Calls that are done; all others are answered at once."""
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """A folder with runs and inputs to work on, and what is answered instead of working."""
+
+    folder: Path
+    instead: Mapping[str, Answer]
+
+    def calls(self, command: str, **given: str) -> Calls:
+        """What a command calls; `given` replaces words of COMMANDS by option, or adds to them."""
+        words = {"verb": command.split()[0], **COMMANDS[command], **given}
+        with spied(self.instead) as calls, pytest.MonkeyPatch.context() as patch:
+            patch.chdir(self.folder)
+            assert main(" ".join(words.values()).split()) == 0
+        return calls
+
+
+@contextmanager
+def spied(instead: Mapping[str, Answer]) -> Iterator[Calls]:
+    """Record the calls of all in CALLED; those of `instead` are not done but answered by it."""
+    calls: Calls = {name: [] for name in CALLED}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, (owner, attribute) in CALLED.items():
+            spy(patch, owner, attribute, calls[name], instead.get(name))
+        yield calls
+
+
+def spy(
+    patch: pytest.MonkeyPatch,
+    owner: Any,
+    name: str,
+    calls: list[Mapping[str, Any]],
+    instead: Answer | None,
+) -> None:
+    """Let the calls of a function, or of a method, be recorded with their arguments by name."""
+    original = getattr(owner, name)
+    signature = inspect.signature(original)
+
+    def recorded(*args: Any, **kwargs: Any) -> Any:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        calls.append(bound.arguments)
+        return original(*args, **kwargs) if instead is None else instead(bound.arguments)
+
+    patch.setattr(owner, name, staticmethod(recorded) if inspect.ismethod(original) else recorded)
+
+
+@pytest.fixture(scope="module")
+def workplace(blobs: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+    folder = tmp_path_factory.mktemp("workplace")
+    settings = RunSettings("vae", {}, DataSettings("blobs"), Recipe(epochs=0))
+    run = train_run(settings, blobs, folder / "a-run", groups=("reconstruction",))
+    karate = graphs.load("karate")
+    train_run(
+        RunSettings("gae", {}, DataSettings("karate"), Recipe(epochs=0)), karate, folder / "a-graph"
+    )
+    for name in ("run", "graph"):
+        shutil.copytree(folder / f"a-{name}", folder / f"b-{name}")
+    for name in ("photos", "others"):
+        np.save(folder / f"{name}.npy", np.zeros((3, *blobs.spec.shape), np.uint8))
+    (folder / "pairs.csv").write_text("2,5\n")
+    study = parse_study("done", "[rows.vae]")
+    instead: dict[str, Answer] = {
+        "load_settings": lambda to: karate if to["settings"].name == "karate" else blobs,
+        "train_run": lambda to: run,
+        "find_anomalies": lambda to: Found(0.5, 0, ()),
+        "interpolation": lambda to: Image.new("L", (1, 1)),
+        "save": lambda to: to["path"],
+        "score_pairs": lambda to: [],
+        "top_missing_links": lambda to: [],
+        "compare": lambda to: Result(study, run.folder, {"vae": [run]}, {}, {}),
+        "write_report": lambda to: Report(Path("report.html"), ()),
+    }
+    nothing = CALLED.keys() - instead.keys() - DONE
+    return Workplace(folder, instead | dict.fromkeys(nothing, lambda to: None))
+
+
+def arrived(calls: Calls, place: str) -> list[Any]:
+    """What came to a parameter, or to an attribute of it, call by call."""
+    called, parameter, *attributes = place.split(".")
+    found = [call[parameter] for call in calls[called]]
+    for attribute in attributes:
+        found = [getattr(value, attribute) for value in found if value is not None]
+    return found
+
+
+@pytest.fixture(scope="module")
+def usual(workplace: Workplace) -> Callable[[str], Calls]:
+    """What a command calls without any more options; found once for each."""
+    return cache(workplace.calls)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_an_option_arrives(case: Case, workplace: Workplace, usual: Callable[[str], Calls]) -> None:
+    found = arrived(workplace.calls(case.command, **{case.option: case.words}), case.arrives)
+    assert case.value in found
+    assert case.value not in arrived(usual(case.command), case.arrives)
+
+
+def test_every_option_has_a_case() -> None:
+    verbs = {
+        one.__name__.removesuffix("Options").lower(): one
+        for one in vars(options).values()
+        if isinstance(one, type)
+        and is_dataclass(one)
+        and one.__module__ == options.__name__
+        and not one.__subclasses__()
+    }
+    assert verbs.keys() == VERBS.keys() - {"models"}  # which has none
+    there = {(verb, option.name) for verb, one in verbs.items() for option in fields(one)}
+    there |= {("train", option.name) for option in fields(Recipe)}
+    assert there == {(case.command.split()[0], case.option) for case in CASES} | ELSEWHERE
+
+
+def test_no_report_draws_none(workplace: Workplace, usual: Callable[[str], Calls]) -> None:
+    assert usual("compare")["write_report"]
+    assert not workplace.calls("compare", no_report="--no-report")["write_report"]
+
+
+@pytest.mark.parametrize("model", ZOO)
+def test_every_hyperparameter_arrives(model: str, workplace: Workplace) -> None:
+    usual = {**model_defaults(model), **default_settings(model).hyperparameters}
+    given = {name: another(usual[name], hint) for name, hint in hyperparameter_hints(model).items()}
+    words = [word for name, value in given.items() for word in as_words(name, value)]
+    calls = workplace.calls("train", model=model, own=" ".join(words))
+    assert arrived(calls, "train_run.settings.model") == [model]
+    assert arrived(calls, "train_run.settings.hyperparameters") == [given]
+
+
+def another(value: Any, hint: Any) -> Any:
+    """A value of the same type that is not this one."""
+    kinds = get_args(hint)
+    if get_origin(hint) is Literal:
+        return next(kind for kind in kinds if kind != value)
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, tuple):
+        return tuple(number + 1 for number in value) or (7,)
+    if value is None:  # an option that is not set: the first of its types but None
+        return (
+            another(kinds[0](), kinds[0]) if isinstance(kinds[0], type) else get_args(kinds[0])[0]
+        )
+    return value + 1 if isinstance(value, int) else value / 2 + 0.25
+
+
+def as_words(name: str, value: Any) -> list[str]:
+    """An option as one types it."""
+    option = name.replace("_", "-")
+    if isinstance(value, bool):
+        return [f"--{option}" if value else f"--no-{option}"]
+    return [f"--{option}", *map(str, value if isinstance(value, tuple) else (value,))]
