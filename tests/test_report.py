@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import aelab
-from aelab import plots
+from aelab import pictures, plots
 from aelab.cli import main, parse
 from aelab.compare import Result, compare
 from aelab.data import graphs
@@ -210,6 +210,18 @@ def test_the_worst_come_first(runs: dict[str, Run], data: ImageDataset, copy: Pa
             restored.worst({"vae": run}, data)
 
 
+def test_a_runs_own_picture_has_a_row_for_each_class(
+    runs: dict[str, Run], data: ImageDataset
+) -> None:
+    drawn = np.asarray(runs["vanilla"].reconstructions(data, "test"))
+    images = data.split("test")
+    for row, members in enumerate(tiles.chosen(data, "test").values()):
+        top = pictures.HEAD_HEIGHT + pictures.GAP + row * (56 + pictures.GAP)
+        left = pictures.LABEL_WIDTH + pictures.GAP
+        original = (255 * images.batch(members)[0, 0]).round().numpy()
+        assert np.array_equal(drawn[top : top + 56 : 2, left : left + 56 : 2, 0], original)
+
+
 # What models make by themselves
 
 
@@ -261,6 +273,8 @@ def test_the_most_used_numbers_come_first(runs: dict[str, Run], data: ImageDatas
     assert [float(t.split()[-2]) for t in written] == pytest.approx(
         use.sort(descending=True).values.tolist(), abs=0.006
     )
+    order = use.argsort(descending=True, stable=True)
+    assert [int(t.split()[1]) for t in written] == [number + 1 for number in order.tolist()]
     spread, z = codes.use_of(runs["vanilla"], data, "test")
     assert torch.allclose(spread, z.std(0, correction=0))
 
@@ -303,6 +317,14 @@ def test_the_map_has_every_class_and_the_plane_decoded(
     z = runs["plane"].model.encode(data.split("test").batch(torch.arange(300))).detach()
     drawn = np.concatenate([np.asarray(part.get_offsets()) for part in left.collections])
     assert np.allclose(np.sort(drawn[:, 0]), np.sort(z[:, 0].numpy()), atol=1e-5)
+    labels = data.split("test").classes[:300]
+    for number, (name, part) in enumerate(zip(data.classes, left.collections, strict=True)):
+        own = z[labels == number].numpy()
+        assert np.allclose(np.asarray(part.get_offsets()), own, atol=1e-5)
+        (text,) = (text for text in left.texts if text.get_text() == name)
+        assert text.get_position()[0] == pytest.approx(np.median(own[:, 0]), abs=1e-5)
+    colours = {tuple(part.get_facecolor()[0]) for part in left.collections}
+    assert len(colours) == len(data.classes)
     stitched = np.asarray(right.images[0].get_array())
     low, high = np.quantile(z.numpy(), codes.INNER, axis=0)
     corner = torch.tensor([low[0] + (high - low)[0] / 24, high[1] - (high - low)[1] / 24])
@@ -416,13 +438,16 @@ def test_psnr_falls_with_noise() -> None:
 
 
 def test_error_against_size_needs_three_sizes() -> None:
-    sizes = {2: 0.05, 8: 0.03, 32: 0.01}
+    sizes = {2: 0.05, 8: 0.03, 128: 0.01}
     rows = [row(f"v-{n}", "vae", n, mse=e, pca_mse=2 * e) for n, e in sizes.items()]
-    figure = scores.error_against_size(results(*reversed(rows)))
+    figure = scores.error_against_size(results(rows[2], rows[0], rows[1]))
     pca, *_ = figure.axes[0].lines
-    assert dict(zip(*pca.get_data(), strict=True)) == {n: 2 * e for n, e in sizes.items()}
+    # Lines go from the smallest code to the largest, as numbers: 128 is after 8.
+    assert [list(part) for part in pca.get_data()] == [[2, 8, 128], [0.1, 0.06, 0.02]]
     drawn = figure.axes[0].containers[0].lines[0]
-    assert dict(zip(*drawn.get_data(), strict=True)) == sizes
+    assert [list(part) for part in drawn.get_data()] == [[2, 8, 128], [0.05, 0.03, 0.01]]
+    assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["2", "8", "128"]
+    assert "vae from 0.0500 at 2 to 0.0100 at 128" in str(figure.get_label())
     with pytest.raises(InputError, match="no model has rows of 3"):
         scores.error_against_size(results(*rows[:2]))
 
@@ -433,6 +458,8 @@ def test_errors_by_class_are_the_runs_own(study: Result) -> None:
     first = study.as_json()["rows"][1]
     assert shades[1].tolist() == list(first["by_class"].values())
     assert f"{1000 * first['by_class']['Bag']:.1f}" in texts(figure)
+    named = [text.get_text() for text in figure.axes[0].get_xticklabels()]
+    assert named == list(first["by_class"])
 
 
 # Graphs
@@ -465,6 +492,12 @@ def test_nodes_stand_where_their_codes_are(karate: tuple[Run, graphs.GraphDatase
     z = run.link_model.encode(data.split("train").graph).detach()
     points = np.concatenate([np.asarray(group.get_offsets()) for group in groups])
     assert points.mean(0) == pytest.approx([0, 0], abs=1e-4)
+    placed = codes.plane(z)[0]
+    for number, group in enumerate(groups):
+        own = placed[(data.labels == number).numpy()]
+        assert np.allclose(np.asarray(group.get_offsets()), own, atol=1e-5)
+        (text,) = (t for t in figure.axes[0].texts if t.get_text() == f"class {number + 1}")
+        assert text.get_position()[0] == pytest.approx(np.median(own[:, 0]), abs=1e-5)
     variance = torch.linalg.eigvalsh(z.T.cov())[-2:].flip(0)
     assert points.var(0, ddof=1) == pytest.approx(variance.tolist(), rel=1e-3)
     without = figure = nodes.node_map(run, replace(data, labels=None))
@@ -518,6 +551,13 @@ def test_a_closed_form_stands_beside_every_budget() -> None:
     rows = (row("pca", "pca", 8, mse=0.01), row("a", "vanilla", 8, mse=0.02))
     said = told(*rows, pca=Recipe(epochs=0))
     assert "pca (MSE 0.0100), then a" in said["Reconstruction"][0]
+
+
+def test_groups_are_told_from_the_smallest_code_on() -> None:
+    sizes = {128: 0.01, 8: 0.03, 16: 0.02}
+    rows = [row(f"{name}-{n}", "vae", n, mse=e) for n, e in sizes.items() for name in "ab"]
+    lines = told(*rows)["Reconstruction"]
+    assert [re.findall(r"codes of (\d+)", line) for line in lines] == [["8"], ["16"], ["128"]]
 
 
 def test_the_quickest_past_pca() -> None:
