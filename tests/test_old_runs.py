@@ -1,0 +1,225 @@
+"""Runs that version 0.1.0 made go on to be used: what they gave then is in data/version-0.1.
+
+The first functions are all that this file calls of aelab; everything below goes through them.
+"""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import aelab
+from aelab.cli import main
+
+KEPT = Path(__file__).parent / "data" / "version-0.1"
+NAMES = sorted(folder.name for folder in (KEPT / "trained").iterdir())
+LINKS = [name for name in NAMES if name in ("gae", "vgae")]
+INPUTS = [name for name in NAMES if name not in LINKS]
+IMAGES = [name for name in INPUTS if name not in ("vae-table", "copy")]
+EXPECTED = dict(np.load(KEPT / "expected.npz"))
+STUDY, TOML = Path("studies") / "tiny-study", "tiny-study.toml"
+
+
+def opened(folder: Path) -> Any:
+    return aelab.Run.open(folder)
+
+
+def data_of(run: Any) -> Any:
+    return aelab.load_data(
+        run.settings.data.name,
+        seed=run.settings.seed,
+        features=run.settings.data.features,
+        rows=run.settings.data.rows,
+        label=run.settings.data.label,
+        impute=run.settings.data.impute,
+    )
+
+
+def prepared(run: Any) -> torch.Tensor:
+    """The first two inputs in the file that the run was trained on."""
+    return aelab.open_inputs(run.settings.data.name, run.model.spec).batch(torch.arange(2))
+
+
+def train_again(folder: Path) -> Any:
+    """Ask for the run in `folder` as it was asked for before."""
+    run = opened(folder)
+    return aelab.train_run(run.settings, data_of(run), folder)
+
+
+def command(*arguments: object) -> None:
+    assert main([str(argument) for argument in arguments]) == 0
+
+
+def copied(folder: Path) -> Path:
+    """A copy of all that is kept, where the recorded paths of data lead to the copy's."""
+    tree = folder.resolve() / "old"
+    shutil.copytree(KEPT, tree)
+    for path in tree.rglob("*"):
+        if path.suffix in (".json", ".csv", ".md", ".toml"):
+            path.write_bytes(path.read_bytes().replace(b"/DATA/", f"{tree}/data/".encode()))
+    return tree
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy that is only read."""
+    return copied(tmp_path_factory.mktemp("kept"))
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """A copy that the test may write in."""
+    return copied(tmp_path)
+
+
+def assert_as_before(found: torch.Tensor, name: str) -> None:
+    torch.testing.assert_close(found, torch.from_numpy(EXPECTED[name]), rtol=1e-5, atol=1e-6)
+
+
+def assert_gives_what_it_gave(run: Any, name: str) -> None:
+    x = prepared(run)
+    assert_as_before(x, Path(run.settings.data.name).stem)
+    with torch.inference_mode():
+        z = run.model.encode(x)
+        assert_as_before(z, f"{name}/z")
+        assert_as_before(run.model.decode(z), f"{name}/x_hat")
+    assert_as_before(run.sample(4, seed=0), f"{name}/samples")
+
+
+def weights(tree: Path) -> dict[Path, tuple[int, bytes]]:
+    """When each file of weights was written, and what it holds."""
+    files = sorted(tree.rglob("model.safetensors"))
+    return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
+
+
+def processor() -> str:
+    """Whatever decides how this processor computes, as one number; see the README of the data."""
+    told = ("vendor_id", "cpu family", "model", "stepping", "flags", "cache size")
+    first = Path("/proc/cpuinfo").read_text().split("\n\n")[0]
+    lines = [line for line in first.splitlines() if line.startswith(told)]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_codes_reconstructions_and_samples_are_what_they_were(kept: Path, name: str) -> None:
+    assert_gives_what_it_gave(opened(kept / "trained" / name), name)
+
+
+@pytest.mark.parametrize("name", LINKS)
+def test_codes_of_nodes_and_scores_of_links_are_what_they_were(kept: Path, name: str) -> None:
+    run = opened(kept / "trained" / name)
+    test = data_of(run).split("test")
+    with torch.inference_mode():
+        z = run.model.encode(test.graph)
+        assert_as_before(z, f"{name}/z")
+        assert_as_before(run.model.decode(z, test.positives), f"{name}/scores")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_was_measured_can_be_read(kept: Path, name: str) -> None:
+    run = opened(kept / "trained" / name)
+    assert run.metrics == json.loads((run.folder / "metrics.json").read_text())
+    assert run.timings == json.loads((run.folder / "timings.json").read_text())
+    assert run.metrics["split"] == "test"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_evaluating_anew_finds_the_same_figures(old: Path, name: str) -> None:
+    folder = old / "trained" / name
+    before = opened(folder).metrics
+    command("evaluate", folder)
+    after = opened(folder).metrics
+    assert after.keys() >= before.keys()
+    for metric, figure in before.items():
+        if isinstance(figure, int | float):
+            assert after[metric] == pytest.approx(figure, rel=1e-4, abs=1e-6), metric
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_finished_run_is_not_trained_again(old: Path, name: str) -> None:
+    folder = old / "trained" / name
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    times = weights(folder)
+    assert train_again(folder).is_finished("test")
+    assert weights(folder) == times
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_finished_study_is_not_trained_again(old: Path) -> None:
+    before, rows = weights(old), json.loads((old / STUDY / "results.json").read_text())["rows"]
+    command("compare", old / TOML, "--out", old / "studies", "--no-report")
+    assert len(weights(old / STUDY)) == 4
+    assert weights(old) == before
+    results = json.loads((old / STUDY / "results.json").read_text())
+    assert results["errors"] == {}
+    assert [row["row"] for row in results["rows"]] == ["pca", "vanilla"]
+    for row, found in zip(rows, results["rows"], strict=True):
+        assert found["seeds"] == row["seeds"] == [0, 1]
+        assert found["metrics"]["mse"] == row["metrics"]["mse"]
+        assert found["train_seconds"] == row["train_seconds"]
+
+
+@pytest.mark.parametrize("folder", ["trained/vae", "trained/gae", STUDY])
+def test_a_report_is_written(kept: Path, tmp_path: Path, folder: str) -> None:
+    command("report", kept / folder, "--out", tmp_path / "page")
+    page = (tmp_path / "page" / "report.html").read_text()
+    assert page.count("<img") >= 3
+    for row in opened_rows(kept / folder):
+        assert row in page
+
+
+def opened_rows(folder: Path) -> list[str]:
+    """The names that the page of a run or a study shows."""
+    if (folder / "config.json").is_file():
+        return [opened(folder).settings.model]
+    return [row["row"] for row in json.loads((folder / "results.json").read_text())["rows"]]
+
+
+def test_a_stopped_run_goes_on_to_what_it_would_have_been(old: Path) -> None:
+    history = (old / "stopped" / "history.jsonl").read_text()
+    assert len(history.splitlines()) == 2
+    run = train_again(old / "stopped")
+    assert run.is_finished("test")
+    finished = (old / "stopped" / "history.jsonl").read_text()
+    assert finished.startswith(history)
+    assert len(finished.splitlines()) == 4
+    assert not (old / "stopped" / "checkpoint").exists()
+    assert_gives_what_it_gave(opened(old / "stopped"), "stopped")
+
+
+def test_a_stopped_run_goes_on_to_the_same_bytes(old: Path) -> None:
+    made = json.loads((KEPT / "stopped.json").read_text())
+    if (made["processor_sha256"], made["torch"]) != (processor(), torch.__version__):
+        pytest.skip("the bytes are those of another processor or another PyTorch")
+    train_again(old / "stopped")
+    found = hashlib.sha256((old / "stopped" / "model.safetensors").read_bytes()).hexdigest()
+    assert found == made["model_sha256"]
+
+
+@pytest.mark.parametrize("name", ["vae", "vae-table", "conv-vae-switches", "vgae"])
+def test_training_begins_at_an_old_run(kept: Path, tmp_path: Path, name: str) -> None:
+    start = kept / "trained" / name
+    command(
+        "train", opened(start).settings.model, "--from", start, "--epochs", 0, "--out",
+        tmp_path / "next",
+    )  # fmt: skip
+    begun, before = opened(tmp_path / "next"), opened(start)
+    digest = hashlib.sha256((start / "model.safetensors").read_bytes()).hexdigest()
+    assert begun.settings.start == digest
+    asked = begun.settings.hyperparameters
+    assert asked == before.settings.hyperparameters
+    tensors = before.model.state_dict()
+    for parameter, tensor in begun.model.state_dict().items():
+        assert torch.equal(tensor, tensors[parameter]), parameter
+
+
+def test_a_run_begun_at_another_knows_which(kept: Path) -> None:
+    start = kept / "trained" / "vae" / "model.safetensors"
+    run = opened(kept / "trained" / "vae-from-another")
+    assert run.settings.start == hashlib.sha256(start.read_bytes()).hexdigest()
+    assert run.settings.seed == 1
