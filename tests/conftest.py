@@ -30,12 +30,17 @@ with install_import_hook("aelab", "typecheck.check"):
 
 import pytest
 import torch
+from hypothesis import settings
 
 from aelab.data.images import ImageDataset, Images
 from aelab.files import MissingFileError
 from aelab.settings import InputSpec
 
 torch.set_num_threads(1)  # tests are small, and may share their processors
+
+# How long an example takes depends on what was imported before it, and on the machine.
+settings.register_profile("aelab", deadline=None)
+settings.load_profile("aelab")
 
 
 @pytest.fixture(scope="session")

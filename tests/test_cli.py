@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -92,23 +93,24 @@ def test_train_takes_its_defaults_from_the_default_study(tiny: ImageDataset, out
         assert config["hyperparameters"][name] == value
 
 
-def test_a_class_of_ones_own_works_like_a_name(tiny: ImageDataset, outside: Path) -> None:
-    Path("my_models.py").write_text(MEAN)
-    code = (
-        "import sys; sys.path[:0] = [sys.argv[1]];"
-        "from aelab.cli import main;"
-        "sys.exit(main('train my_models:Mean --epochs 0.01 --gain 0.5 --out run'.split()))"
-    )
-    tests = str(Path(__file__).parent)
-    done = subprocess.run([sys.executable, "-c", code, tests], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+def test_a_class_of_ones_own_works_like_a_name(
+    blobs: ImageDataset,
+    outside: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("means.py").write_text(MEAN)
+    np.save("mine.npy", blobs.split("train").pixels[:, 0])
+    monkeypatch.setattr(sys, "path", sys.path.copy())  # the working folder is not in it
+    train = "train means:Mean --gain 0.5 --data mine.npy --epochs 1 --out run"
+    ends_with(0, *train.split())
     assert json.loads(Path("run/config.json").read_text())["hyperparameters"] == {"gain": 0.5}
-    for model, said in ([], "--model my_models:Mean"), (["--model", "my_models:Mean"], "s.png"):
-        code = "import sys; from aelab.cli import main; sys.exit(main(sys.argv[1:]))"
-        command = [sys.executable, "-c", code, "sample", "run", "--out", "s.png", *model]
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert said in done.stdout + done.stderr
-        assert done.returncode == (0 if model else 2)
+    del sys.modules["means"]  # as in a process that has not imported it
+    ends_with(2, "sample", "run", "--out", "s.png")
+    assert "--model means:Mean" in capsys.readouterr().err
+    assert not Path("s.png").exists()
+    ends_with(0, "sample", "run", "--out", "s.png", "--model", "means:Mean")
+    assert Path("s.png").exists()
 
 
 def test_the_original_splits_have_no_test(

@@ -1,12 +1,14 @@
-"""The README's examples run as they stand, but for the length of the training."""
+"""The README's examples run as they stand, on few images."""
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from aelab.cli import main
+from aelab.data import LOADERS
 from aelab.data.images import ImageDataset
 from aelab.study import parse_study
 
@@ -17,11 +19,18 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
 
 
-def test_python_use(fashion: ImageDataset, outside: Path) -> None:
+def test_python_use(
+    slice_of_fashion: ImageDataset, outside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     code = next(block for block in blocks("python") if "train_run" in block)
     assert "epochs=2" in code
+    assert 'load_data("fashion-mnist")' in code
+    few = {n: replace(s, index=s.index[:100]) for n, s in slice_of_fashion.splits.items()}
+    monkeypatch.setattr("tiny_data.DATASET", replace(slice_of_fashion, splits=few))
+    monkeypatch.setitem(LOADERS, "fashion-mnist", "tiny_data:load")
     names: dict[str, object] = {}
-    exec(code.replace("epochs=2", "epochs=0.02"), names)
+    exec(code, names)
+    assert names["data"].sha256 == slice_of_fashion.sha256
     assert names["x"].shape == names["x_hat"].shape == (8, 1, 28, 28)
     assert names["new"].shape == (16, 1, 28, 28)
 
