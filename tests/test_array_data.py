@@ -101,12 +101,27 @@ def test_preparation_is_undone(tmp_path: Path, array: NDArray[Any]) -> None:
 
 
 def test_the_range_is_the_training_split_s(tmp_path: Path) -> None:
-    array = np.linspace(-3, 5, 400, dtype=np.float64).reshape(100, 2, 2)
-    data = opened(saved(tmp_path / "x.npy", array))
-    rows = data.split("train").index.numpy()
-    assert (data.spec.low, data.spec.high) == (array[rows].min(), array[rows].max())
-    assert data.spec.dtype == "float32"
-    assert "training values lie between -3 and 4.9" in data.notes[1] or data.spec.high == 5
+    array = np.random.default_rng(0).random((100, 2, 2))
+    splits = opened(saved(tmp_path / "x.npy", array)).splits
+    rows = splits["train"].index.numpy()
+    array[rows[:2], 0, 0] = -3, 5
+    array[splits["validation"].index[0]] = -13
+    array[splits["test"].index[0]] = 21
+    data = opened(saved(tmp_path / "wider.npy", array))
+    assert data.split("train").index.tolist() == rows.tolist()
+    assert (data.spec.low, data.spec.high, data.spec.dtype) == (-3, 5, "float32")
+    assert "training values lie between -3 and 5" in data.notes[1]
+    first = torch.arange(1)
+    assert data.split("validation").batch(first).unique().tolist() == pytest.approx([-10 / 8])
+    assert data.split("test").batch(first).unique().tolist() == pytest.approx([24 / 8])
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_whole_numbers_are_rounded_and_clipped(dtype: str) -> None:
+    high = np.iinfo(dtype).max
+    values = torch.tensor([[-3.0, 1.4, 1.6, high - 0.6, high - 0.4, high + 2.0]])
+    spec = InputSpec((6,), 1 / high, high=high, dtype=dtype)
+    assert restore(values / high, spec).tolist() == [[0, 1, 2, high - 1, high, high]]
 
 
 def test_pixel_scale_counts_from_the_largest_value(tmp_path: Path) -> None:

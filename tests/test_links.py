@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn import functional as F
 
 from aelab.apps.links import (
     node_codes,
@@ -175,6 +176,23 @@ def test_the_kl_divergence_is_a_mean_over_nodes_divided_by_their_number() -> Non
     inner = np.sum(1 + 2 * log_std - mu**2 - np.exp(log_std) ** 2, 1)
     kl = -0.5 / graph.nodes * np.mean(inner)  # as the authors' program has it
     assert model.loss(graph)["kl"].item() == pytest.approx(0.5 * kl, rel=1e-5)
+
+
+@pytest.mark.parametrize("dense", [True, False])
+def test_dropout_changes_the_training_loss_alone(dense: bool) -> None:
+    graph = graph_with_features(dense)
+    model, without = (built(graph, dropout=share) for share in (0.5, 0.0))
+    assert torch.equal(model.encode(graph), without.encode(graph))
+    with seeded(1):
+        loss = model.loss(graph)["reconstruction"]
+    assert loss != without.loss(graph)["reconstruction"]
+
+    x, p = graph_with_features().x, torch.from_numpy(dense_propagation(graph)).float()
+    with seeded(1):  # of a sparse matrix, the values that it holds
+        x[x != 0] = F.dropout(x, 0.5)[x != 0] if dense else F.dropout(x[x != 0], 0.5)
+        h = F.dropout((p @ x @ model.first).relu(), 0.5)
+    expected = all_pairs_cross_entropy(p @ h @ model.mu, graph.positives)
+    torch.testing.assert_close(loss, expected)
 
 
 def test_sampled_negatives_estimate_the_mean_over_non_links(karate: GraphDataset) -> None:

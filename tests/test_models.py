@@ -416,6 +416,16 @@ def test_wide_inputs_get_the_same_components(monkeypatch: pytest.MonkeyPatch) ->
     torch.testing.assert_close(iterated, exact, atol=2e-3, rtol=0)
 
 
+def test_wide_noise_gets_components_nearly_as_good() -> None:
+    # White noise has the flattest spectrum: subspace iteration takes long to find its directions.
+    data = Rows(torch.randn(100, 4100, generator=torch.Generator().manual_seed(0)))
+    mean, components = principal_components(data, 5)
+    torch.testing.assert_close(components @ components.T, torch.eye(5), atol=1e-5, rtol=0)
+    reference = decomposition.PCA(5, svd_solver="full").fit(data.matrix.numpy())
+    explained = ((data.matrix - mean) @ components.T).var(0).sum().item()
+    assert explained > 0.95 * reference.explained_variance_.sum()
+
+
 def test_few_inputs_get_the_same_components(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = torch.Generator().manual_seed(0)
     data = Rows(torch.randn(30, 100, generator=generator) * 0.9 ** torch.arange(100))

@@ -5,18 +5,20 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 import torch
+from torch.optim.lr_scheduler import ConstantLR, OneCycleLR
 
 from aelab import settings
 from aelab.data.images import ImageDataset
 from aelab.models import build
 from aelab.models.base import Autoencoder
-from aelab.randomness import permutation_at, seeded
+from aelab.randomness import permutation_at, seed_at, seeded
 from aelab.settings import InputSpec, Recipe, with_precision
 from aelab.train import TrainingDivergedError, TrainState, fit, learning_rate, threads
 
@@ -81,25 +83,63 @@ def test_callers_generator_and_threads_are_left_alone(blobs: ImageDataset) -> No
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_fit_is_plain_adam(blobs: ImageDataset) -> None:
-    data = blobs.split("train")
-    recipe = replace(RECIPE, schedule="constant")
-    ours, plain = (fresh(blobs, "vanilla", latent_dim=5) for _ in range(2))
-    state = exhaust(fit(ours, data, recipe, seed=3))
+def reconstruction_error(model: Autoencoder, x: torch.Tensor) -> torch.Tensor:
+    return (model(x) - x).square().sum() / len(x)
+
+
+def error_from_noisy_inputs(model: Autoencoder, x: torch.Tensor) -> torch.Tensor:
+    noisy = (x + 0.3 * torch.randn_like(x)).clamp(0, 1)
+    return (model(noisy) - x).square().sum() / len(x)
+
+
+def negative_bound(model: Autoencoder, x: torch.Tensor) -> torch.Tensor:
+    """Without its constant, for Gaussians of variance 1/2."""
+    mu, log_var = model.heads(model.encoder(x.flatten(1))).chunk(2, dim=1)
+    z = mu + (log_var / 2).exp() * torch.randn_like(mu)
+    error = (model.decoder(z).sigmoid() - x.flatten(1)).square().sum()
+    return (error + (mu.square() + log_var.exp() - log_var - 1).sum() / 2) / len(x)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "loss_of", "constant"),
+    [
+        ("vanilla", {"latent_dim": 5}, reconstruction_error, 0.0),
+        ("denoising", {"channels": (4,), "noise_level": 0.3}, error_from_noisy_inputs, 0.0),
+        ("vae", {"likelihood": "gaussian-fixed"}, negative_bound, 60 * math.log(math.pi)),
+    ],
+    ids=["vanilla", "denoising", "vae"],
+)
+@pytest.mark.parametrize("schedule", ["constant", "one-cycle"])
+def test_fit_is_a_plain_loop(
+    blobs: ImageDataset,
+    name: str,
+    arguments: dict[str, Any],
+    loss_of: Callable[[Autoencoder, torch.Tensor], torch.Tensor],
+    constant: float,
+    schedule: Literal["constant", "one-cycle"],
+) -> None:
+    data, losses = blobs.split("train"), []
+    ours, plain = (fresh(blobs, name, **arguments) for _ in range(2))
+    state = exhaust(fit(ours, data, replace(RECIPE, schedule=schedule), seed=3))
     optimizer = torch.optim.Adam(plain.parameters(), lr=1e-2)
-    losses = []
-    with threads(1):
+    if schedule == "one-cycle":
+        rate = OneCycleLR(optimizer, max_lr=1e-2, total_steps=8, cycle_momentum=False)
+    else:
+        rate = ConstantLR(optimizer, factor=1.0)
+    with threads(1), torch.random.fork_rng():
         for epoch in range(2):
             for i in permutation_at(120, 3, "order", epoch).split(32):
-                x = data.batch(i)
-                loss = (plain(x) - x).square().sum() / len(x)
+                torch.manual_seed(seed_at(3, "noise", len(losses)))
+                loss = loss_of(plain, data.batch(i))
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
-                losses.append(loss.item())
+                rate.step()
+                losses.append(loss.item() + constant)
     for a, b in zip(ours.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
-    assert state.losses["squared_error"] == pytest.approx(sum(losses[4:]) / 4, rel=1e-4)
+    assert sum(state.trace.values()).tolist() == pytest.approx(losses, rel=1e-4)
+    assert sum(state.losses.values()) == pytest.approx(sum(losses[4:]) / 4, rel=1e-4)
 
 
 def test_a_parameter_that_no_loss_reaches_stays_as_it_is(blobs: ImageDataset) -> None:
@@ -115,9 +155,7 @@ def test_one_cycle_is_pytorchs() -> None:
     recipe = Recipe(learning_rate=0.3)
     parameter = torch.nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([parameter], lr=1.0)
-    reference = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=0.3, total_steps=50, cycle_momentum=False
-    )
+    reference = OneCycleLR(optimizer, max_lr=0.3, total_steps=50, cycle_momentum=False)
     for step in range(50):
         assert learning_rate(recipe, step, 50) == pytest.approx(
             reference.get_last_lr()[0], abs=1e-9
