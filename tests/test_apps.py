@@ -34,6 +34,8 @@ from test_cli import ends_with
 
 RECIPE = Recipe(epochs=1, batch_size=32)
 SHAPE = (1, 12, 10)
+ROUNDED = 0.5 + 1e-3
+"""What rounding to a whole number changes at most; and other chunks, in the last digits."""
 
 
 @pytest.fixture(autouse=True)
@@ -104,17 +106,53 @@ def test_codes_are_the_same_in_every_kind_of_file(run: Run, inputs: Inputs, tmp_
     np.testing.assert_allclose(np.load(tmp_path / "codes.npy"), expected, rtol=1e-5, atol=1e-6)
     rows = rows_of(tmp_path / "codes.csv")
     assert [row["name"] for row in rows] == list(inputs.names)
-    assert [row["label"] for row in rows][:11] == ["even"] * 11
+    assert [row["label"] for row in rows] == ["even"] * 11 + ["odd"] * 10
     values = [[float(row[f"z{i}"]) for i in range(3)] for row in rows]
     assert (np.float32(values) == np.load(tmp_path / "codes.npy")).all()
     table = parquet.read_table(tmp_path / "codes.parquet").to_pydict()
     assert list(table) == ["name", "label", "z0", "z1", "z2"]
     assert table["name"] == list(inputs.names)
+    assert table["label"] == [row["label"] for row in rows]
     assert (np.float32(table["z2"]) == np.load(tmp_path / "codes.npy")[:, 2]).all()
     names = rows_of(tmp_path / "codes.names.csv")
     assert [(row["name"], row["label"]) for row in names] == [
         (row["name"], row["label"]) for row in rows
     ]
+
+
+def test_output_does_not_depend_on_the_size_of_chunks(
+    run: Run, blobs: ImageDataset, inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = (1, 4, 1000)
+    for size in sizes:
+        monkeypatch.setattr(streams, "CHUNK_VALUES", size * 120)
+        out = tmp_path / str(size)
+        encode(run, inputs, out / "codes.csv")
+        encode(run, inputs, out / "codes.npy")
+        reconstruct(run, inputs, out / "restored")
+        find_anomalies(run, inputs, blobs, out / "scores.csv")
+    for name in ("codes.csv", "codes.names.csv", "scores.csv"):
+        first, *others = (rows_of(tmp_path / str(size) / name) for size in sizes)
+        for other in others:
+            assert [told(row) for row in other] == [told(row) for row in first]
+            np.testing.assert_allclose(figures(other), figures(first), rtol=1e-4, atol=1e-5)
+    codes, *others = (np.load(tmp_path / str(size) / "codes.npy") for size in sizes)
+    for other in others:
+        np.testing.assert_allclose(other, codes, rtol=1e-5, atol=1e-6)
+    for name in inputs.names:
+        pictures = [Image.open(tmp_path / str(size) / "restored" / name) for size in sizes]
+        first, *others = (np.asarray(picture, dtype=float) for picture in pictures)
+        assert all(np.abs(other - first).max() <= 1 for other in others)
+
+
+def told(row: dict[str, str]) -> dict[str, str]:
+    """What a row of a table says that is no number."""
+    return {name: row[name] for name in ("name", "label", "anomaly") if name in row}
+
+
+def figures(rows: list[dict[str, str]]) -> list[list[float]]:
+    """The numbers of a table's rows."""
+    return [[float(text) for name, text in row.items() if name not in told(row)] for row in rows]
 
 
 def test_every_application_is_a_call_of_the_package() -> None:
@@ -142,8 +180,8 @@ def test_restored_images_keep_name_size_and_format(
             assert (restored.format, restored.size, restored.mode) == (
                 given.format, given.size, given.mode
             )  # fmt: skip
-            by_hand = np.rint(255 * x_hat[number, 0].numpy())
-            assert np.abs(np.asarray(restored, dtype=float) - by_hand).max() <= 1
+            by_hand = 255 * x_hat[number, 0].numpy()
+            assert np.abs(np.asarray(restored, dtype=float) - by_hand).max() <= ROUNDED
     assert len(list((tmp_path / "out").rglob("*.*"))) == len(inputs)
 
 
@@ -172,12 +210,26 @@ def test_a_restored_array_keeps_layout_and_type(
     assert (restored.shape, restored.dtype) == (array.shape, array.dtype)
     with torch.no_grad():
         x_hat = run.model(all_of(inputs)).numpy().reshape(restored.shape)
-    assert np.abs(restored - 255 * x_hat).max() <= 1
+    assert np.abs(restored - 255 * x_hat).max() <= ROUNDED
     reconstruct(run, inputs, tmp_path / "both", side_by_side=True)
     axis = 2 if layout != "first" else 3
     both = np.load(tmp_path / "both" / "mine.npy")
     assert (np.take(both, range(10), axis) == array).all()
     assert (np.take(both, range(10, 20), axis) == restored).all()
+
+
+def test_restored_whole_numbers_are_rounded(tmp_path: Path) -> None:
+    array = np.random.default_rng(0).integers(-40, 40, (50, 4)).astype(np.int32)
+    np.save(tmp_path / "mine.npy", array)
+    settings = DataSettings(name=str(tmp_path / "mine.npy"))
+    asked = RunSettings("pca", {"latent_dim": 2}, settings, Recipe(epochs=0))
+    run = train_run(asked, load_settings(settings), tmp_path / "run", groups=("anomalies",))
+    inputs = open_inputs(tmp_path / "mine.npy", run.spec)
+    reconstruct(run, inputs, tmp_path / "out")
+    restored = np.load(tmp_path / "out" / "mine.npy")
+    assert restored.dtype == np.int32
+    by_hand = run.model(all_of(inputs)).numpy() * (run.spec.high - run.spec.low) + run.spec.low
+    assert np.abs(restored - by_hand).max() <= ROUNDED
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet"])

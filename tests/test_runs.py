@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -153,13 +154,14 @@ def test_a_run_killed_when_patience_ends_it_trains_no_further(
 
 
 def test_best_epoch_is_kept_and_patience_ends_it(blobs: ImageDataset, tmp_path: Path) -> None:
-    recipe = Recipe(epochs=30, batch_size=8, learning_rate=0.5, schedule="constant", patience=2)
+    recipe = Recipe(epochs=30, batch_size=8, learning_rate=0.1, schedule="constant", patience=2)
     train_run(RunSettings("vanilla", {}, recipe=recipe), blobs, tmp_path / "best")
     history = [
         json.loads(line) for line in (tmp_path / "best" / "history.jsonl").read_text().splitlines()
     ]
     losses = [past["validation_loss"] for past in history]
-    assert len(losses) < 30
+    assert 3 < len(losses) < 30
+    assert len(set(losses)) == len(losses)
     assert len(losses) == losses.index(min(losses)) + 3
     x = blobs.split("validation").batch(torch.arange(40))
     model = aelab.load(tmp_path / "best")
@@ -169,6 +171,39 @@ def test_best_epoch_is_kept_and_patience_ends_it(blobs: ImageDataset, tmp_path: 
     train_run(RunSettings("vanilla", {}, recipe=last), blobs, tmp_path / "last")
     loss = sum(aelab.load(tmp_path / "last").loss(x).values()).item()
     assert loss == pytest.approx(losses[-1], rel=1e-4)
+
+
+SCORES = [
+    ("vanilla", "validation_loss", [3.0, 1.0, 2.0]),  # less is better
+    ("gae", "validation_auc", [0.6, 0.9, 0.7]),  # more is
+]
+
+
+@pytest.mark.parametrize(("keep", "epoch"), [("best", 1), ("last", 2)])
+@pytest.mark.parametrize(("model", "figure", "scores"), SCORES)
+def test_the_kept_weights_are_those_of_the_best_or_the_last_epoch(
+    blobs: ImageDataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    model: str,
+    figure: str,
+    scores: list[float],
+    keep: Literal["best", "last"],
+    epoch: int,
+) -> None:
+    seen: list[dict[str, torch.Tensor]] = []
+
+    def score(model: torch.nn.Module, _: object) -> float:
+        seen.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
+        return scores[len(seen) - 1]
+
+    monkeypatch.setattr(f"aelab.evaluate.{figure}", score)
+    data = blobs if model == "vanilla" else aelab.load_data("karate")
+    settings = RunSettings(model, recipe=replace(RECIPE, keep=keep))
+    train_run(settings, data, tmp_path / "run", groups=("reconstruction",))
+    kept = read_tensors(tmp_path / "run" / "model.safetensors")
+    same = [all(torch.equal(kept[name], past[name]) for name in kept) for past in seen]
+    assert same == [number == epoch for number in range(3)]
 
 
 def test_config_records_every_setting(blobs: ImageDataset, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aelab.columns import METRICS
 from aelab.study import Claim, Question
 from aelab.verdicts import answer, not_told_apart, paired, verdict
 
@@ -20,6 +21,10 @@ def row(name: str, *values: float, metric: str = "mse", code: int = 8, size: int
         "input_size": size,
         "metrics": {metric: {"mean": sum(values) / len(values), "values": list(values)}},
     }
+
+
+APART = {"a": (0.0, 1.0, 2.0, 3.0), "b": (1.0, 3.0, 5.0, 7.0)}
+"""Differences of -1, -2, -3 and -4: t = -2.5 / (1.2910 / 2) = -3.873, and p = 0.0305."""
 
 
 def test_paired_difference_by_hand() -> None:
@@ -37,10 +42,39 @@ def test_more_is_better_turns_the_sign() -> None:
     assert test.difference == pytest.approx(-2.05)
 
 
-def test_seeds_are_paired_by_their_number() -> None:
-    first, second = row("a", 1.0, 5.0), row("b", 4.0, 0.5)
-    second["seeds"] = [1, 0]
-    assert paired("mse", first, second).difference == pytest.approx((0.5 + 1.0) / 2)
+def test_a_more_distant_distribution_is_worse() -> None:
+    rows = [row(name, *values, metric="frechet") for name, values in APART.items()]
+    test = paired("frechet", *rows)
+    assert test.difference == pytest.approx(-2.5)
+    answered = answer(Question("Which?", "frechet"), rows)
+    assert answered.startswith("a (Fréchet 1.50), then b (Fréchet 4.00)")
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=2, max_size=6),
+    st.data(),
+)
+def test_seeds_with_their_values_in_any_order_are_the_same(
+    pairs: list[tuple[float, float]], data: st.DataObject
+) -> None:
+    a, b = (row(name, *values) for name, values in zip("ab", zip(*pairs, strict=True), strict=True))
+    order = data.draw(st.permutations(range(len(pairs))))
+    shuffled = row("b", *(b["metrics"]["mse"]["values"][i] for i in order))
+    assert paired("mse", a, {**shuffled, "seeds": order}) == paired("mse", a, b)
+
+
+def test_values_of_other_seeds_are_other_pairs() -> None:
+    first, second = row("a", 1.0, 2.0, 3.0), row("b", 6.0, 4.0, 2.0)
+    assert paired("mse", first, second).p > 0.3  # differences of -5, -2 and 1
+    second["seeds"] = [2, 1, 0]  # and of -1, -2 and -3
+    assert paired("mse", first, second).p == pytest.approx(0.0742, abs=1e-4)
+
+
+def test_only_seeds_that_both_rows_have_are_compared() -> None:
+    first, second = row("a", 1.0, 2.0, 3.0, 50.0), row("b", 70.0, 6.0, 4.0, 2.0)
+    second["seeds"] = [9, 2, 1, 0]
+    test = paired("mse", first, second)
+    assert (test.difference, test.seeds) == (pytest.approx(-2), 3)
 
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=6))
@@ -67,6 +101,22 @@ def test_close_rows_are_marked_with_the_best() -> None:
 def test_a_code_that_could_copy_is_not_the_best() -> None:
     rows = [row("a", 1.0, 1.2), row("b", 1.1, 1.1), row("copy", 0.0, 0.0, code=100)]
     assert not_told_apart(rows, "mse") == {"a", "b"}
+
+
+def test_the_level_is_shared_out_among_comparisons() -> None:
+    # 0.05 / 2 < p = 0.0305 < 0.05: supported as the only comparison, not as one of two.
+    a, b, far = (row(n, *v) for n, v in {**APART, "far": (90.0, 91.1, 92.0, 93.1)}.items())
+    test = paired("mse", a, b)
+    assert test.p == pytest.approx(0.0305, abs=1e-4)
+    assert [test.told_apart(comparisons) for comparisons in (1, 2)] == [True, False]
+    assert not_told_apart([a, b], "mse") == set()
+    assert not_told_apart([a, b, far], "mse") == {"a", "b"}
+    alone, both = Claim("", "mse", "a", ("b",)), Claim("", "mse", "a", ("b", "far"))
+    assert verdict(alone, [a, b, far])["holds"] == "holds"
+    assert verdict(both, [a, b, far])["holds"] == "is not decided"
+    which = Question("Which?", "mse")
+    assert "ahead of every other row over 4 seeds" in answer(which, [a, b])
+    assert "not told apart from b over 4 seeds" in answer(which, [a, b, far])
 
 
 CLAIM = Claim("a is best", "mse", "a", ("b", "c"))
@@ -118,3 +168,56 @@ def test_an_interval_has_the_direction_that_is_said() -> None:
         Claim("c", "mse", "a", ("b",)), [row("a", 1.0, 2.0, 3.0), row("b", 2.0, 4.0, 6.0)]
     )
     assert "better by 2.00000 [-0.48414 to 4.48414], p = 0.074, 3 seeds" in told["found"]
+
+
+BETTER = {
+    "less": {
+        "mse",
+        "pca_share",
+        "noisy_mse_0.1",
+        "noisy_mse_0.2",
+        "noisy_mse_0.4",
+        "masked_mse",
+        "negative_elbo_gaussian",
+        "negative_elbo_bernoulli",
+        "negative_elbo_continuous_bernoulli",
+        "importance_bound_gaussian",
+        "importance_bound_bernoulli",
+        "importance_bound_continuous_bernoulli",
+        "frechet",
+    },
+    "more": {
+        "psnr",
+        "ssim",
+        "probe",
+        "knn",
+        "precision",
+        "recall",
+        "anomaly_auroc",
+        "auc",
+        "ap",
+    },
+    "": {
+        "pca_mse",
+        "active_fraction",
+        "active_units",
+        "pca_probe",
+        "pixel_probe",
+        "pca_knn",
+        "pixel_knn",
+        "reconstruction_gaussian",
+        "reconstruction_bernoulli",
+        "reconstruction_continuous_bernoulli",
+        "kl",
+        "frechet_floor",
+        "nearest",
+        "nearest_test",
+        "original_figure",
+    },
+}
+
+
+def test_every_metric_has_its_direction() -> None:
+    found = {better: {n for n, m in METRICS.items() if m.better == better} for better in BETTER}
+    assert found == BETTER
+    assert len(METRICS) == sum(map(len, BETTER.values()))
