@@ -242,21 +242,21 @@ def test_noise_has_the_level_of_its_name(grey: ImageDataset) -> None:
     clean = rows(inputs(grey, "test"))
     for name, level in LEVELS.items():
         noise = (rows(parts[name]) - clean) / PEAK
-        assert noise.mean() == pytest.approx(0, abs=0.005)
+        assert noise.mean() == pytest.approx(0, abs=0.01)
         # Of a normal distribution, 68.3 % lies within one standard deviation of the mean, and
         # clipping at half the range does not change that.
-        assert (np.abs(noise) < level).mean() == pytest.approx(0.6827, abs=0.006)
+        assert (np.abs(noise) < level).mean() == pytest.approx(0.6827, abs=0.01)
         assert np.abs(noise).max() <= 0.5 + 1e-6
         # E[min(|n|, 1/2)²] of n ~ N(0, level²).
         a = 0.5 / level
         beyond = math.erfc(a / math.sqrt(2))
         density = math.exp(-(a**2) / 2) / math.sqrt(2 * math.pi)
         expected = level**2 * (1 - beyond - 2 * a * density) + beyond / 4
-        assert metrics[name] == pytest.approx(expected, rel=0.02)
+        assert metrics[name] == pytest.approx(expected, rel=0.03)
     masked = rows(parts["masked_mse"])
-    assert (masked == 0).mean() == pytest.approx(0.25, abs=0.006)
+    assert (masked == 0).mean() == pytest.approx(0.25, abs=0.01)
     assert np.array_equal(masked[masked != 0], clean[masked != 0])
-    assert metrics["masked_mse"] == pytest.approx(0.25 * 0.25, rel=0.02)
+    assert metrics["masked_mse"] == pytest.approx(0.25 * 0.25, rel=0.03)
 
 
 def test_models_of_every_class_are_given_the_same_noise(grey: ImageDataset) -> None:
