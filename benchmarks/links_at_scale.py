@@ -19,7 +19,7 @@ from aelab.evaluate.links import evaluate_links
 from aelab.models.links import GraphAutoencoder
 from aelab.randomness import seeded
 from aelab.settings import Recipe
-from aelab.train import fit
+from aelab.train import fit, keep_freed_memory
 
 SIZE = 100
 
@@ -33,6 +33,7 @@ def main() -> None:
     parser.add_argument("--top", type=int, default=0, help="find this many missing links, too")
     arguments = parser.parse_args()
 
+    keep_freed_memory()
     data = random_graph(arguments.nodes, arguments.edges)
     print(f"{arguments.nodes:,} nodes, {arguments.edges:,} edges: {peak():.2f} GB so far")
     recipe = Recipe(

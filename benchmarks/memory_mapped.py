@@ -22,7 +22,7 @@ from aelab.data import load
 from aelab.data.images import ImageDataset, Images
 from aelab.models import build
 from aelab.settings import Recipe
-from aelab.train import fit
+from aelab.train import fit, keep_freed_memory
 
 LIMIT = 2 * 2**30
 SHAPE = (3, 64, 64)
@@ -57,6 +57,7 @@ def own_memory() -> float:
 
 def main(gigabytes: float) -> None:
     """Write, train, tell."""
+    keep_freed_memory()
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as folder:
         path = Path(folder) / "x.npy"
         write(path, gigabytes)

@@ -14,6 +14,8 @@ from typing import Any
 
 from harness import surroundings, write
 
+from aelab.train import keep_freed_memory
+
 SECTIONS = ("figure", "peers", "machine", "overhead", "growth")
 
 
@@ -31,6 +33,7 @@ def main() -> None:
     if unknown or arguments.rounds < 1:
         parser.error(f"sections are {', '.join(SECTIONS)}, and rounds 1 or more")
     print(*(f"{name}: {value}" for name, value in surroundings().items()), sep="\n")
+    keep_freed_memory()
     found: dict[str, Any] = {}
     for section in arguments.sections or SECTIONS:
         found[section] = importlib.import_module(section).measure(arguments.rounds)

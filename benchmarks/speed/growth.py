@@ -21,12 +21,13 @@ import torch
 from aelab.data import load
 from aelab.models import build
 from aelab.settings import Recipe, thaw
-from aelab.train import fit
+from aelab.train import fit, keep_freed_memory
 from aelab.training import forget_peak_memory, peak_memory
 path, model, most, arguments = sys.argv[1], sys.argv[2], int(sys.argv[3]), json.loads(sys.argv[4])
 images = load(path).split("train")
 images = replace(images, index=images.index[:most])
 network = build(model, images.spec, **thaw(arguments))
+keep_freed_memory()
 forget_peak_memory()
 (*_, state) = fit(network, images, Recipe(epochs=1, batch_size=128, channels_last=True))
 print(json.dumps([state.seconds, peak_memory()]))

@@ -128,7 +128,9 @@ def train(arguments: list[str]) -> int:
     from aelab.data import load_settings
     from aelab.runner import train_run
     from aelab.settings import usual_split
+    from aelab.train import keep_freed_memory
 
+    keep_freed_memory()
     settings, options = training(model, asked)
     out = options.out or Path("runs") / model.replace(":", ".") / f"seed-{options.seed}"
     data = load_settings(settings.data, options.data_dir, seed=settings.seed)
@@ -313,7 +315,9 @@ def compare(arguments: list[str]) -> int:
     from aelab.compare import compare
     from aelab.console import TrainingScreen, print_table
     from aelab.tables import as_rich, findings
+    from aelab.train import keep_freed_memory
 
+    keep_freed_memory()
     import_from_here()
     study = options.chosen
     with TrainingScreen() as screen:

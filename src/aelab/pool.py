@@ -12,6 +12,7 @@ from threading import Thread
 from typing import Any, TypeVar
 
 from aelab.files import AelabError
+from aelab.train import keep_freed_memory
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -77,7 +78,7 @@ def in_processes(
     context = multiprocessing.get_context("spawn")
     with (
         context.Manager() as manager,
-        ProcessPoolExecutor(at_once, context, ignore_interrupt) as pool,
+        ProcessPoolExecutor(at_once, context, prepare_process) as pool,
     ):
         told, stop = manager.Queue(), manager.Event()
         listener = Thread(target=listen, args=(told, jobs, tell), daemon=True)
@@ -115,9 +116,13 @@ def outcome_of(future: "Future[R | str]") -> R | str:
         return GONE
 
 
-def ignore_interrupt() -> None:
-    """Ctrl-C reaches all processes; only the first one acts on it, and tells the others."""
+def prepare_process() -> None:
+    """Set up a process of our own: its memory, and that it leaves Ctrl-C alone.
+
+    Ctrl-C reaches all processes; only the first one acts on it, and tells the others.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    keep_freed_memory()
 
 
 def in_process(

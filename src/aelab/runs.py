@@ -30,6 +30,7 @@ from aelab.files import InputError, MissingFileError, read_json, read_tensors, w
 from aelab.models import ZOO, build
 from aelab.models.base import Autoencoder
 from aelab.models.link_base import GraphSpec, LinkModel, Model
+from aelab.randomness import seeded
 from aelab.sampling import CodePrior, code_source, sample
 from aelab.settings import InputSpec, RunSettings, thaw
 from aelab.train import threads
@@ -95,7 +96,8 @@ class Run:
         tensors = read_tensors(path)
         try:
             hyperparameters = thaw(settings.hyperparameters)
-            model: Model = build(settings.model, self.spec, **hyperparameters)
+            with seeded(settings.seed, "initialisation"):  # it draws weights, to be replaced
+                model: Model = build(settings.model, self.spec, **hyperparameters)
             model.load_state_dict(tensors)
         except (TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise self._damaged("model.safetensors or config.json", error) from error

@@ -5,6 +5,7 @@ The string below each field is that field's help.
 """
 
 import math
+import random
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -344,7 +345,10 @@ def check_value(where: str, key: str, value: object, hints: Mapping[str, Any]) -
         close = get_close_matches(key, hints, n=1)
         hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(hints) or 'none'}"
         raise InputError(f"{where} is unknown; {hint}")
-    if not is_bearable(value, hints[key], conf=BeartypeConf(is_pep484_tower=True)):
+    drawn = random.getstate()  # beartype draws which item of a list it looks at
+    fits = is_bearable(value, hints[key], conf=BeartypeConf(is_pep484_tower=True))
+    random.setstate(drawn)
+    if not fits:
         raise InputError(f"{where} must be {type_name(hints[key])}, not {value!r}")
 
 

@@ -79,13 +79,13 @@ def fit(
     The order of an epoch follows from (seed, epoch), the noise of a step from (seed, step), the
     learning rate from the step. So training taken up at a `state` that was yielded earlier, with
     the model as it was then, goes on to the same bytes. A caller that has seen enough stops
-    iterating. The caller's generators and thread count are its own at every yield. With
-    `initialise` false, a model whose weights are trained already keeps all of them.
+    iterating. The caller's generators and thread count are its own at every yield. The model is
+    left on the recipe's device, in its memory layout, and in evaluation mode. With `initialise`
+    false, a model whose weights are trained already keeps all of them.
 
     Raises:
         TrainingDivergedError: a loss term is not finite.
     """
-    keep_freed_memory()
     recipe = with_precision(recipe, getattr(model, "spec", None))
     state = state or TrainState()
     model.to(recipe.device)
@@ -218,7 +218,9 @@ MMAP_MAX, TRIM_THRESHOLD, KEPT_BYTES = -4, -1, 2**30
 def keep_freed_memory() -> None:
     """Have glibc keep what tensors free, for the process's whole life.
 
-    That is up to a gigabyte at the end of its heap, and whatever lies below memory in use.
+    That is up to a gigabyte at the end of its heap, and whatever lies below memory in use. It is
+    the whole process's affair, so programs call it (`aelab` does, and so may yours), and nothing
+    else of aelab's.
 
     Left to itself it may give a step's memory back to the system and ask for it again at the next,
     and every page of it is cleared anew: up to a third of a step with large feature maps. What it

@@ -34,8 +34,6 @@ CONVERTED = {
 DTYPES = {"I;16": "uint16", "F": "float32"}
 GREY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as in JPEG
 
-logging.getLogger("tifffile").addHandler(logging.NullHandler())  # our one line says what is wrong
-
 
 class UnreadableError(Exception):
     """An image file that cannot be used; its text says why in a few words."""
@@ -73,6 +71,20 @@ def quiet() -> Iterator[None]:
         warnings.filterwarnings("ignore", module=r"PIL\.")
         warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
         yield
+
+
+@contextmanager
+def unlogged(name: str) -> Iterator[None]:
+    """A logger's messages reach standard error only if the program asked for them.
+
+    Our own one line says what is wrong with an image.
+    """
+    logger, nowhere = logging.getLogger(name), logging.NullHandler()
+    logger.addHandler(nowhere)
+    try:
+        yield
+    finally:
+        logger.removeHandler(nowhere)
 
 
 def kind_of(path: Path, wanted: Wanted) -> Kind | str:
@@ -207,7 +219,7 @@ def opened(path: Path) -> "Iterator[Source | TiffSource]":
                 raise
     import tifffile
 
-    with tifffile.TiffFile(path) as tiff:
+    with unlogged("tifffile"), tifffile.TiffFile(path) as tiff:
         refuse_frames(len(tiff.pages))
         yield TiffSource(tiff.pages[0])
 

@@ -40,14 +40,15 @@ def evaluate(
     Raises:
         ValueError: the data are of another kind or shape than the model's.
     """
-    if isinstance(model, LinkModel) and isinstance(data, GraphDataset):
-        figures: dict[str, Any] = {**evaluate_links(model, data, split)}
-    elif isinstance(model, Autoencoder) and isinstance(data, ImageDataset):
-        figures = evaluate_autoencoder(model, data, split, groups)
-        if "samples" in groups and len(model.spec.shape) == 3:
-            figures |= sample_figures(model, prior, data, split, seed)
-    else:
-        raise ValueError(f"{data.name} is no data set for a {type(model).__name__}")
+    with evaluation_mode(model):
+        if isinstance(model, LinkModel) and isinstance(data, GraphDataset):
+            figures: dict[str, Any] = {**evaluate_links(model, data, split)}
+        elif isinstance(model, Autoencoder) and isinstance(data, ImageDataset):
+            figures = evaluate_autoencoder(model, data, split, groups)
+            if "samples" in groups and len(model.spec.shape) == 3:
+                figures |= sample_figures(model, prior, data, split, seed)
+        else:
+            raise ValueError(f"{data.name} is no data set for a {type(model).__name__}")
     parameters = sum(tensor.numel() for tensor in model.state_dict().values())
     return {**figures, "parameters": parameters}
 
@@ -74,13 +75,32 @@ def evaluate_autoencoder(
 
 
 @contextmanager
-def channels_last(model: Autoencoder) -> Iterator[None]:
-    """Inside, convolutions have their channels innermost: a third faster, the last bits apart."""
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+def evaluation_mode(model: Model) -> Iterator[None]:
+    """Inside, the model is in evaluation mode; afterwards each module is in the mode it was in."""
+    before = [(module, module.training) for module in model.modules()]
+    model.eval()
     try:
         yield
     finally:
-        model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        for module, training in before:
+            module.training = training
+
+
+@contextmanager
+def channels_last(model: Autoencoder) -> Iterator[None]:
+    """Inside, convolutions have their channels innermost: a third faster, the last bits apart.
+
+    Afterwards the parameters have the very tensors that they had, in whatever layout.
+    """
+    before = [(parameter, parameter.data) for parameter in model.parameters()]
+    for parameter, values in before:
+        if values.dim() == 4:
+            parameter.data = values.contiguous(memory_format=torch.channels_last)
+    try:
+        yield
+    finally:
+        for parameter, values in before:
+            parameter.data = values
 
 
 def importance_figures(model: VariationalAutoencoder, images: Images) -> dict[str, Any]:
