@@ -35,6 +35,7 @@ FLOORS = [
     ["losses", "layers"],
     ["randomness"],
     ["settings"],
+    ["lock"],
     ["columns", "files"],
 ]
 """From the top: each may import what stands below it, and within itself."""

@@ -15,6 +15,7 @@ from aelab.config import all_hyperparameters, describe, describe_origin, same_wo
 from aelab.data import Dataset
 from aelab.data.graphs import GraphDataset
 from aelab.files import InputError, write_json
+from aelab.lock import LOCK, locked
 from aelab.models import build, model_class
 from aelab.models.link_base import LinkModel, Model
 from aelab.randomness import seeded
@@ -45,7 +46,7 @@ def train_run(
 
     Raises:
         AelabError: settings that the model does not take, a folder that is another run's or
-            none, a loss that is not finite.
+            none or that another process is training in, a loss that is not finite.
     """
     folder = Path(folder)
     data.split(split)
@@ -63,14 +64,18 @@ def train_run(
         take_weights(model, start)
     claim(folder, config)
     run = Run(folder, json.loads(json.dumps(config)))
-    if not (folder / "model.safetensors").is_file():
-        write_json(folder / "config.json", config)
-        Training(run, model, data).go(on_progress)
-    if not run.is_finished(split, groups):
-        missing = set(groups) - set(run.evaluated(split).get("groups", ()))
-        run.evaluate(data, split, missing or groups)
-        run.draw(data, split)
-    shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+    if run.is_finished(split, groups):
+        return run
+    with locked(folder):
+        claim(folder, config)  # by now another process may have trained something there
+        if not (folder / "model.safetensors").is_file():
+            write_json(folder / "config.json", config)
+            Training(run, model, data).go(on_progress)
+        if not run.is_finished(split, groups):
+            missing = set(groups) - set(run.evaluated(split).get("groups", ()))
+            run.evaluate(data, split, missing or groups)
+            run.draw(data, split)
+        shutil.rmtree(folder / "checkpoint", ignore_errors=True)
     return run
 
 
@@ -221,7 +226,9 @@ def make_way(folder: Path, config: Mapping[str, Any]) -> str | None:
     except InputError:
         why = "a config.json that is damaged or of another version"
     try:
-        aside = folder.rename(free_name_beside(folder))
+        with locked(folder):  # not under the hands of another process
+            aside = folder.rename(free_name_beside(folder))
+            (aside / LOCK).unlink()
     except OSError as error:
         raise InputError(f"cannot rename {folder}: {error.strerror or error}") from error
     return f"{folder} held a run with {why}; it is kept as {aside.name}"

@@ -3,7 +3,7 @@
 ``config.json`` (what was asked), ``model.safetensors``, ``prior.safetensors`` (for models of
 images without a prior of their own), ``history.jsonl`` (an epoch a line), ``steps.safetensors``
 (each loss term, a number a step), ``metrics.json``, ``timings.json``, pictures; while training,
-``checkpoint/``.
+``checkpoint/`` and ``.lock`` (the process that trains it).
 """
 
 import hashlib

@@ -1,0 +1,217 @@
+"""One training at a time in a run folder: the second is refused, a dead one's lock taken over."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from aelab.config import describe
+from aelab.data.images import ImageDataset
+from aelab.files import InputError
+from aelab.lock import NAME, locked
+from aelab.runner import make_way, train_run
+from aelab.settings import Recipe, RunSettings
+
+TRAIN = """
+import sys, time
+import aelab
+import aelab.training
+from aelab.files import AelabError
+folder, pause = sys.argv[1], float(sys.argv[2])
+aelab.training.CHECKPOINT_SECONDS = 0.0
+data = aelab.load_data("digits")
+recipe = aelab.Recipe(epochs=4, batch_size=500)
+settings = aelab.RunSettings("vanilla", {"latent_dim": 3}, recipe=recipe)
+print("ready", flush=True)
+sys.stdin.readline()
+
+def tell(progress):
+    print("trains", flush=True)
+    if progress.epoch >= 2:
+        time.sleep(pause)
+
+try:
+    aelab.train_run(settings, data, folder, on_progress=tell)
+except AelabError as error:
+    sys.exit(str(error))
+"""
+
+
+@contextmanager
+def training(folder: Path, pause: float = 0.0) -> Iterator[subprocess.Popen[str]]:
+    """A process that trains into the folder once it is told to."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", TRAIN, str(folder), str(pause)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def begin(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
+
+
+def test_the_second_is_refused_and_after_kill_9_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+    with training(tmp_path / "whole") as whole:
+        assert whole.communicate("\n")[1] == ""
+    assert whole.returncode == 0
+    folder = tmp_path / "run"
+    with training(folder, pause=600) as first, training(folder) as second:
+        begin(first)
+        while not (folder / "checkpoint" / "state.safetensors").is_file():
+            assert first.poll() is None
+            time.sleep(0.05)
+        told = second.communicate("\n")[1].splitlines()
+        assert second.returncode == 1
+        assert len(told) == 1
+        expected = f"{folder} is being trained by process {first.pid} on {socket.gethostname()}"
+        assert told[0].startswith(f"{expected} since 2")
+        assert first.poll() is None
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+    assert (folder / NAME).is_file()
+    with training(folder) as third:
+        out, errors = third.communicate("\n")
+        assert (third.returncode, errors) == (0, "")
+        assert "trains" in out
+    names = {path.name for path in (tmp_path / "whole").iterdir()}
+    assert {path.name for path in folder.iterdir()} == names
+    assert NAME not in names
+    for name in names - {"timings.json"}:
+        assert (folder / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
+def test_of_several_that_find_a_dead_lock_one_trains_at_a_time(tmp_path: Path) -> None:
+    """They append to a file what must not lie within one another: + at the beginning, - at the end.
+
+    One that is refused tries again until it was its turn.
+    """
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    code = """
+import sys, time
+from pathlib import Path
+from aelab.files import InputError
+from aelab.lock import locked
+folder, log = Path(sys.argv[1]), open(sys.argv[2], "a", buffering=1)
+for turn in range(30):
+    while True:
+        try:
+            with locked(folder):
+                log.write("+")
+                log.flush()
+                time.sleep(0.001)
+                log.write("-")
+                log.flush()
+                if turn % 2:  # as if it had died
+                    (folder / ".lock").write_text(sys.argv[3])
+            break
+        except InputError as error:
+            assert "is being trained by process" in str(error), error
+"""
+    with locked(tmp_path):
+        stale = json.loads((tmp_path / NAME).read_text())
+    stale["pid"] = dead.pid
+    (tmp_path / NAME).write_text(json.dumps(stale))
+    log = tmp_path / "log"
+    arguments = [sys.executable, "-c", code, str(tmp_path), str(log), json.dumps(stale)]
+    processes = [subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    assert [process.communicate()[1] for process in processes] == [""] * 4
+    assert log.read_text() == "+-" * 120
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_it_is_removed_however_training_ends(
+    blobs: ImageDataset, tmp_path: Path, error: type[BaseException]
+) -> None:
+    def fail(progress: object) -> None:
+        assert (tmp_path / "run" / NAME).is_file()
+        raise error
+
+    settings = RunSettings("vanilla", recipe=Recipe(epochs=1))
+    with pytest.raises(error):
+        train_run(settings, blobs, tmp_path / "run", on_progress=fail)
+    assert not (tmp_path / "run" / NAME).exists()
+
+
+def test_it_is_held_until_the_evaluation_has_ended(
+    blobs: ImageDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = RunSettings("pca", {"latent_dim": 3}, recipe=Recipe(epochs=0))
+    held = []
+    monkeypatch.setattr(
+        "aelab.runs.Run.draw", lambda run, *_: held.append((run.folder / NAME).is_file())
+    )
+    train_run(settings, blobs, tmp_path / "run")
+    assert held == [True]
+
+
+def test_a_finished_run_needs_no_lock(blobs: ImageDataset, tmp_path: Path) -> None:
+    settings = RunSettings("pca", {"latent_dim": 3}, recipe=Recipe(epochs=0))
+    train_run(settings, blobs, tmp_path / "run")
+    with locked(tmp_path / "run"):
+        assert train_run(settings, blobs, tmp_path / "run").metrics["mse"] > 0
+        with pytest.raises(InputError, match=f"process {os.getpid()} on"):
+            train_run(settings, blobs, tmp_path / "run", split="validation")
+
+
+def test_a_study_removes_no_run_that_is_being_trained(blobs: ImageDataset, tmp_path: Path) -> None:
+    settings = RunSettings("pca", {"latent_dim": 3}, recipe=Recipe(epochs=0))
+    train_run(settings, blobs, tmp_path / "run")
+    edited = describe(replace(settings, seed=1), blobs)
+    with locked(tmp_path / "run"), pytest.raises(InputError, match="is being trained by"):
+        make_way(tmp_path / "run", edited)
+    assert (tmp_path / "run" / "config.json").is_file()
+    make_way(tmp_path / "run", edited)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"host": "elsewhere"}, r"by process \d+ on elsewhere since .* no longer runs there, rem"),
+        ({"namespace": "pid:[1]"}, r"no longer runs there, remove .*\.lock"),
+        ({}, r"is being trained by process \d+ .* wait for it"),
+        ({"pid": "x"}, r"\.lock is damaged; remove it if nothing trains there"),
+    ],
+)
+def test_what_is_said_of_a_lock(tmp_path: Path, change: dict[str, str], said: str) -> None:
+    with locked(tmp_path):
+        holder = (tmp_path / NAME).read_text()
+    content = json.dumps({**json.loads(holder), **change})
+    (tmp_path / NAME).write_text(content)
+    with pytest.raises(InputError, match=said), locked(tmp_path):
+        pass
+    assert (tmp_path / NAME).read_text() == content
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="nothing tells when one began")
+def test_a_number_that_another_process_has_by_now_is_not_taken_for_the_first(
+    tmp_path: Path,
+) -> None:
+    with locked(tmp_path):
+        holder = json.loads((tmp_path / NAME).read_text())
+    (tmp_path / NAME).write_text(json.dumps({**holder, "start": "1"}))
+    with locked(tmp_path):
+        assert json.loads((tmp_path / NAME).read_text())["start"] == holder["start"]
+    assert list(tmp_path.iterdir()) == []
