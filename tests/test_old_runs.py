@@ -20,9 +20,8 @@ KEPT = Path(__file__).parent / "data" / "version-0.1"
 NAMES = sorted(folder.name for folder in (KEPT / "trained").iterdir())
 LINKS = [name for name in NAMES if name in ("gae", "vgae")]
 INPUTS = [name for name in NAMES if name not in LINKS]
-IMAGES = [name for name in INPUTS if name not in ("vae-table", "copy")]
 EXPECTED = dict(np.load(KEPT / "expected.npz"))
-STUDY, TOML = Path("studies") / "tiny-study", "tiny-study.toml"
+STUDY = "studies/tiny-study"
 
 
 def opened(folder: Path) -> Any:
@@ -152,7 +151,7 @@ def test_a_finished_run_is_not_trained_again(old: Path, name: str) -> None:
 
 def test_a_finished_study_is_not_trained_again(old: Path) -> None:
     before, rows = weights(old), json.loads((old / STUDY / "results.json").read_text())["rows"]
-    command("compare", old / TOML, "--out", old / "studies", "--no-report")
+    command("compare", old / "tiny-study.toml", "--out", old / "studies", "--no-report")
     assert len(weights(old / STUDY)) == 4
     assert weights(old) == before
     results = json.loads((old / STUDY / "results.json").read_text())
@@ -164,55 +163,54 @@ def test_a_finished_study_is_not_trained_again(old: Path) -> None:
         assert found["train_seconds"] == row["train_seconds"]
 
 
-@pytest.mark.parametrize("folder", ["trained/vae", "trained/gae", STUDY])
-def test_a_report_is_written(kept: Path, tmp_path: Path, folder: str) -> None:
-    command("report", kept / folder, "--out", tmp_path / "page")
-    page = (tmp_path / "page" / "report.html").read_text()
+@pytest.mark.parametrize(
+    ("folder", "named"),
+    [("trained/vae", ["vae"]), ("trained/gae", ["gae"]), (STUDY, ["pca", "vanilla"])],
+)
+def test_a_report_is_written(kept: Path, tmp_path: Path, folder: str, named: list[str]) -> None:
+    command("report", kept / folder, "--out", tmp_path)
+    page = (tmp_path / "report.html").read_text()
     assert page.count("<img") >= 3
-    for row in opened_rows(kept / folder):
+    for row in named:
         assert row in page
 
 
-def opened_rows(folder: Path) -> list[str]:
-    """The names that the page of a run or a study shows."""
-    if (folder / "config.json").is_file():
-        return [opened(folder).settings.model]
-    return [row["row"] for row in json.loads((folder / "results.json").read_text())["rows"]]
+@pytest.fixture(scope="module")
+def went_on(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The run that was stopped after two epochs of four, trained to its end."""
+    folder = copied(tmp_path_factory.mktemp("stopped")) / "stopped"
+    assert (folder / "checkpoint").is_dir()
+    train_again(folder)
+    return opened(folder)
 
 
-def test_a_stopped_run_goes_on_to_what_it_would_have_been(old: Path) -> None:
-    history = (old / "stopped" / "history.jsonl").read_text()
-    assert len(history.splitlines()) == 2
-    run = train_again(old / "stopped")
-    assert run.is_finished("test")
-    finished = (old / "stopped" / "history.jsonl").read_text()
-    assert finished.startswith(history)
-    assert len(finished.splitlines()) == 4
-    assert not (old / "stopped" / "checkpoint").exists()
-    assert_gives_what_it_gave(opened(old / "stopped"), "stopped")
+def test_a_stopped_run_goes_on_to_what_it_would_have_been(went_on: Any) -> None:
+    before = (KEPT / "stopped" / "history.jsonl").read_text()
+    after = (went_on.folder / "history.jsonl").read_text()
+    assert after.startswith(before)
+    assert (len(before.splitlines()), len(after.splitlines())) == (2, 4)
+    assert went_on.is_finished("test")
+    assert not (went_on.folder / "checkpoint").exists()
+    assert_gives_what_it_gave(went_on, "stopped")
 
 
-def test_a_stopped_run_goes_on_to_the_same_bytes(old: Path) -> None:
+def test_a_stopped_run_goes_on_to_the_same_bytes(went_on: Any) -> None:
     made = json.loads((KEPT / "stopped.json").read_text())
     if (made["processor_sha256"], made["torch"]) != (processor(), torch.__version__):
         pytest.skip("the bytes are those of another processor or another PyTorch")
-    train_again(old / "stopped")
-    found = hashlib.sha256((old / "stopped" / "model.safetensors").read_bytes()).hexdigest()
-    assert found == made["model_sha256"]
+    content = (went_on.folder / "model.safetensors").read_bytes()
+    assert hashlib.sha256(content).hexdigest() == made["model_sha256"]
 
 
 @pytest.mark.parametrize("name", ["vae", "vae-table", "conv-vae-switches", "vgae"])
 def test_training_begins_at_an_old_run(kept: Path, tmp_path: Path, name: str) -> None:
     start = kept / "trained" / name
-    command(
-        "train", opened(start).settings.model, "--from", start, "--epochs", 0, "--out",
-        tmp_path / "next",
-    )  # fmt: skip
-    begun, before = opened(tmp_path / "next"), opened(start)
+    before, out = opened(start), tmp_path / "next"
+    command("train", before.settings.model, "--from", start, "--epochs", 0, "--out", out)
+    begun = opened(out)
     digest = hashlib.sha256((start / "model.safetensors").read_bytes()).hexdigest()
     assert begun.settings.start == digest
-    asked = begun.settings.hyperparameters
-    assert asked == before.settings.hyperparameters
+    assert begun.settings.hyperparameters == before.settings.hyperparameters
     tensors = before.model.state_dict()
     for parameter, tensor in begun.model.state_dict().items():
         assert torch.equal(tensor, tensors[parameter]), parameter
