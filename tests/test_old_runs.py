@@ -127,7 +127,9 @@ def test_what_was_measured_can_be_read(kept: Path, name: str) -> None:
     assert run.metrics["split"] == "test"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", ["vanilla", "sparse", "conv-vae-switches", "graph-vae", "vae-table", "gae", "pca"]
+)
 def test_evaluating_anew_finds_the_same_figures(old: Path, name: str) -> None:
     folder = old / "trained" / name
     before = opened(folder).metrics
