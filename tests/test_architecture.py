@@ -35,6 +35,7 @@ FLOORS = [
     ["losses", "layers"],
     ["randomness"],
     ["settings"],
+    ["finite"],
     ["lock"],
     ["columns", "files"],
 ]

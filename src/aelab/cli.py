@@ -5,7 +5,7 @@ Each parses its options first and imports what it works with afterwards, for ins
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -146,6 +146,7 @@ def train(arguments: list[str]) -> int:
             on_progress=lambda progress: screen.tell(model, progress),
         )
     print_run(run)
+    warn(run.notes)
     return 0
 
 
@@ -159,6 +160,7 @@ def evaluate(arguments: list[str]) -> int:
     run, data = opened(options, options.data_dir)
     run.evaluate(data, options.split or run.metrics["split"], options.metrics)
     print_run(run)
+    warn(run.notes)
     return 0
 
 
@@ -335,6 +337,7 @@ def compare(arguments: list[str]) -> int:
     for finding in findings(results):
         console.print(finding.replace("**", ""), markup=False)
     print(f"All figures: {result.folder}/results.md, .csv and .json")
+    warn(result.notes)
     for label, error in result.errors.items():
         print(f"aelab: row {label} failed: {error}", file=sys.stderr)
     if result.runs and not options.no_report:
@@ -363,6 +366,12 @@ def print_report(folder: Path, **options: Any) -> None:  # noqa: ANN401 - those 
     for line in written.left_out:
         print(f"aelab: left out: {line}", file=sys.stderr)
     print(f"The page: {written.path}")
+
+
+def warn(notes: Iterable[str]) -> None:
+    """Tell what is amiss though the work is done, a line each."""
+    for note in notes:
+        print(f"aelab: {note}", file=sys.stderr)
 
 
 def opened_run(options: "FolderOptions") -> "Run":

@@ -154,6 +154,7 @@ FACTS = (
     "training_edges",
     "scored_edges",
     "scored_negatives",
+    "not_finite",
 )
 """What evaluation says that is no column of figures."""
 

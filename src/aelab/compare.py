@@ -15,6 +15,7 @@ from aelab.data import Dataset, load_settings, only_classes
 from aelab.data.images import ImageDataset
 from aelab.evaluate.audits import audit_data
 from aelab.files import InputError
+from aelab.finite import NOT_FINITE, recorded, told
 from aelab.pool import run_all
 from aelab.runner import make_way, refuse_kind, train_run
 from aelab.runs import Run
@@ -112,7 +113,7 @@ class Result:
         ]
         rows += [mean_row(whole, parts) for whole, parts in self.wholes().items()]
         data = sorted({row.settings.data.name for row in self.study.rows})
-        return {
+        results = {
             "study": self.study.name,
             "asked": None if self.asked is None else asdict(self.asked_for(rows, self.asked)),
             "title": self.study.title,
@@ -126,6 +127,13 @@ class Result:
             "audits": dict(self.audits),
             "errors": dict(self.errors),
         }
+        return recorded(results)
+
+    @property
+    def notes(self) -> list[str]:
+        """A line for each likely cause of figures that are not finite, and left empty."""
+        of_runs = [note for runs in self.runs.values() for run in runs for note in run.notes]
+        return of_runs + told(self.folder / "results.json", self.as_json())
 
     def asked_for(self, rows: Sequence[Mapping[str, Any]], asked: Asked) -> Asked:
         """What was asked, and the slow metrics that earlier commands asked for: runs keep them."""
@@ -183,7 +191,11 @@ def row_as_json(row: Row, runs: Sequence[Run]) -> dict[str, Any]:
     return {
         "row": row.name,
         "model": row.settings.model,
-        **{fact: every[0][fact] for fact in FACTS if fact in every[0] and fact != "split"},
+        **{
+            fact: every[0][fact]
+            for fact in FACTS
+            if fact in every[0] and fact not in ("split", NOT_FINITE)
+        },
         "input_size": input_size(runs[0]),
         "budget": row.budget,
         "seeds": [run.settings.seed for run in runs],

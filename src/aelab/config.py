@@ -11,6 +11,7 @@ from typing import Any, get_type_hints
 
 from aelab.data import Dataset
 from aelab.files import InputError
+from aelab.finite import not_finite
 from aelab.models import find, model_class
 from aelab.models.link_base import GraphSpec
 from aelab.settings import (
@@ -35,8 +36,11 @@ def describe(
     """The content of config.json, all hyperparameters written out.
 
     `origin` is `describe_origin` of the run whose weights training starts from.
+
+    Raises:
+        InputError: a hyperparameter that the model does not take, or a number that is not finite.
     """
-    return {
+    config = {
         "format": FORMAT,
         "model": settings.model,
         "hyperparameters": all_hyperparameters(settings),
@@ -51,6 +55,9 @@ def describe(
             **{name: version(name) for name in ("aelab", "torch", "numpy", "scikit-learn")},
         },
     }
+    for path, value in not_finite(config):
+        raise InputError(f"{data.name}: {path} must be finite, not {value}; check the data")
+    return config
 
 
 def describe_origin(folder: Path, settings: RunSettings) -> dict[str, Any]:

@@ -90,7 +90,11 @@ def counting(verb: str, total: int) -> Iterator[Callable[[int], None]]:
 def summary(run: Run) -> str:
     """A finished run in one short text."""
     figures = run.metrics
-    shown = [f"{METRICS[name].title} {figures[name]:.4f}" for name in MAIN if name in figures]
+    shown = [
+        f"{METRICS[name].title} {figures[name]:.4f}"
+        for name in MAIN
+        if figures.get(name) is not None
+    ]
     return f"{', '.join(shown)} | {run.timings['train_seconds']:.0f} s of training"
 
 
@@ -99,7 +103,9 @@ def described(progress: TrainingProgress) -> str:
     epochs = f"{math.ceil(progress.epoch)}/{math.ceil(progress.epochs)}"
     losses = " ".join(f"{name} {value:.4g}" for name, value in progress.losses.items())
     shown = [
-        f" | val. {METRICS[name].title} {value:.4f}" for name, value in progress.validation.items()
+        f" | val. {METRICS[name].title} {value:.4f}"
+        for name, value in progress.validation.items()
+        if value is not None
     ]
     return f"epoch {epochs} | {losses}{''.join(shown)} | {progress.images_per_second:,.0f}/s"
 

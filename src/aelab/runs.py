@@ -7,6 +7,7 @@ images without a prior of their own), ``history.jsonl`` (an epoch a line), ``ste
 """
 
 import hashlib
+import json
 import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from aelab.data.images import ImageDataset
 from aelab.evaluate import evaluate
 from aelab.evaluate.images import original_figure
 from aelab.files import InputError, MissingFileError, read_json, read_tensors, write_json
+from aelab.finite import JOINT, NOT_FINITE, recorded, told
 from aelab.models import ZOO, build
 from aelab.models.base import Autoencoder
 from aelab.models.link_base import GraphSpec, LinkModel, Model
@@ -169,6 +171,26 @@ class Run:
         """How long it took."""
         return self._table("timings.json", "train_seconds")
 
+    @property
+    def notes(self) -> list[str]:
+        """A line for each likely cause of figures that are not finite, and left empty."""
+        path = self.folder / "history.jsonl"
+        try:
+            lines = path.read_text("utf-8").splitlines() if path.is_file() else []
+            epochs = {
+                f"epoch {epoch['epoch']:g}{JOINT}{name}": value
+                for epoch in map(json.loads, lines)
+                for name, value in epoch.get(NOT_FINITE, {}).items()
+            }
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise self._damaged("history.jsonl", error) from error
+        tables = {
+            "metrics.json": self.metrics,
+            "timings.json": self.timings,
+            "history.jsonl": {NOT_FINITE: epochs},
+        }
+        return [line for name, table in tables.items() for line in told(self.folder / name, table)]
+
     def is_finished(self, split: str, groups: Collection[str] = ()) -> bool:
         """Whether it is trained, drawn, and evaluated on `split` in all these groups."""
         files = ("model.safetensors", "timings.json")
@@ -234,7 +256,7 @@ class Run:
                 )
         known = self.evaluated(split)
         done = sorted({*known.get("groups", ()), *groups})
-        metrics = {**known, **figures, "split": split, "groups": done}
+        metrics = recorded({**figures, "split": split, "groups": done}, known)
         write_json(self.folder / "metrics.json", metrics)
         return metrics
 

@@ -76,11 +76,20 @@ def fit_prior(model: Autoencoder, data: TrainingData, *, seed: int = 0) -> CodeP
     """Fit a CodePrior to the codes of up to 10,000 training inputs.
 
     At most 64 principal coordinates are modelled, and only those that vary; along the others
-    every sample is at the mean.
+    every sample is at the mean. Codes that are not finite are left out.
+
+    Raises:
+        InputError: there is no other.
     """
     chosen = permutation_at(len(data), seed, "prior")[:MOST_CODES]
     with seeded(seed, "prior"), torch.inference_mode():
         codes = torch.cat([model.encode(data.batch(i)).cpu() for i in chosen.split(CHUNK)])
+    codes = codes[codes.isfinite().all(1)]
+    if not len(codes):
+        raise InputError(
+            "no training input has a finite code, so no prior can be fitted: the training "
+            "diverged; try a lower --learning-rate, or --clip-norm 1"
+        )
     with threadpool_limits(1):  # sums depend on the number of threads in their last bits
         arrays = fit_mixture(codes.double().numpy(), seed_at(seed, "mixture") % 2**32)
     return CodePrior(**{name: torch.from_numpy(a).float() for name, a in arrays.items()})

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from aelab.files import InputError
+from aelab.finite import not_finite
 
 T = TypeVar("T")
 
@@ -265,13 +266,12 @@ class Recipe:
     def __post_init__(self) -> None:
         if not 0 <= self.epochs < float("inf"):
             raise ValueError(f"epochs must be 0 or more, not {self.epochs}")
-        for name in ("batch_size", "learning_rate", "threads"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be more than 0, not {getattr(self, name)}")
-        for name in ("seconds", "clip_norm", "patience"):
+        for name in (
+            "batch_size", "learning_rate", "threads", "seconds", "clip_norm", "patience",
+        ):  # fmt: skip
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"{name} must be more than 0, not {value}")
+            if value is not None and not 0 < value < math.inf:
+                raise ValueError(f"{name} must be a finite number above 0, not {value}")
 
 
 LEAST_BFLOAT16 = 256
@@ -350,6 +350,8 @@ def check_value(where: str, key: str, value: object, hints: Mapping[str, Any]) -
     random.setstate(drawn)
     if not fits:
         raise InputError(f"{where} must be {type_name(hints[key])}, not {value!r}")
+    for path, number in not_finite(value, where):
+        raise InputError(f"{path} must be finite, not {number}")
 
 
 def type_name(hint: Any) -> str:  # noqa: ANN401

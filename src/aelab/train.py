@@ -165,10 +165,23 @@ def refuse_divergence(state: TrainState, recipe: Recipe) -> None:
     for name, value in state.losses.items():
         if not math.isfinite(value):
             raise TrainingDivergedError(
-                f"the loss term {name!r} became {value} by step {state.step}: try a lower "
-                f"--learning-rate (now {recipe.learning_rate:g}), --clip-norm 1, or "
-                f"--precision float32"
+                f"the loss term {name!r} became {value} by step {state.step}: {remedy(recipe)}"
             )
+
+
+def refuse_lost_weights(model: Trainable, recipe: Recipe) -> None:
+    """Raise TrainingDivergedError if a weight is not finite: the last step may have done that."""
+    for name, parameter in model.named_parameters():
+        if not parameter.isfinite().all():
+            raise TrainingDivergedError(f"{name} has weights that are not finite: {remedy(recipe)}")
+
+
+def remedy(recipe: Recipe) -> str:
+    """What to do about a training that diverged."""
+    return (
+        f"try a lower --learning-rate (now {recipe.learning_rate:g}), --clip-norm 1, or "
+        f"--precision float32"
+    )
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:

@@ -1,6 +1,7 @@
 """One training into a run's folder: scoring, the best epoch, checkpoints, what it cost."""
 
 import json
+import math
 import os
 import platform
 import time
@@ -23,11 +24,12 @@ from aelab.files import (
     write_tensors,
     write_text,
 )
+from aelab.finite import recorded
 from aelab.models.link_base import LinkModel, Model
 from aelab.runs import Run
 from aelab.sampling import CodeSource, fit_prior
 from aelab.settings import PROCESSOR
-from aelab.train import TrainState, count_steps, fit, threads
+from aelab.train import TrainState, count_steps, fit, refuse_lost_weights, threads
 
 
 @dataclass(frozen=True)
@@ -118,13 +120,14 @@ class Training:
             self.model.load_state_dict(self.best)
         self.model.to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         self.model.eval()
+        refuse_lost_weights(self.model, self.recipe)
         if not isinstance(self.model, CodeSource | LinkModel):
             with threads(self.recipe.threads):
                 training = self.data.to("cpu").split("train")
                 prior = fit_prior(self.model, training, seed=self.settings.seed)
             write_tensors(self.run.folder / "prior.safetensors", prior.tensors())
         write_tensors(self.run.folder / "steps.safetensors", self.state.trace)
-        write_json(self.run.folder / "timings.json", self.timings(peak))
+        write_json(self.run.folder / "timings.json", recorded(self.timings(peak)))
         # The weights come last: where they are, training is over.
         write_tensors(self.run.folder / "model.safetensors", self.model.state_dict())
 
@@ -135,7 +138,7 @@ class Training:
         steps_per_epoch, _ = count_steps(len(self.data.split("train")), self.recipe)
         return {
             "train_seconds": state.seconds,
-            "images_per_second": seen / state.seconds if seen else None,
+            "images_per_second": seen / state.seconds if state.seconds else None,
             "epochs": state.step / steps_per_epoch,
             "peak_memory_bytes": peak,
             "machine": machine(),
@@ -145,17 +148,16 @@ class Training:
         """Score the epoch on validation, keep it if it is the best, and save where we are."""
         with threads(self.recipe.threads):
             validation = validate(self.model, self.data)
-        losses = [past["validation_loss"] for past in self.history]
-        if not losses or validation.loss < min(losses):
+        epoch = {
+            "epoch": self.state.epoch,
+            "losses": self.state.losses,
+            "validation_loss": validation.loss,
+            "validation": validation.shown,
+        }
+        self.history.append(recorded(epoch))
+        *others, last = self.validation_losses()
+        if not others or last < min(others):
             self.best = {name: t.clone() for name, t in self.model.state_dict().items()}
-        self.history.append(
-            {
-                "epoch": self.state.epoch,
-                "losses": self.state.losses,
-                "validation_loss": validation.loss,
-                "validation": validation.shown,
-            }
-        )
         # When it is saved changes nothing in what comes out; short epochs need not all be.
         if time.monotonic() - self.saved >= CHECKPOINT_SECONDS:
             self.save()
@@ -163,15 +165,20 @@ class Training:
 
     def write_history(self) -> None:
         """Write history.jsonl, an epoch a line."""
-        lines = "".join(json.dumps(past) + "\n" for past in self.history)
+        lines = "".join(json.dumps(past, allow_nan=False) + "\n" for past in self.history)
         write_text(self.run.folder / "history.jsonl", lines)
 
     def out_of_patience(self) -> bool:
         """No better epoch for as many epochs as the recipe allows."""
         if self.recipe.patience is None or not self.history:
             return False
-        losses = [past["validation_loss"] for past in self.history]
+        losses = self.validation_losses()
         return len(losses) - 1 - losses.index(min(losses)) >= self.recipe.patience
+
+    def validation_losses(self) -> list[float]:
+        """Of every epoch so far; one that is not finite is the worst there can be."""
+        losses = [past["validation_loss"] for past in self.history]
+        return [math.inf if loss is None else loss for loss in losses]
 
     def save(self) -> None:
         """Write all that going on needs, in one file, and the history so far."""

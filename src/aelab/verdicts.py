@@ -154,6 +154,10 @@ def verdict(claim: Claim, rows: Sequence[ResultRow]) -> dict[str, Any]:
     missing = [name for name in (claim.better, *claim.than) if name not in by_name]
     if missing:
         return {"claim": claim.claim, "holds": "was not tested", "found": f"no {missing[0]}"}
+    for name in (claim.better, *claim.than):
+        if not by_seeds(by_name[name], claim.metric):
+            lacks = f"{name} has no {METRICS[claim.metric].title}"
+            return {"claim": claim.claim, "holds": "was not tested", "found": lacks}
     better = by_name[claim.better]
     tests = {name: paired(claim.metric, better, by_name[name]) for name in claim.than}
     apart = {name: test.told_apart(len(tests)) for name, test in tests.items()}

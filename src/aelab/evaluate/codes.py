@@ -1,5 +1,6 @@
 """What a code knows: classes told from it, numbers in use; beside pixels and PCA."""
 
+import math
 import warnings
 from functools import lru_cache
 
@@ -25,6 +26,9 @@ MOST_VALUES = 2**28
 
 PROBE_STEPS = 100
 """Of the logistic regression's solver, at most."""
+
+LARGE = 1e15
+"""The square of larger numbers, summed over some, may be beyond single precision."""
 
 ACTIVE_VARIANCE = 0.01
 """Of a latent number's posterior mean over the data, above which it is in use (Burda et al. 2016,
@@ -85,10 +89,13 @@ def accuracies(
     """Share of `z` given their classes by logistic regression, and by their nearest neighbours.
 
     Logistic regression on codes standardised by the training codes, with scikit-learn's own
-    penalty; the vote of the five nearest training codes by Euclidean distance, as they are.
+    penalty; the vote of the five nearest training codes by Euclidean distance, as they are. Of
+    codes that are not finite, neither is a number.
     """
     if len(y_train.unique()) < 2:
         return None, None
+    if not (z_train.isfinite().all() and z.isfinite().all()):
+        return math.nan, math.nan
     arrays = z_train.numpy(), y_train.numpy(), z.numpy(), y.numpy()
     with threadpool_limits(1):  # sums depend on the number of threads in their last bits
         probe = probe_accuracy(*arrays)
@@ -101,7 +108,10 @@ Classes = NDArray[np.int64]
 
 def probe_accuracy(z_train: Array, y_train: Classes, z: Array, y: Classes) -> float:
     """Accuracy of logistic regression (Alain & Bengio 2016, arXiv 1610.01644: a linear probe)."""
-    mean, std = z_train.mean(0), np.maximum(z_train.std(0), 1e-8)
+    # In double precision where single would overflow.
+    precision = np.float64 if max(np.abs(z_train).max(), np.abs(z).max()) > LARGE else np.float32
+    mean = z_train.mean(0, precision)
+    std = np.maximum(z_train.std(0, precision), 1e-8)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         probe = LogisticRegression(max_iter=PROBE_STEPS).fit((z_train - mean) / std, y_train)

@@ -1,6 +1,7 @@
 """How a link model is scored: held-out edges against as many pairs that no edge joins."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import cast
 
 import numpy as np
@@ -26,7 +27,7 @@ def auc(positive_scores: Positives, negative_scores: Negatives) -> float:
     >>> auc(torch.tensor([2.0, 1.0]), torch.tensor([1.0, 0.0]))
     0.875
     """
-    return float(roc_auc_score(*_labelled(positive_scores, negative_scores)))
+    return _area(roc_auc_score, positive_scores, negative_scores)
 
 
 def average_precision(positive_scores: Positives, negative_scores: Negatives) -> float:
@@ -35,17 +36,21 @@ def average_precision(positive_scores: Positives, negative_scores: Negatives) ->
     >>> round(average_precision(torch.tensor([3.0, 1.0]), torch.tensor([2.0, 0.0])), 4)
     0.8333
     """
-    return float(average_precision_score(*_labelled(positive_scores, negative_scores)))
+    return _area(average_precision_score, positive_scores, negative_scores)
 
 
 def roc(positive_scores: Positives, negative_scores: Negatives) -> Curve:
     """(false positive rate, true positive rate) at each threshold, from (0, 0) to (1, 1)."""
+    if not _finite(positive_scores, negative_scores):
+        return [(math.nan, math.nan)]
     false, true, _ = roc_curve(*_labelled(positive_scores, negative_scores))
     return list(zip(false.tolist(), true.tolist(), strict=True))
 
 
 def precision_recall(positive_scores: Positives, negative_scores: Negatives) -> Curve:
     """(recall, precision) at each threshold, recall from 1 down to 0."""
+    if not _finite(positive_scores, negative_scores):
+        return [(math.nan, math.nan)]
     labelled = _labelled(positive_scores, negative_scores)
     precision, recall, _ = sklearn_precision_recall_curve(*labelled)
     return list(zip(recall.tolist(), precision.tolist(), strict=True))
@@ -89,6 +94,19 @@ def curves(model: LinkModel, data: GraphDataset, split: str = "test") -> Mapping
     """The two curves of a split, for figures: ``roc`` and ``precision_recall``."""
     scores = split_scores(model, data, split)
     return {"roc": roc(*scores), "precision_recall": precision_recall(*scores)}
+
+
+def _area(
+    score: Callable[..., float], positive_scores: Positives, negative_scores: Negatives
+) -> float:
+    """An area of scikit-learn's, which takes only finite scores; of others it is no number."""
+    if not _finite(positive_scores, negative_scores):
+        return math.nan
+    return float(score(*_labelled(positive_scores, negative_scores)))
+
+
+def _finite(positive_scores: Positives, negative_scores: Negatives) -> bool:
+    return bool(positive_scores.isfinite().all() and negative_scores.isfinite().all())
 
 
 def _labelled(

@@ -1,5 +1,6 @@
 """How good a model's samples are: distances to real images, in features and in pixels."""
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -83,10 +84,13 @@ def sample_figures(
     if (network := reference.network) is not None:
         assert reference.features is not None
         features = network.of(x)
-        figures["frechet"] = frechet_distance(reference.features, features)
-        figures["precision"], figures["recall"] = precision_and_recall(
-            reference.features, features, reference.radii
-        )
+        if features.isfinite().all():
+            figures["frechet"] = frechet_distance(reference.features, features)
+            figures["precision"], figures["recall"] = precision_and_recall(
+                reference.features, features, reference.radii
+            )
+        else:
+            figures |= dict.fromkeys(("frechet", "precision", "recall"), math.nan)
         figures["feature_accuracy"], figures["feature_hash"] = network.accuracy, network.hash
     return figures
 

@@ -44,10 +44,17 @@ PRIOR_RANGE = 3.0
 
 
 def codes_of(run: Run, data: ImageDataset, split: str, most: int) -> Code:
-    """Codes of the first images of a split."""
+    """Codes of the first images of a split.
+
+    Raises:
+        InputError: the run is no model of images, or a code is not finite.
+    """
     model = run.autoencoder
     index = torch.arange(min(most, len(data.split(split))))
-    return torch.cat([model.encode(inputs(run, data, split, i)) for i in index.split(CHUNK)])
+    z = torch.cat([model.encode(inputs(run, data, split, i)) for i in index.split(CHUNK)])
+    if not z.isfinite().all():
+        raise InputError(f"{run.folder}: codes of the {split} split are not finite")
+    return z
 
 
 @styled

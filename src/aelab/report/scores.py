@@ -129,8 +129,12 @@ def errors_by_class(results: Results) -> Figure:
     rows = [row for row in results["rows"] if row.get("by_class")]
     if not rows:
         raise InputError("no row has its error by class")
-    classes = list(rows[0]["by_class"])
-    errors = np.array([[float(row["by_class"].get(c, np.nan)) for c in classes] for row in rows])
+    # An error that is not finite is empty.
+    known = [{c for c, error in row["by_class"].items() if error is not None} for row in rows]
+    classes = [c for c in rows[0]["by_class"] if c in set.union(*known)]
+    if not classes:
+        raise InputError("no row has a finite error on any class")
+    errors = np.array([[row["by_class"].get(c) for c in classes] for row in rows], float)
     hardest = classes[int(np.nanargmax(np.nanmean(errors, 0)))]
     figure = new_figure(
         2.6 + 0.75 * len(classes),

@@ -1,6 +1,7 @@
 """The figure of a run's training: the loss a step and its terms, train and validation an epoch."""
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -86,8 +87,8 @@ def validated_by(epochs: list[Mapping[str, Any]]) -> str | None:
 
 def best_epoch(epochs: list[Mapping[str, Any]]) -> int:
     """Which epoch had the least validation loss."""
-    losses = [epoch["validation_loss"] for epoch in epochs]
-    return losses.index(min(losses))
+    losses = np.nan_to_num([epoch["validation_loss"] for epoch in epochs], nan=np.inf)
+    return int(losses.argmin())
 
 
 def told(name: str, epochs: list[Mapping[str, Any]], steps: Mapping[str, Series]) -> str:
@@ -117,11 +118,17 @@ def epochs_of(run: Run) -> list[Mapping[str, Any]]:
     try:
         epochs = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
         for epoch in epochs:
-            float(epoch["epoch"] + epoch["validation_loss"] + sum(epoch["losses"].values()))
-            epoch["validation"].keys()
+            epoch["validation_loss"] = number(epoch["validation_loss"])
+            epoch["validation"] = {name: number(of) for name, of in epoch["validation"].items()}
+            float(epoch["epoch"] + sum(epoch["losses"].values()))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"{path} is damaged ({error})") from error
     return epochs
+
+
+def number(figure: float | None) -> float:
+    """A figure of the history; one that was not finite is empty there, and no number here."""
+    return math.nan if figure is None else float(figure)
 
 
 def steps_of(run: Run) -> dict[str, Series]:
