@@ -14,12 +14,13 @@ import numpy as np
 import torch
 
 from aelab.apps.links import top_missing_links
-from aelab.data.graphs import GraphDataset, Network, canonical_edges, split_network
+from aelab.data.graphs import GraphDataset, split_raw_graph
+from aelab.data.raw_graph import RawGraph, canonical_edges
 from aelab.evaluate.links import evaluate_links
+from aelab.machine import keep_freed_memory, seeded
 from aelab.models.links import GraphAutoencoder
-from aelab.randomness import seeded
 from aelab.settings import Recipe
-from aelab.train import fit, keep_freed_memory
+from aelab.training.loop import fit
 
 SIZE = 100
 
@@ -69,8 +70,8 @@ def random_graph(nodes: int, edges: int) -> GraphDataset:
     second = np.where(random.random(2 * edges) < 0.9, near, far)
     found, _ = canonical_edges(np.stack([first, second]), nodes)
     chosen = torch.from_numpy(np.sort(random.permutation(found.shape[1])[:edges]))
-    network = Network("random", tuple(map(str, range(nodes))), found[:, chosen], None)
-    return split_network(network, seed=0)
+    network = RawGraph("random", tuple(map(str, range(nodes))), found[:, chosen], None)
+    return split_raw_graph(network, seed=0)
 
 
 def peak() -> float:

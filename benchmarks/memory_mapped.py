@@ -18,11 +18,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from aelab.data import load
 from aelab.data.images import ImageDataset, Images
-from aelab.models import build
+from aelab.data.loading import load
+from aelab.machine import keep_freed_memory
+from aelab.models.zoo import build
 from aelab.settings import Recipe
-from aelab.train import fit, keep_freed_memory
+from aelab.training.loop import fit
 
 LIMIT = 2 * 2**30
 SHAPE = (3, 64, 64)

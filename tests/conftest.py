@@ -7,8 +7,8 @@ from jaxtyping import install_import_hook
 
 with install_import_hook("aelab", "typecheck.check"):
     import aelab.cli
-    import aelab.compare
-    import aelab.console
+    import aelab.cli.options
+    import aelab.cli.screen
     import aelab.data.arrays
     import aelab.data.folders
     import aelab.data.inputs
@@ -16,6 +16,7 @@ with install_import_hook("aelab", "typecheck.check"):
     import aelab.evaluate.features
     import aelab.evaluate.importance
     import aelab.evaluate.samples
+    import aelab.figures.grids
     import aelab.models.baselines
     import aelab.models.conv_vae
     import aelab.models.convolutional
@@ -25,16 +26,15 @@ with install_import_hook("aelab", "typecheck.check"):
     import aelab.models.pca
     import aelab.models.sparse
     import aelab.models.vae
-    import aelab.options
-    import aelab.pictures
+    import aelab.studies.compare
 
 import pytest
 import torch
 from hypothesis import settings
 
 from aelab.data.images import ImageDataset, Images
+from aelab.data.specs import InputSpec
 from aelab.files import MissingFileError
-from aelab.settings import InputSpec
 
 torch.set_num_threads(1)  # tests are small, and may share their processors
 
@@ -47,7 +47,7 @@ settings.load_profile("aelab")
 def fashion() -> ImageDataset:
     """FashionMNIST, all of it."""
     try:
-        return aelab.data.load("fashion-mnist")
+        return aelab.data.loading.load("fashion-mnist")
     except MissingFileError as error:
         pytest.skip(f"FashionMNIST is not on this machine: {error}")
 
@@ -93,5 +93,5 @@ def tiny(slice_of_fashion: ImageDataset, monkeypatch: pytest.MonkeyPatch) -> Ima
     """The slice as a data set with a name of its own, ``tiny``."""
     tiny = replace(slice_of_fashion, name="tiny")
     monkeypatch.setattr("tiny_data.DATASET", tiny)
-    monkeypatch.setitem(aelab.data.LOADERS, "tiny", "tiny_data:load")
+    monkeypatch.setitem(aelab.data.loading.LOADERS, "tiny", "tiny_data:load")
     return tiny

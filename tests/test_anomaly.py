@@ -9,18 +9,19 @@ import torch
 from torch import Tensor
 
 import aelab
-from aelab.compare import compare
 from aelab.data.images import ImageDataset
+from aelab.data.specs import InputSpec
 from aelab.evaluate.anomaly import anomaly_auroc, anomaly_scores
 from aelab.files import InputError
-from aelab.models import build
 from aelab.models.base import Posterior, VariationalAutoencoder
+from aelab.models.zoo import build
 from aelab.report.material import gather
 from aelab.report.page import write_report
-from aelab.runner import train_run
-from aelab.runs import Run
-from aelab.settings import DataSettings, InputSpec, Recipe, RunSettings
-from aelab.study import parse_study
+from aelab.runs.store import Run
+from aelab.runs.train import train_run
+from aelab.settings import DataSettings, Recipe, RunSettings
+from aelab.studies.compare import compare
+from aelab.studies.study import parse_study
 
 
 class LinearGaussian(VariationalAutoencoder):
@@ -117,7 +118,7 @@ def test_the_auroc_counts_pairs_in_the_right_order(blobs: ImageDataset) -> None:
 def test_a_run_of_one_class_records_it(tiny: ImageDataset, tmp_path: Path) -> None:
     data = DataSettings(name="tiny", classes=("Bag",))
     settings = RunSettings("pca", {"latent_dim": 4}, data, Recipe(epochs=0))
-    train_run(settings, aelab.data.load_settings(data), tmp_path / "run")
+    train_run(settings, aelab.data.loading.load_settings(data), tmp_path / "run")
     run = Run.open(tmp_path / "run")
     assert run.settings.data == data
     assert run.metrics["anomaly_auroc"] > 0.5

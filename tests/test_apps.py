@@ -21,14 +21,14 @@ from aelab.apps.encode import encode
 from aelab.apps.generate import interpolate, interpolation, write_samples
 from aelab.apps.pixels import write_image
 from aelab.apps.restore import denoise, reconstruct
-from aelab.data import load_settings
 from aelab.data.images import ImageDataset
 from aelab.data.inputs import Inputs, open_inputs
+from aelab.data.loading import load_settings
 from aelab.evaluate.anomaly import anomaly_scores
 from aelab.files import AelabError, InputError
-from aelab.runner import train_run
-from aelab.runs import Run
-from aelab.sampling import sample
+from aelab.models.sampling import sample
+from aelab.runs.store import Run
+from aelab.runs.train import train_run
 from aelab.settings import DataSettings, Recipe, RunSettings
 from test_cli import ends_with
 

@@ -16,14 +16,14 @@ from hypothesis.extra import numpy as npst
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
-from aelab.data import load
 from aelab.data.arrays import described_shape
 from aelab.data.images import ImageDataset
 from aelab.data.inputs import open_inputs
+from aelab.data.loading import load
 from aelab.data.preparation import prepare, restore
+from aelab.data.specs import InputSpec
 from aelab.data.splits import held_out
 from aelab.files import InputError, MissingFileError
-from aelab.settings import InputSpec
 
 
 @pytest.fixture(autouse=True)
@@ -350,7 +350,7 @@ LIMITED = """
 import resource
 from pathlib import Path
 import torch
-from aelab.data import load
+from aelab.data.loading import load
 
 limit = 900 * 2**20  # less than the array, and what PyTorch takes for itself
 resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aelab.cli import main
+from aelab.cli.verbs import main
 from aelab.data.images import ImageDataset
-from aelab.models import ZOO
+from aelab.models.zoo import ZOO
 
 FAST = ["--data", "tiny", "--epochs", "1", "--batch-size", "100"]
 
@@ -81,7 +81,7 @@ def test_binarised_pixels_are_recorded_with_the_run(tiny: ImageDataset, outside:
 
 
 def test_train_takes_its_defaults_from_the_default_study(tiny: ImageDataset, outside: Path) -> None:
-    from aelab.study import load_study
+    from aelab.studies.study import load_study
 
     ends_with(0, "train", "vanilla", "--data", "tiny", "--epochs", "0.5")
     row = load_study("default").row("vanilla")
@@ -258,7 +258,7 @@ def test_help_of_a_verb_imports_no_torch() -> None:
     code = """
 import sys
 from contextlib import suppress
-from aelab.cli import VERBS, main
+from aelab.cli.verbs import VERBS, main
 for verb in VERBS.keys() - {"train"}:  # a model's own options are those of its class
     with suppress(SystemExit):
         main([verb, "--help"])

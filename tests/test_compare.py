@@ -11,17 +11,17 @@ from statistics import mean, stdev
 import numpy as np
 import pytest
 
-from aelab.cli import main
-from aelab.compare import compare
-from aelab.config import all_hyperparameters
+from aelab.cli.verbs import main
 from aelab.data.images import ImageDataset
 from aelab.files import InputError, MissingFileError
-from aelab.models import ZOO, model_class
 from aelab.models.base import Autoencoder
-from aelab.pool import run_all
-from aelab.study import load_study, packaged_studies, parse_study
-from aelab.tables import as_markdown
-from aelab.training import Note
+from aelab.models.zoo import ZOO, model_class
+from aelab.runs.jobs import run_all
+from aelab.runs.record import all_hyperparameters
+from aelab.runs.resumable import Note
+from aelab.studies.compare import compare
+from aelab.studies.study import load_study, packaged_studies, parse_study
+from aelab.studies.tables import as_markdown
 
 TINY = """
 [data]

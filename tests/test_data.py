@@ -18,19 +18,20 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import aelab.data
+import aelab.data.loading
 from aelab.data import fashion_mnist
 from aelab.data.fashion_mnist import FILES, IdxFile, locate
 from aelab.data.images import ImageDataset, Images
-from aelab.evaluate import evaluate
+from aelab.data.specs import InputSpec
 from aelab.evaluate.images import pca_mse, reconstruction_mse
+from aelab.evaluate.protocol import evaluate
 from aelab.files import AelabError, InputError, MissingFileError
-from aelab.models import build
+from aelab.machine import seeded
 from aelab.models.base import Autoencoder
-from aelab.randomness import seeded
-from aelab.sampling import fit_prior
-from aelab.settings import DataSettings, InputSpec, Recipe
-from aelab.train import fit
+from aelab.models.sampling import fit_prior
+from aelab.models.zoo import build
+from aelab.settings import DataSettings, Recipe
+from aelab.training.loop import fit
 
 CLOSED = "http://127.0.0.1:9/"  # the discard port: nothing listens there
 TRAIN, TEST = 20, 10  # images of the small imitation
@@ -42,7 +43,7 @@ def real() -> ImageDataset:
         locate(download=False)
     except MissingFileError as error:
         pytest.skip(str(error))
-    return aelab.data.load()
+    return aelab.data.loading.load()
 
 
 def contents() -> dict[str, bytes]:
@@ -155,7 +156,7 @@ def test_real_splits_are_disjoint_and_stratified(real: ImageDataset) -> None:
 
 def test_real_splits_never_change(real: ImageDataset) -> None:
     """Figures of other days were had on these very images."""
-    original = aelab.data.load(splits="original")
+    original = aelab.data.loading.load(splits="original")
     assert original.split("train").index.equal(torch.arange(60_000))
     assert len(original.split("validation")) == 8_000
     assert original.split("validation").index.min() >= 60_000
@@ -431,7 +432,7 @@ def test_binarising_needs_intensities() -> None:
     with pytest.raises(InputError, match="leave scale at 1/255, for it cannot be 1"):
         DataSettings(scale=1.0, binarise=True)
     with pytest.raises(InputError, match="karate is a graph: it has no pixels to binarise"):
-        aelab.data.load("karate", binarise=True)
+        aelab.data.loading.load("karate", binarise=True)
 
 
 def trained_on(data: ImageDataset, name: str, stops: int = 0) -> Autoencoder:
@@ -495,17 +496,17 @@ def test_splits_that_cannot_be() -> None:
 
 def test_an_unknown_data_set() -> None:
     with pytest.raises(AelabError, match=r"'fashion_mnist' .*did you mean fashion-mnist\?"):
-        aelab.data.load("fashion_mnist")
+        aelab.data.loading.load("fashion_mnist")
     with pytest.raises(ValueError, match=r"no data set 'x' \(there is fashion-mnist, "):
-        aelab.data.load("x")
+        aelab.data.loading.load("x")
 
 
 def test_load_by_name(small: Path) -> None:
     mine = write(small / "mine")
-    data = aelab.data.load("fashion-mnist", data_dir=str(mine), splits="original")
+    data = aelab.data.loading.load("fashion-mnist", data_dir=str(mine), splits="original")
     assert (data.name, list(data.splits)) == ("fashion-mnist", ["train", "validation"])
 
 
 def test_listing_data_sets_imports_no_torch() -> None:
-    code = "import sys, aelab.data; assert aelab.data.LOADERS and 'torch' not in sys.modules"
+    code = "import sys, aelab.data.loading as a; assert a.LOADERS and 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from aelab.columns import METRICS
-from aelab.models import ZOO
+from aelab.evaluate.columns import METRICS
+from aelab.models.zoo import ZOO
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

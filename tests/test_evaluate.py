@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 
 from aelab.data.images import ImageDataset
-from aelab.evaluate import evaluate
+from aelab.data.specs import InputSpec
 from aelab.evaluate.audits import audit_data, audit_dead_code, audit_side_channel
 from aelab.evaluate.codes import accuracies, active_units
 from aelab.evaluate.images import multiply_adds, original_figure, pca_mse
+from aelab.evaluate.metrics import psnr, squared_errors
+from aelab.evaluate.protocol import evaluate
 from aelab.files import InputError
-from aelab.metrics import psnr, squared_errors
-from aelab.models import build
+from aelab.machine import seeded
 from aelab.models.base import Autoencoder
-from aelab.randomness import seeded
-from aelab.sampling import fit_prior, sample
-from aelab.settings import InputSpec
+from aelab.models.sampling import fit_prior, sample
+from aelab.models.zoo import build
 
 
 def everything(data: ImageDataset, split: str) -> torch.Tensor:

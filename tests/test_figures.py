@@ -19,13 +19,13 @@ from sklearn.preprocessing import StandardScaler
 from torch.nn import functional as F
 
 from aelab.data.images import ImageDataset, Images
-from aelab.evaluate import evaluate, validate
+from aelab.data.specs import InputSpec
 from aelab.evaluate.codes import accuracies, active_units
 from aelab.evaluate.images import mean_over, original_figure
-from aelab.models import build
+from aelab.evaluate.protocol import evaluate, validate
+from aelab.machine import seeded
 from aelab.models.base import Autoencoder, Batch, Code
-from aelab.randomness import seeded
-from aelab.settings import InputSpec
+from aelab.models.zoo import build
 
 LOW, HIGH, SCALE = 20, 220, 0.01
 PEAK = 2.0

@@ -12,29 +12,30 @@ import torch
 from torch import Tensor, nn
 
 import aelab
-from aelab.config import describe
 from aelab.data.images import ImageDataset
-from aelab.evaluate import Validation, evaluate
+from aelab.data.specs import InputSpec
 from aelab.evaluate.codes import accuracies
+from aelab.evaluate.finite import recorded, told
 from aelab.evaluate.importance import mean_and_error
 from aelab.evaluate.links import auc, average_precision, precision_recall, roc
+from aelab.evaluate.protocol import Validation, evaluate
+from aelab.figures.style import link_curves
 from aelab.files import AelabError, InputError, read_json
-from aelab.finite import recorded, told
-from aelab.models import build
 from aelab.models.base import Autoencoder
-from aelab.plots import link_curves
-from aelab.runner import train_run
-from aelab.sampling import fit_prior
-from aelab.settings import InputSpec, Recipe, RunSettings
-from aelab.study import parse_study
+from aelab.models.sampling import fit_prior
+from aelab.models.zoo import build
+from aelab.runs.record import describe
+from aelab.runs.train import train_run
+from aelab.settings import Recipe, RunSettings
+from aelab.studies.study import parse_study
 from test_cli import FAST, ends_with
 from test_lock import NAME
 
 SPOILT = '''
 import torch
-from aelab.models import build
+from aelab.models.zoo import build
 from aelab.models.base import Autoencoder
-from aelab.plots import link_curves
+from aelab.figures.style import link_curves
 
 
 class Spoilt(Autoencoder):
@@ -163,7 +164,7 @@ def test_a_measurement_that_is_not_finite_is_empty(
     blobs: ImageDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measured = {"train_seconds": 1.0, "peak_memory_bytes": math.inf}
-    monkeypatch.setattr("aelab.training.Training.timings", lambda *_: measured)
+    monkeypatch.setattr("aelab.runs.resumable.Training.timings", lambda *_: measured)
     run = train_run(SETTINGS, blobs, tmp_path / "run")
     assert run.timings["peak_memory_bytes"] is None
     assert run.timings["train_seconds"] > 0
@@ -175,7 +176,7 @@ def test_weights_that_the_last_step_lost_are_told(
 ) -> None:
     """The loss of a step is of the weights before it."""
     settings = replace(SETTINGS, recipe=Recipe(epochs=1, batch_size=500))
-    monkeypatch.setattr("aelab.train.learning_rate", lambda *_: math.inf)
+    monkeypatch.setattr("aelab.training.loop.learning_rate", lambda *_: math.inf)
     with pytest.raises(AelabError, match=r"weights that are not finite: try a lower --learning-r"):
         train_run(settings, blobs, tmp_path / "run")
     assert not (tmp_path / "run" / "model.safetensors").exists()
@@ -308,7 +309,7 @@ def test_samples_that_are_not_finite_have_no_figure(
 
 def test_curves_of_scores_that_are_not_finite_are_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     scores = (torch.tensor([math.nan, 1.0]), torch.tensor([0.0, 1.0]))
-    monkeypatch.setattr("aelab.plots.split_scores", lambda *_: scores)
+    monkeypatch.setattr("aelab.figures.style.split_scores", lambda *_: scores)
     karate = aelab.load_data("karate", seed=0)
     figure = link_curves({"gae": build("gae", karate.spec)}, karate, "test")
     drawn = [axes.lines[0].get_xydata() for axes in figure.axes]

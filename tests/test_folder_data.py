@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import aelab.cli
-from aelab.data import cache, folders, load
+from aelab.data import cache, folders
 from aelab.data.image_files import PIXEL_LIMIT, Kind, Wanted, grey, kind_of, quiet, read, resize
 from aelab.data.images import ImageDataset
 from aelab.data.inputs import open_inputs
+from aelab.data.loading import load
+from aelab.data.specs import InputSpec
 from aelab.files import InputError, MissingFileError
-from aelab.runs import Run
-from aelab.settings import DataSettings, InputSpec
+from aelab.runs.store import Run
+from aelab.settings import DataSettings
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from aelab.graph_layers import (
+from aelab.data.specs import InputSpec, SignalGraph
+from aelab.machine import seeded
+from aelab.models.graph_layers import (
     Graph,
     GraphConvolution,
     Messages,
@@ -29,9 +31,8 @@ from aelab.graph_layers import (
     within,
 )
 from aelab.models.graph_vae import GraphVAE
-from aelab.randomness import seeded
-from aelab.settings import InputSpec, Recipe, SignalGraph
-from aelab.train import fit
+from aelab.settings import Recipe
+from aelab.training.loop import fit
 
 with warnings.catch_warnings():  # on import it scripts a class, which PyTorch deprecates
     warnings.simplefilter("ignore", DeprecationWarning)

@@ -18,9 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aelab.data import graphs, planetoid
-from aelab.data.graphs import GraphDataset, Network, canonical_edges, load, read, split_network
+from aelab.data.graphs import GraphDataset, load, read, split_raw_graph
+from aelab.data.link_graph import pair_keys
+from aelab.data.raw_graph import RawGraph, canonical_edges
 from aelab.files import InputError, MissingFileError, write_tensors
-from aelab.models.link_base import pair_keys
 
 RING = [(i, (i + 1) % 30) for i in range(30)]
 
@@ -35,9 +36,9 @@ def cora_folder() -> Path:
     pytest.skip(f"Cora's raw files are neither in {beside} nor in AELAB_DATA ({named})")
 
 
-def network(pairs: np.ndarray, nodes: int) -> Network:
+def network(pairs: np.ndarray, nodes: int) -> RawGraph:
     edges, notes = canonical_edges(pairs, nodes)
-    return Network("made", tuple(map(str, range(nodes))), edges, None, notes=notes)
+    return RawGraph("made", tuple(map(str, range(nodes))), edges, None, notes=notes)
 
 
 def keys(pairs: torch.Tensor, nodes: int) -> set[int]:
@@ -72,7 +73,7 @@ def test_splits_are_disjoint_and_complete(nodes: int, wanted: int, draw: int, se
     whole = network(pairs, nodes)
     count = whole.edges.shape[1]
     try:
-        data = split_network(whole, seed)
+        data = split_raw_graph(whole, seed)
     except InputError:
         assert count < 20 or nodes * (nodes - 1) // 2 - count < count // 10 + count // 20
         return
@@ -121,7 +122,7 @@ def test_training_negatives_are_uniform() -> None:
 
 
 def test_a_complete_training_graph_has_no_negatives() -> None:
-    from aelab.models.link_base import LinkGraph
+    from aelab.data.link_graph import LinkGraph
 
     graph = LinkGraph(torch.eye(3), torch.tensor([[0, 0, 1], [1, 2, 2]]))
     with pytest.raises(ValueError, match="every pair"):
@@ -152,13 +153,13 @@ def test_a_data_set_is_one_example_and_a_batch_is_the_graph() -> None:
 def test_too_few_edges_are_refused(count: int) -> None:
     pairs = np.array([range(count), range(1, count + 1)], dtype=np.int64).reshape(2, count)
     with pytest.raises(InputError, match=f"has {count} different edges, too few"):
-        split_network(network(pairs, 50), 0)
+        split_raw_graph(network(pairs, 50), 0)
 
 
 def test_a_complete_graph_is_refused() -> None:
     pairs = np.stack(np.triu_indices(10, 1))
     with pytest.raises(InputError, match="almost every pair"):
-        split_network(network(pairs, 10), 0)
+        split_raw_graph(network(pairs, 10), 0)
 
 
 # Graphs by name

@@ -14,14 +14,15 @@ import tifffile
 import torch
 from torch import Tensor, nn
 
-from aelab.data import load
 from aelab.data.images import ImageDataset
-from aelab.evaluate import evaluate
+from aelab.data.loading import load
+from aelab.data.specs import InputSpec
+from aelab.evaluate.protocol import evaluate
+from aelab.machine import keep_freed_memory
 from aelab.models.base import Autoencoder
-from aelab.pool import run_all
-from aelab.runner import train_run
-from aelab.settings import InputSpec, Recipe, RunSettings
-from aelab.train import keep_freed_memory
+from aelab.runs.jobs import run_all
+from aelab.runs.train import train_run
+from aelab.settings import Recipe, RunSettings
 from test_cli import FAST, ends_with
 
 RECIPE = Recipe(epochs=1, batch_size=100)
@@ -32,9 +33,9 @@ import json, logging, os, random, sys
 import numpy as np
 import torch
 import aelab
-from aelab.evaluate import evaluate
-from aelab.runner import train_run
-from aelab.train import fit
+from aelab.evaluate.protocol import evaluate
+from aelab.runs.train import train_run
+from aelab.training.loop import fit
 
 def state():
     loggers = [logging.root, *logging.root.manager.loggerDict.values()]
@@ -94,8 +95,8 @@ def test_only_programs_set_the_allocator(
     tiny: ImageDataset, outside: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[int] = []
-    monkeypatch.setattr("aelab.train.keep_freed_memory", lambda: calls.append(1))
-    monkeypatch.setattr("aelab.pool.keep_freed_memory", lambda: calls.append(1))
+    monkeypatch.setattr("aelab.machine.keep_freed_memory", lambda: calls.append(1))
+    monkeypatch.setattr("aelab.runs.jobs.keep_freed_memory", lambda: calls.append(1))
     train_run(RunSettings("vanilla", recipe=RECIPE), tiny, "run")
     dict(run_all(allocator_is_set, range(2), 1))
     assert calls == []

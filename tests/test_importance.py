@@ -8,13 +8,13 @@ import torch
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
 from aelab.data.images import ImageDataset, Images
+from aelab.data.specs import InputSpec
 from aelab.evaluate.images import mean_over
 from aelab.evaluate.importance import importance_bound, log_mean_exp, mean_and_error
 from aelab.files import InputError
-from aelab.models import build
+from aelab.machine import seeded
 from aelab.models.base import Batch, Code, Posterior, VariationalAutoencoder
-from aelab.randomness import seeded
-from aelab.settings import InputSpec
+from aelab.models.zoo import build
 
 SHAPE = (1, 2, 3)
 VARIANCE = 0.05

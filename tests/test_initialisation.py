@@ -10,7 +10,8 @@ from sklearn import decomposition
 from sklearn.linear_model import Ridge
 
 from aelab.data.images import ImageDataset, Images
-from aelab.models import build
+from aelab.data.specs import InputSpec
+from aelab.machine import seeded
 from aelab.models.base import Autoencoder, VariationalAutoencoder
 from aelab.models.initialisation import (
     DENSE,
@@ -19,9 +20,9 @@ from aelab.models.initialisation import (
     components_of,
     fit_transposed,
 )
-from aelab.randomness import seeded
-from aelab.settings import InputSpec, Recipe
-from aelab.train import fit
+from aelab.models.zoo import build
+from aelab.settings import Recipe
+from aelab.training.loop import fit
 
 RANK = 3
 

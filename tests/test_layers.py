@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from aelab.evaluate.images import operations
-from aelab.layers import UpConvolution, corrupt
-from aelab.randomness import seeded
+from aelab.machine import seeded
+from aelab.models.layers import UpConvolution, corrupt
 
 
 @pytest.mark.parametrize("odd", [(0, 0), (1, 0), (0, 1), (1, 1)])

@@ -19,6 +19,8 @@ from aelab.apps.links import (
     write_links,
 )
 from aelab.data.graphs import GraphDataset, load
+from aelab.data.link_graph import LinkGraph, csr_matrix
+from aelab.data.specs import GraphSpec
 from aelab.evaluate.links import (
     auc,
     average_precision,
@@ -28,17 +30,17 @@ from aelab.evaluate.links import (
     validation_auc,
 )
 from aelab.files import InputError
+from aelab.machine import seeded
 from aelab.models import links as module
-from aelab.models.link_base import GraphSpec, LinkGraph, LinkModel, csr_matrix
+from aelab.models.link_base import LinkModel
 from aelab.models.links import (
     GraphAutoencoder,
     all_pairs_cross_entropy,
     masked_edges,
     sampled_cross_entropy,
 )
-from aelab.randomness import seeded
 from aelab.settings import Recipe
-from aelab.train import fit
+from aelab.training.loop import fit
 
 with warnings.catch_warnings():  # its import uses what PyTorch has deprecated
     warnings.simplefilter("ignore", DeprecationWarning)

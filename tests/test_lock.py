@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from aelab.config import describe
 from aelab.data.images import ImageDataset
 from aelab.files import InputError
-from aelab.lock import NAME, locked
-from aelab.runner import make_way, train_run
+from aelab.runs.lock import NAME, locked
+from aelab.runs.record import describe
+from aelab.runs.train import make_way, train_run
 from aelab.settings import Recipe, RunSettings
 
 TRAIN = """
@@ -27,7 +27,7 @@ import aelab
 import aelab.training
 from aelab.files import AelabError
 folder, pause = sys.argv[1], float(sys.argv[2])
-aelab.training.CHECKPOINT_SECONDS = 0.0
+aelab.runs.resumable.CHECKPOINT_SECONDS = 0.0
 data = aelab.load_data("digits")
 recipe = aelab.Recipe(epochs=4, batch_size=500)
 settings = aelab.RunSettings("vanilla", {"latent_dim": 3}, recipe=recipe)
@@ -112,7 +112,7 @@ def test_of_several_that_find_a_dead_lock_one_trains_at_a_time(tmp_path: Path) -
 import sys, time
 from pathlib import Path
 from aelab.files import InputError
-from aelab.lock import locked
+from aelab.runs.lock import locked
 folder, log = Path(sys.argv[1]), open(sys.argv[2], "a", buffering=1)
 for turn in range(30):
     while True:
@@ -160,7 +160,7 @@ def test_it_is_held_until_the_evaluation_has_ended(
     settings = RunSettings("pca", {"latent_dim": 3}, recipe=Recipe(epochs=0))
     held = []
     monkeypatch.setattr(
-        "aelab.runs.Run.draw", lambda run, *_: held.append((run.folder / NAME).is_file())
+        "aelab.runs.store.Run.draw", lambda run, *_: held.append((run.folder / NAME).is_file())
     )
     train_run(settings, blobs, tmp_path / "run")
     assert held == [True]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.distributions import Normal, kl_divergence
 
-from aelab.losses import (
+from aelab.models.losses import (
     Bernoulli,
     ContinuousBernoulli,
     Gaussian,

@@ -9,16 +9,16 @@ from sklearn import decomposition
 from torch.nn import functional as F
 
 from aelab.data.images import ImageDataset, Images
+from aelab.data.specs import InputSpec
 from aelab.files import InputError, read_tensors, write_tensors
-from aelab.layers import corrupt
-from aelab.models import ZOO, build, model_class
+from aelab.machine import seeded
 from aelab.models.base import Autoencoder, VariationalAutoencoder
 from aelab.models.conv_vae import ConvolutionalVAE
 from aelab.models.convolutional import ConvolutionalAutoencoder
+from aelab.models.layers import corrupt
 from aelab.models.pca import principal_components
 from aelab.models.unpooling import Switches, pool
-from aelab.randomness import seeded
-from aelab.settings import InputSpec
+from aelab.models.zoo import ZOO, build, model_class
 
 SHAPES = [(1, 28, 28), (3, 8, 8), (2, 9, 13), (3, 33, 17), (5, 16, 64)]
 IMAGE_MODELS = [name for name in ZOO if issubclass(model_class(name), Autoencoder)]

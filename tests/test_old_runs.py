@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import aelab
-from aelab.cli import main
+from aelab.cli.verbs import main
 
 KEPT = Path(__file__).parent / "data" / "version-0.1"
 NAMES = sorted(folder.name for folder in (KEPT / "trained").iterdir())

@@ -18,32 +18,32 @@ import aelab.apps.encode
 import aelab.apps.generate
 import aelab.apps.links
 import aelab.apps.restore
-import aelab.compare
 import aelab.data.inputs
+import aelab.figures.grids
 import aelab.models
-import aelab.pictures
 import aelab.report.page
-import aelab.runner
-from aelab import options
+import aelab.runs.train
+import aelab.studies.compare
 from aelab.apps.anomalies import Found
-from aelab.cli import VERBS, main
-from aelab.compare import Result
-from aelab.config import hyperparameter_hints, model_defaults
+from aelab.cli import options
+from aelab.cli.verbs import VERBS, main
 from aelab.data import graphs
 from aelab.data.images import ImageDataset
-from aelab.models import ZOO
+from aelab.models.zoo import ZOO
 from aelab.report.page import Report
-from aelab.runner import train_run
-from aelab.runs import Run
+from aelab.runs.record import hyperparameter_hints, model_defaults
+from aelab.runs.store import Run
+from aelab.runs.train import train_run
 from aelab.settings import DataSettings, Recipe, RunSettings
-from aelab.study import default_settings, load_study, parse_study
+from aelab.studies.compare import Result
+from aelab.studies.study import default_settings, load_study, parse_study
 
 CALLED: dict[str, tuple[Any, str]] = {
     "load_settings": (aelab.data, "load_settings"),
     "model_class": (aelab.models, "model_class"),
     "open_inputs": (aelab.data.inputs, "open_inputs"),
     "open_run": (Run, "open"),
-    "train_run": (aelab.runner, "train_run"),
+    "train_run": (aelab.runs.train, "train_run"),
     "evaluate": (Run, "evaluate"),
     "reconstructions": (Run, "reconstructions"),
     "reconstruct": (aelab.apps.restore, "reconstruct"),
@@ -52,12 +52,12 @@ CALLED: dict[str, tuple[Any, str]] = {
     "find_anomalies": (aelab.apps.anomalies, "find_anomalies"),
     "write_samples": (aelab.apps.generate, "write_samples"),
     "interpolation": (aelab.apps.generate, "interpolation"),
-    "save": (aelab.pictures, "save"),
+    "save": (aelab.figures.grids, "save"),
     "top_missing_links": (aelab.apps.links, "top_missing_links"),
     "score_pairs": (aelab.apps.links, "score_pairs"),
     "write_embeddings": (aelab.apps.links, "write_embeddings"),
     "write_links": (aelab.apps.links, "write_links"),
-    "compare": (aelab.compare, "compare"),
+    "compare": (aelab.studies.compare, "compare"),
     "write_report": (aelab.report.page, "write_report"),
 }
 """What the verbs call, and where they find it."""

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from aelab.cli import main
-from aelab.data import LOADERS
+from aelab.cli.verbs import main
 from aelab.data.images import ImageDataset
-from aelab.study import parse_study
+from aelab.data.loading import LOADERS
+from aelab.studies.study import parse_study
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 

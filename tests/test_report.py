@@ -19,27 +19,27 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import aelab
-from aelab import pictures, plots
-from aelab.cli import main, parse
-from aelab.compare import Result, compare
+from aelab.cli.options import CompareOptions, train_options, training
+from aelab.cli.verbs import main, parse
 from aelab.data import graphs
 from aelab.data.images import ImageDataset
 from aelab.evaluate.links import auc, split_scores
+from aelab.figures import style
 from aelab.files import InputError, MissingFileError
-from aelab.layers import corrupt
-from aelab.options import CompareOptions, train_options, training
-from aelab.randomness import seeded
+from aelab.machine import seeded
+from aelab.models.layers import corrupt
+from aelab.models.sampling import between, traversal
 from aelab.report import codes, generated, nodes, restored, scores, tiles
 from aelab.report import training as curves
 from aelab.report.answer import answers
 from aelab.report.material import Material, gather
 from aelab.report.measured import command, settings_of, unrecorded
 from aelab.report.page import write_report
-from aelab.runner import train_run
-from aelab.runs import Run
-from aelab.sampling import between, traversal
+from aelab.runs.store import Run
+from aelab.runs.train import train_run
 from aelab.settings import DataSettings, Recipe, RunSettings, thaw
-from aelab.study import parse_study
+from aelab.studies.compare import Result, compare
+from aelab.studies.study import parse_study
 
 STUDY = """
 title = "A few <rows> & more"
@@ -71,7 +71,7 @@ def study(
     tiny = replace(slice_of_fashion, name="tiny")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tiny_data.DATASET", tiny)
-        patch.setitem(aelab.data.LOADERS, "tiny", "tiny_data:load")
+        patch.setitem(aelab.data.loading.LOADERS, "tiny", "tiny_data:load")
         folder = tmp_path_factory.mktemp("studies")
         result = compare(parse_study("few", STUDY), out=folder, seeds=(0, 1))
         for runs in result.runs.values():
@@ -115,7 +115,7 @@ def texts(figure: Figure) -> list[str]:
 
 
 def pixels(figure: Figure) -> np.ndarray:
-    return np.asarray(Image.open(BytesIO(plots.png(figure))).convert("RGB")).astype(int)
+    return np.asarray(Image.open(BytesIO(style.png(figure))).convert("RGB")).astype(int)
 
 
 # Tiles
@@ -476,7 +476,7 @@ def karate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, graphs.GraphD
 
 def test_link_curves_of_several_models(karate: tuple[Run, graphs.GraphDataset]) -> None:
     run, data = karate
-    figure = plots.link_curves({"a": run.link_model, "b": run.link_model}, data, "test")
+    figure = style.link_curves({"a": run.link_model, "b": run.link_model}, data, "test")
     area = auc(*split_scores(run.link_model, data, "test"))
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert labels == [f"a {area:.3f}", f"b {area:.3f}", "chance"]

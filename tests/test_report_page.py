@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 import aelab
-from aelab.compare import compare
 from aelab.data.images import ImageDataset
 from aelab.report.page import write_report
-from aelab.study import parse_study
+from aelab.studies.compare import compare
+from aelab.studies.study import parse_study
 
 selenium = pytest.importorskip("selenium")
 
@@ -48,7 +48,7 @@ def page(slice_of_fashion: ImageDataset, tmp_path_factory: pytest.TempPathFactor
     tiny = replace(slice_of_fashion, name="tiny")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tiny_data.DATASET", tiny)
-        patch.setitem(aelab.data.LOADERS, "tiny", "tiny_data:load")
+        patch.setitem(aelab.data.loading.LOADERS, "tiny", "tiny_data:load")
         result = compare(parse_study("few", STUDY), out=tmp_path_factory.mktemp("studies"))
         return write_report(result.folder).path
 

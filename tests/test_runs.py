@@ -11,15 +11,15 @@ import torch
 from PIL import Image
 
 import aelab
-from aelab.config import all_hyperparameters, describe, same_work
 from aelab.data.images import ImageDataset
 from aelab.files import AelabError, InputError, MissingFileError, read_tensors
-from aelab.models import ZOO, model_class
 from aelab.models.base import Autoencoder
-from aelab.runner import train_run
-from aelab.runs import Run
+from aelab.models.zoo import ZOO, model_class
+from aelab.runs.record import all_hyperparameters, describe, same_work
+from aelab.runs.resumable import Progress
+from aelab.runs.store import Run
+from aelab.runs.train import train_run
 from aelab.settings import Recipe, RunSettings
-from aelab.training import Progress
 
 RECIPE = Recipe(epochs=3, batch_size=32, learning_rate=1e-2)
 SETTINGS = RunSettings("vanilla", {"latent_dim": 6}, recipe=RECIPE)
@@ -99,7 +99,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
     reports: int,
     model: str,
 ) -> None:
-    monkeypatch.setattr("aelab.training.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("aelab.runs.resumable.CHECKPOINT_SECONDS", 0.0)
     # A layout of its own must not get lost on the way through the checkpoint.
     recipe = replace(RECIPE, channels_last=model == "convolutional")
     settings = RunSettings(model, {"latent_dim": 6}, recipe=recipe)
@@ -135,7 +135,7 @@ def test_a_run_killed_between_training_and_evaluation_is_finished(
 def test_a_run_killed_when_patience_ends_it_trains_no_further(
     blobs: ImageDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aelab.training.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("aelab.runs.resumable.CHECKPOINT_SECONDS", 0.0)
     recipe = Recipe(epochs=30, batch_size=8, learning_rate=0.5, schedule="constant", patience=2)
     settings = RunSettings("vanilla", {}, recipe=recipe)
     train_run(settings, blobs, tmp_path / "whole")
@@ -144,7 +144,7 @@ def test_a_run_killed_when_patience_ends_it_trains_no_further(
         raise KilledError
 
     with monkeypatch.context() as patch:
-        patch.setattr("aelab.training.fit_prior", killed)
+        patch.setattr("aelab.runs.resumable.fit_prior", killed)
         with pytest.raises(KilledError):
             train_run(settings, blobs, tmp_path / "killed")
     train_run(settings, blobs, tmp_path / "killed")
@@ -372,7 +372,7 @@ def test_the_precision_that_auto_stands_for_is_recorded(
     native: bool,
     precision: str,
 ) -> None:
-    monkeypatch.setattr("aelab.settings.processor_has_bfloat16", lambda: native)
+    monkeypatch.setattr("aelab.machine.processor_has_bfloat16", lambda: native)
     recipe = Recipe(epochs=1, batch_size=100, precision="auto")
     settings = RunSettings("vanilla", {"latent_dim": 4}, recipe=recipe)
     run = train_run(settings, slice_of_fashion, tmp_path / "run")

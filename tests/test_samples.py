@@ -12,6 +12,7 @@ from scipy.linalg import sqrtm
 from sklearn.neighbors import NearestNeighbors
 
 from aelab.data.images import ImageDataset
+from aelab.data.specs import InputSpec
 from aelab.evaluate import features
 from aelab.evaluate.features import Classifier, cache_path, feature_network
 from aelab.evaluate.samples import (
@@ -22,11 +23,10 @@ from aelab.evaluate.samples import (
     sample_figures,
 )
 from aelab.files import InputError, read_metadata, write_tensors
-from aelab.models import build
+from aelab.machine import seeded
 from aelab.models.base import Autoencoder, Batch, Code
-from aelab.randomness import seeded
-from aelab.sampling import CodePrior, fit_prior
-from aelab.settings import InputSpec
+from aelab.models.sampling import CodePrior, fit_prior
+from aelab.models.zoo import build
 
 
 @pytest.fixture(autouse=True)

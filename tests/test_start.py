@@ -8,13 +8,14 @@ import pytest
 import torch
 
 import aelab
-from aelab.cli import parse
+from aelab.cli.options import train_options, training
+from aelab.cli.verbs import parse
 from aelab.data.images import ImageDataset
+from aelab.data.specs import InputSpec
 from aelab.files import InputError
-from aelab.options import train_options, training
-from aelab.runner import train_run
-from aelab.runs import Run
-from aelab.settings import InputSpec, Recipe, RunSettings
+from aelab.runs.store import Run
+from aelab.runs.train import train_run
+from aelab.settings import Recipe, RunSettings
 from test_cli import FAST, ends_with
 from test_runs import KilledError, stop_after
 
@@ -65,7 +66,7 @@ def test_a_run_older_than_a_hyperparameter_has_its_default(first: Run) -> None:
 def test_killed_it_goes_on_to_the_same_bytes(
     blobs: ImageDataset, first: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reports: int
 ) -> None:
-    monkeypatch.setattr("aelab.training.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("aelab.runs.resumable.CHECKPOINT_SECONDS", 0.0)
     train_run(SETTINGS, blobs, tmp_path / "whole", start=first)
     with pytest.raises(KilledError):
         train_run(

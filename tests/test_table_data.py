@@ -12,16 +12,17 @@ from sklearn.preprocessing import StandardScaler
 
 import aelab.cli
 import aelab.settings
-from aelab.data import load, settled
 from aelab.data.graphs import GraphDataset
 from aelab.data.images import ImageDataset
 from aelab.data.inputs import open_inputs
+from aelab.data.loading import load, settled
 from aelab.data.preparation import restore
+from aelab.data.specs import InputSpec
 from aelab.data.table_rows import table_files
 from aelab.files import InputError
-from aelab.models import build
-from aelab.runs import Run
-from aelab.settings import DataSettings, InputSpec
+from aelab.models.zoo import build
+from aelab.runs.store import Run
+from aelab.settings import DataSettings
 
 
 @pytest.fixture(autouse=True)
@@ -217,7 +218,7 @@ def test_dense_models_take_rows(model: str) -> None:
 
 
 def opened_spec() -> InputSpec:
-    columns = aelab.settings.Columns(tuple(map(str, range(30))), (0.0,) * 30, (1.0,) * 30)
+    columns = aelab.data.specs.Columns(tuple(map(str, range(30))), (0.0,) * 30, (1.0,) * 30)
     return InputSpec((30,), 1.0, dtype="float32", columns=columns)
 
 

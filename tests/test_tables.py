@@ -11,9 +11,9 @@ from statistics import mean, stdev
 import pytest
 
 import aelab
-from aelab.cli import main
-from aelab.columns import METRICS
+from aelab.cli.verbs import main
 from aelab.data.images import ImageDataset
+from aelab.evaluate.columns import METRICS
 
 STUDY = """
 metrics = ["reconstruction"]
@@ -150,7 +150,7 @@ def written(
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("made-up"))
         patch.setattr("tiny_data.DATASET", replace(blobs, name="tiny"))
-        patch.setitem(aelab.data.LOADERS, "tiny", "tiny_data:load")
+        patch.setitem(aelab.data.loading.LOADERS, "tiny", "tiny_data:load")
         patch.setattr("aelab.report.page.drawn", lambda *_: ())  # the table is enough
         Path("made-up.toml").write_text(STUDY)
         folder = Path("runs/made-up").resolve()

@@ -16,11 +16,13 @@ from torch.optim.lr_scheduler import ConstantLR, OneCycleLR
 
 from aelab import settings
 from aelab.data.images import ImageDataset
-from aelab.models import build
+from aelab.data.specs import InputSpec
+from aelab.machine import permutation_at, seed_at, seeded, threads
 from aelab.models.base import Autoencoder
-from aelab.randomness import permutation_at, seed_at, seeded
-from aelab.settings import InputSpec, Recipe, with_precision
-from aelab.train import TrainingDivergedError, TrainState, fit, learning_rate, threads
+from aelab.models.zoo import build
+from aelab.settings import Recipe
+from aelab.training.loop import TrainingDivergedError, TrainState, fit, learning_rate
+from aelab.training.precision import with_precision
 
 RECIPE = Recipe(epochs=2, batch_size=32, learning_rate=1e-2)
 
@@ -260,7 +262,7 @@ def test_recipes_out_of_range_are_named(wrong: dict[str, float]) -> None:
 def test_freed_memory_is_used_again() -> None:
     code = """
 import resource, torch
-from aelab.train import keep_freed_memory
+from aelab.machine import keep_freed_memory
 torch.set_num_threads(1)
 
 def faults():

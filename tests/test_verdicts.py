@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aelab.columns import METRICS
-from aelab.study import Claim, Question
-from aelab.verdicts import answer, not_told_apart, paired, verdict
+from aelab.evaluate.columns import METRICS
+from aelab.studies.study import Claim, Question
+from aelab.studies.verdicts import answer, not_told_apart, paired, verdict
 
 
 def row(name: str, *values: float, metric: str = "mse", code: int = 8, size: int = 100) -> Any:

@@ -4,7 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from aelab.data.images import ImageDataset
-from aelab.settings import DataSettings, InputSpec
+from aelab.data.specs import InputSpec
+from aelab.settings import DataSettings
 
 DATASET: ImageDataset | None = None
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from harness import surroundings, write
 
-from aelab.train import keep_freed_memory
+from aelab.machine import keep_freed_memory
 
 SECTIONS = ("figure", "peers", "machine", "overhead", "growth")
 

@@ -8,13 +8,13 @@ import original
 import torch
 from harness import Table, alternate, ratios, shown, spread
 
-from aelab.compare import dataset
 from aelab.data.images import ImageDataset
 from aelab.evaluate.images import original_figure
-from aelab.runner import new_model
+from aelab.runs.train import new_model
 from aelab.settings import RunSettings
-from aelab.study import load_study
-from aelab.train import fit
+from aelab.studies.compare import dataset
+from aelab.studies.study import load_study
+from aelab.training.loop import fit
 
 STUDY = Path(__file__).parent / "to-the-figure.toml"
 

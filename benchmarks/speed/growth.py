@@ -11,18 +11,19 @@ from typing import Any
 import numpy as np
 from harness import Table, alternate, shown, spread
 
-from aelab.compare import compare
-from aelab.study import parse_study
+from aelab.studies.compare import compare
+from aelab.studies.study import parse_study
 
 CHILD = """
 import json, sys
 from dataclasses import replace
 import torch
-from aelab.data import load
-from aelab.models import build
+from aelab.data.loading import load
+from aelab.models.zoo import build
 from aelab.settings import Recipe, thaw
-from aelab.train import fit, keep_freed_memory
-from aelab.training import forget_peak_memory, peak_memory
+from aelab.training.loop import fit
+from aelab.machine import keep_freed_memory
+from aelab.machine import forget_peak_memory, peak_memory
 path, model, most, arguments = sys.argv[1], sys.argv[2], int(sys.argv[3]), json.loads(sys.argv[4])
 images = load(path).split("train")
 images = replace(images, index=images.index[:most])

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from aelab.training import machine
+from aelab.machine import machine
 
 PACKAGES = ("aelab", "torch", "numpy", "scikit-learn", "pythae")
 Spread = dict[str, Any]

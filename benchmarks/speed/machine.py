@@ -8,14 +8,16 @@ from typing import Any
 import torch
 from harness import Table, alternate, ratios, shown, spread
 
-from aelab.compare import dataset
 from aelab.data.images import Images
 from aelab.evaluate.images import operations
+from aelab.machine import processor_has_bfloat16, threads
 from aelab.models.base import Autoencoder
-from aelab.runner import new_model
-from aelab.settings import RunSettings, processor_has_bfloat16, with_precision
-from aelab.study import load_study
-from aelab.train import fit, threads
+from aelab.runs.train import new_model
+from aelab.settings import RunSettings
+from aelab.studies.compare import dataset
+from aelab.studies.study import load_study
+from aelab.training.loop import fit
+from aelab.training.precision import with_precision
 
 SIDE = 2048
 SIDE_WITHOUT_INSTRUCTIONS = 512

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from aelab.data.images import Images
-from aelab.models import build
+from aelab.models.zoo import build
 from aelab.settings import RunSettings
 
 VAE_BATCH, VAE_EPOCHS = 125, 20

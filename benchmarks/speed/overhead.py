@@ -26,8 +26,8 @@ def python(code: str) -> float:
 
 AROUND = """
 import sys, tempfile, time
-from aelab.compare import compare
-from aelab.study import load_study
+from aelab.studies.compare import compare
+from aelab.studies.study import load_study
 with tempfile.TemporaryDirectory() as folder:
     start = time.perf_counter()
     result = compare(load_study(sys.argv[1]), out=folder)

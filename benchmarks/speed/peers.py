@@ -19,14 +19,15 @@ from pythae.trainers import BaseTrainer, BaseTrainerConfig
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from aelab.compare import dataset
 from aelab.data.images import Images
-from aelab.layers import UpConvolution
 from aelab.models.base import Autoencoder, VariationalAutoencoder
-from aelab.runner import new_model
-from aelab.settings import RunSettings, with_precision
-from aelab.study import load_study
-from aelab.train import fit
+from aelab.models.layers import UpConvolution
+from aelab.runs.train import new_model
+from aelab.settings import RunSettings
+from aelab.studies.compare import dataset
+from aelab.studies.study import load_study
+from aelab.training.loop import fit
+from aelab.training.precision import with_precision
 
 ROWS = {"vanilla": 25_600, "vae": 25_600, "convolutional": 6_400, "conv-vae": 6_400}
 """Rows of the study `default`, and the training images of an epoch."""

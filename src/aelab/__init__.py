@@ -13,33 +13,33 @@ if TYPE_CHECKING:
     from aelab.apps.generate import write_samples as write_samples
     from aelab.apps.restore import denoise as denoise
     from aelab.apps.restore import reconstruct as reconstruct
-    from aelab.data import load as load_data  # noqa: F401
     from aelab.data.inputs import open_inputs as open_inputs
-    from aelab.models import build as build
-    from aelab.runner import train_run as train_run
-    from aelab.runs import Run as Run
-    from aelab.runs import load as load
+    from aelab.data.loading import load as load_data  # noqa: F401
+    from aelab.models.zoo import build as build
+    from aelab.runs.store import Run as Run
+    from aelab.runs.store import load as load
+    from aelab.runs.train import train_run as train_run
     from aelab.settings import DataSettings as DataSettings
     from aelab.settings import Recipe as Recipe
     from aelab.settings import RunSettings as RunSettings
-    from aelab.study import load_study as load_study
+    from aelab.studies.study import load_study as load_study
 
 PUBLIC = {
     "DataSettings": "aelab.settings:DataSettings",
     "Recipe": "aelab.settings:Recipe",
-    "Run": "aelab.runs:Run",
+    "Run": "aelab.runs.store:Run",
     "RunSettings": "aelab.settings:RunSettings",
-    "build": "aelab.models:build",
+    "build": "aelab.models.zoo:build",
     "denoise": "aelab.apps.restore:denoise",
     "encode": "aelab.apps.encode:encode",
     "find_anomalies": "aelab.apps.anomalies:find_anomalies",
     "interpolate": "aelab.apps.generate:interpolate",
-    "load": "aelab.runs:load",
-    "load_data": "aelab.data:load",
-    "load_study": "aelab.study:load_study",
+    "load": "aelab.runs.store:load",
+    "load_data": "aelab.data.loading:load",
+    "load_study": "aelab.studies.study:load_study",
     "open_inputs": "aelab.data.inputs:open_inputs",
     "reconstruct": "aelab.apps.restore:reconstruct",
-    "train_run": "aelab.runner:train_run",
+    "train_run": "aelab.runs.train:train_run",
     "write_samples": "aelab.apps.generate:write_samples",
 }
 __all__ = list(PUBLIC)

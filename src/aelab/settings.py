@@ -8,115 +8,14 @@ import math
 import random
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from difflib import get_close_matches
-from functools import cache
-from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
+from aelab.evaluate.finite import not_finite
 from aelab.files import InputError
-from aelab.finite import not_finite
 
 T = TypeVar("T")
-
-Dtype = Literal["uint8", "uint16", "float32"]
-
-
-@dataclass(frozen=True)
-class SignalGraph:
-    """The graph that a signal lives on: nodes at positions, joined by undirected edges."""
-
-    edges: tuple[tuple[int, int], ...]
-    """Pairs of nodes, each pair once."""
-
-    positions: tuple[tuple[float, ...], ...]
-    """Coordinates of each node."""
-
-
-@dataclass(frozen=True)
-class Columns:
-    """The columns of a table that are inputs, each standardised: ``x = (stored - mean) / std``."""
-
-    names: tuple[str, ...]
-    mean: tuple[float, ...]
-    """Of the training rows, missing values left aside."""
-
-    std: tuple[float, ...]
-    """Of the training rows; 1 for a column that does not vary."""
-
-    impute: bool = False
-    """A missing value is taken to be the mean; otherwise it is refused."""
-
-
-@dataclass(frozen=True)
-class InputSpec:
-    """Shape and preparation of an input: ``x = scale * (stored - low)``, of shape `shape`.
-
-    Models are built from it, and it is recorded with a run, so that later inputs are prepared
-    as the training inputs were. The rows of a table are standardised by `columns` instead.
-    """
-
-    shape: tuple[int, ...]
-    """Channels, height, width of an image; channels, nodes of a signal on a graph; features."""
-
-    scale: float = 1 / 255
-    """What a stored value, less `low`, is multiplied by; 1/255 gives x of bytes in [0, 1]."""
-
-    graph: SignalGraph | None = None
-    """Of a signal on a graph; an image's is its pixel grid, and need not be given."""
-
-    low: float = 0.0
-    """The stored value that gives x = 0."""
-
-    high: float = 255.0
-    """The stored value that gives the largest x."""
-
-    dtype: Dtype = "uint8"
-    """Type of a stored value."""
-
-    resized: bool = False
-    """Whether images of another size are brought to this one, or refused."""
-
-    grayscale: bool = False
-    """Whether images in colour are turned grey, or refused."""
-
-    columns: Columns | None = None
-    """Of the rows of a table."""
-
-    binarise: bool = False
-    """Each value is 1 with probability x and else 0, drawn anew each time."""
-
-    @property
-    def size(self) -> int:
-        """Number of values of one input."""
-        return math.prod(self.shape)
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """The shape of an image.
-
-        Raises:
-            ValueError: the inputs are no images.
-        """
-        if len(self.shape) != 3:
-            raise ValueError(f"it takes images, and the inputs have the shape {self.shape}")
-        channels, height, width = self.shape
-        return channels, height, width
-
-    @property
-    def bounded(self) -> bool:
-        """Whether x lies in [0, peak]; standardised values have no bounds."""
-        return self.columns is None
-
-    @property
-    def peak(self) -> float:
-        """The largest value an input can take; of standardised ones 1, a standard deviation."""
-        return self.scale * (self.high - self.low) if self.bounded else 1.0
-
-    @property
-    def in_unit_interval(self) -> bool:
-        """Whether x lies in [0, 1]."""
-        return self.bounded and self.peak <= 1 + 1e-9
 
 
 @dataclass(frozen=True)
@@ -199,23 +98,6 @@ def usual_split(splits: str) -> Literal["validation", "test"]:
     return "validation" if splits == "original" else "test"
 
 
-PROCESSOR = Path("/proc/cpuinfo")
-"""What Linux tells of it."""
-
-BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
-
-
-@cache
-def processor_has_bfloat16() -> bool:
-    """Whether the processor has instructions for products in bfloat16, as far as Linux tells.
-
-    Without, they are emulated, at a quarter of the speed of float32.
-    """
-    if not PROCESSOR.is_file():
-        return False
-    return not BFLOAT16_FLAGS.isdisjoint(PROCESSOR.read_text("utf-8", "replace").split())
-
-
 @dataclass(frozen=True)
 class Recipe:
     """How a model is trained."""
@@ -272,22 +154,6 @@ class Recipe:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise ValueError(f"{name} must be a finite number above 0, not {value}")
-
-
-LEAST_BFLOAT16 = 256
-"""Numbers of an input, at least, for bfloat16 to be faster: below, casts outweigh products."""
-
-
-def with_precision(recipe: Recipe, spec: object) -> Recipe:
-    """The recipe with ``auto`` replaced by what it is for inputs of this InputSpec.
-
-    For data of another kind, a graph's, it is float32.
-    """
-    if recipe.precision != "auto":
-        return recipe
-    native = recipe.device != "cpu" or processor_has_bfloat16()
-    large = isinstance(spec, InputSpec) and spec.size >= LEAST_BFLOAT16
-    return replace(recipe, precision="bfloat16" if native and large else "float32")
 
 
 @dataclass(frozen=True)

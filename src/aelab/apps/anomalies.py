@@ -10,15 +10,15 @@ from jaxtyping import Float
 from PIL.Image import Image
 from torch import Tensor
 
-from aelab import pictures
 from aelab.apps.streams import OnDone, chunks, names_and_labels, table, text_columns, using
-from aelab.data import Dataset
+from aelab.data.dataset import Dataset
 from aelab.data.images import ImageDataset
 from aelab.data.inputs import Inputs
 from aelab.evaluate.anomaly import anomaly_scores, split_scores
+from aelab.figures import grids
 from aelab.files import InputError
 from aelab.models.base import Autoencoder
-from aelab.runs import Run
+from aelab.runs.store import Run
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def error_maps(run: Run, inputs: Inputs, numbers: tuple[int, ...]) -> Image:
     shown = torch.stack([x, x_hat, error_map(x_hat - x) * model.spec.peak], 1)
     names = [short(inputs.names[number]) for number in numbers]
     heads = ("input", "restored", "error")
-    return pictures.grid(list(shown), model.spec, names, heads)
+    return grids.grid(list(shown), model.spec, names, heads)
 
 
 def error_map(

@@ -19,7 +19,7 @@ from aelab.apps.streams import (
 from aelab.data.inputs import Inputs
 from aelab.files import InputError
 from aelab.models.base import Autoencoder
-from aelab.runs import Run
+from aelab.runs.store import Run
 
 
 def encode(run: Run, inputs: Inputs, path: str | Path, *, on_done: OnDone | None = None) -> None:

@@ -9,16 +9,16 @@ from jaxtyping import Shaped
 from PIL.Image import Image
 from torch import Tensor
 
-from aelab import pictures
 from aelab.apps.pixels import MODES, write_image
 from aelab.apps.streams import OnDone, array, using
 from aelab.data.inputs import open_inputs
 from aelab.data.preparation import restore
+from aelab.data.specs import InputSpec
+from aelab.figures import grids
 from aelab.files import InputError, atomic_folder
 from aelab.models.base import Autoencoder, Batch
-from aelab.runs import Run
-from aelab.sampling import between, sample_chunks
-from aelab.settings import InputSpec
+from aelab.models.sampling import between, sample_chunks
+from aelab.runs.store import Run
 
 MOST_SHOWN = 1024
 """Samples in one picture."""
@@ -60,7 +60,7 @@ def write_samples(
         drawn = sample_chunks(model, n, seed=seed, prior=run.prior, temperature=temperature)
         told = counted(drawn, on_done)
         if kind == ".png":
-            pictures.save(pictures.sample_grid(torch.cat(list(told)), model.spec), path)
+            grids.save(grids.sample_grid(torch.cat(list(told)), model.spec), path)
         elif kind == ".npy":
             write_array(path, n, model.spec, told)
         else:
@@ -153,4 +153,4 @@ def interpolation(
         way = interpolate(model, ends[0], ends[1], steps)
         shares = [f"{i / (steps - 1):.0%}" for i in range(steps)]
         strip = torch.cat([ends[0], way, ends[1]])
-        return pictures.grid([strip], model.spec, heads=["from", *shares, "to"])
+        return grids.grid([strip], model.spec, heads=["from", *shares, "to"])

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aelab.data.graphs import GraphDataset
+from aelab.data.link_graph import LinkGraph
 from aelab.files import InputError, atomic_path
-from aelab.models.link_base import LinkGraph, LinkModel, NodeCode
+from aelab.models.link_base import LinkModel, NodeCode
 
 BLOCK_PAIRS = 2**23  # logits in memory at a time
 

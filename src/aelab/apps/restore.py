@@ -19,7 +19,7 @@ from aelab.data.arrays import open_array
 from aelab.data.inputs import Inputs
 from aelab.data.preparation import restore
 from aelab.files import InputError, atomic_folder
-from aelab.runs import Run
+from aelab.runs.store import Run
 
 Stored = Shaped[Tensor, "chunk *shape"]
 Write = Callable[[Int64[Tensor, " chunk"], Stored], object]

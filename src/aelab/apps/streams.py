@@ -17,10 +17,9 @@ from torch import Tensor
 
 from aelab.data.inputs import Inputs
 from aelab.files import InputError, atomic_path
+from aelab.machine import seeded, threads
 from aelab.models.base import Autoencoder
-from aelab.randomness import seeded
-from aelab.runs import Run
-from aelab.train import threads
+from aelab.runs.store import Run
 
 CHUNK_VALUES = 2**20
 """Values of the inputs that are in memory at a time."""

@@ -19,15 +19,7 @@ from torch import Tensor
 from aelab.data import cache
 from aelab.data.images import ImageDataset
 from aelab.data.ranges import values_spec
-from aelab.data.splits import (
-    ALL,
-    Part,
-    assemble,
-    class_numbers,
-    divide,
-    one_class,
-    split_named,
-)
+from aelab.data.splits import ALL, Part, assemble, class_numbers, divide, one_class, split_named
 from aelab.files import InputError, MissingFileError, atomic_path
 from aelab.settings import DataSettings
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import torch
 
 from aelab.data.images import ImageDataset
+from aelab.data.specs import InputSpec
 from aelab.data.splits import ALL, Part, assemble, class_numbers, divide
-from aelab.settings import DataSettings, InputSpec
+from aelab.settings import DataSettings
 
 HIGH = 16.0
 

@@ -21,7 +21,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aelab.data.graphs import Network, canonical_edges
+from aelab.data.raw_graph import RawGraph, canonical_edges
 from aelab.data.table_files import (
     Ids,
     as_ids,
@@ -50,7 +50,7 @@ WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")
 SHOWN = 3  # ids named in a message
 
 
-def read_edge_list(path: Path, features: Path | None = None) -> Network:
+def read_edge_list(path: Path, features: Path | None = None) -> RawGraph:
     """Read the graph in an edge list, with the node features in a table if there is one.
 
     The two ends of an edge stand in columns called source and target (any case; or src and dst,
@@ -80,7 +80,7 @@ def read_edge_list(path: Path, features: Path | None = None) -> Network:
     if isolated:
         notes.append(f"{isolated:,} of {len(ids):,} nodes have no edge to another node")
     node_ids = tuple(ids[order].tolist())
-    return Network(path.stem, node_ids, edges, None if x is None else x[order], notes=tuple(notes))
+    return RawGraph(path.stem, node_ids, edges, None if x is None else x[order], notes=tuple(notes))
 
 
 def read_pairs(path: Path) -> tuple[Ids, list[str]]:

@@ -21,8 +21,9 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 
 from aelab.data.images import ImageDataset, Images
+from aelab.data.specs import InputSpec
 from aelab.files import InputError, MissingFileError, atomic_path, user_cache
-from aelab.settings import DataSettings, InputSpec
+from aelab.settings import DataSettings
 
 CLASSES = (
     "T-shirt/top",

@@ -12,46 +12,18 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
-from numpy.typing import NDArray
 from torch import Tensor
 
+from aelab.data.link_graph import LinkGraph, Pairs, csr_matrix, pair_keys
+from aelab.data.raw_graph import RawGraph
+from aelab.data.specs import GraphSpec
 from aelab.files import InputError
-from aelab.models.link_base import GraphSpec, LinkGraph, Pairs, csr_matrix, pair_keys
-from aelab.randomness import seed_at
+from aelab.machine import seed_at
 from aelab.settings import DataSettings
 
 TEST_SHARE, VALIDATION_SHARE = 10, 20  # one edge in ten, one in twenty
 FEWEST_EDGES = 20  # with fewer, there is no validation edge
 NAMES = ("cora", "citeseer", "pubmed", "karate")
-
-
-@dataclass(frozen=True, eq=False)
-class Network:
-    """A whole graph as it was read, before any split."""
-
-    name: str
-    node_ids: tuple[str, ...]
-
-    edges: Int64[Tensor, "2 edges"]
-    """Each undirected edge once, the smaller node first, in ascending order; no self-loops."""
-
-    features: Float[Tensor, "nodes features"] | None
-    """Dense or CSR; None where nodes have none."""
-
-    labels: Int64[Tensor, " nodes"] | None = None
-    """Class of each node, -1 where it has none; for pictures only, no model sees it."""
-
-    notes: tuple[str, ...] = ()
-    """What was found and done on reading, one sentence each, for the user."""
-
-    @cached_property
-    def sha256(self) -> str:
-        """Of ids, edges and features: of the content, whatever file it came from."""
-        digest = hashlib.sha256("\0".join(self.node_ids).encode())
-        for tensor in (self.edges, *_parts(self.features)):
-            digest.update(f"{tuple(tensor.shape)}".encode())
-            digest.update(np.ascontiguousarray(tensor.numpy()).data)
-        return digest.hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,12 +126,12 @@ def load(
         InputError: a file is damaged or cannot be used, or the graph cannot be split.
         MissingFileError: a file is nowhere to be found.
     """
-    return split_network(read(name, data_dir=data_dir, features=features), seed)
+    return split_raw_graph(read(name, data_dir=data_dir, features=features), seed)
 
 
 def read(
     name: str, *, data_dir: str | Path | None = None, features: str | Path | None = None
-) -> Network:
+) -> RawGraph:
     """Read the whole graph that `load` splits."""
     if name not in NAMES:
         from aelab.data.edge_list import read_edge_list
@@ -176,7 +148,7 @@ def read(
     return read_planetoid(name, None if data_dir is None else Path(data_dir))
 
 
-def split_network(network: Network, seed: int) -> GraphDataset:
+def split_raw_graph(network: RawGraph, seed: int) -> GraphDataset:
     """Split the edges by `seed`, after Kipf & Welling 2016: a tenth test, a twentieth validation.
 
     As many negatives are drawn for each of the two, from the pairs that no edge joins, and none
@@ -224,31 +196,6 @@ def features_or_identity(
     return csr_matrix(torch.arange(nodes + 1), torch.arange(nodes), torch.ones(nodes), (nodes,) * 2)
 
 
-def canonical_edges(
-    pairs: NDArray[np.int64], nodes: int
-) -> tuple[Int64[Tensor, "2 edges"], tuple[str, ...]]:
-    """Bring ``[2, rows]`` pairs of nodes into a Network's form, and say what was dropped."""
-    first, second = np.minimum(*pairs), np.maximum(*pairs)
-    loops = first == second
-    rows = first[~loops] * nodes + second[~loops]
-    keys = np.unique(rows)
-    directed = len(np.unique(pairs[0][~loops] * nodes + pairs[1][~loops]))
-    notes = []
-    if own := int(loops.sum()):
-        notes.append(f"{_rows(own)} joined a node to itself and {_was(own)} left out")
-    if len(rows) > directed:
-        repeated = len(rows) - directed
-        notes.append(f"{_rows(repeated)} repeated an edge and {_was(repeated)} left out")
-    if directed > len(keys):
-        both = directed - len(keys)
-        notes.append(
-            f"{both:,} of {len(keys):,} edges came in both directions; "
-            f"the graph is taken as undirected"
-        )
-    edges = np.stack([keys // nodes, keys % nodes])
-    return torch.from_numpy(edges), tuple(notes)
-
-
 def _non_links(
     edges: Pairs, nodes: int, count: int, random: np.random.Generator
 ) -> Int64[Tensor, "2 drawn"]:
@@ -262,22 +209,6 @@ def _non_links(
         keys = keys[np.sort(np.unique(keys, return_index=True)[1])]  # in the order drawn
     keys = keys[:count]
     return torch.from_numpy(np.stack([keys // nodes, keys % nodes]))
-
-
-def _parts(features: Tensor | None) -> tuple[Tensor, ...]:
-    if features is None:
-        return ()
-    if features.layout == torch.sparse_csr:
-        return features.crow_indices(), features.col_indices(), features.values()
-    return (features,)
-
-
-def _rows(count: int) -> str:
-    return f"{count:,} row{'s' if count != 1 else ''}"
-
-
-def _was(count: int) -> str:
-    return "were" if count != 1 else "was"
 
 
 def load_settings(settings: DataSettings, data_dir: Path | None, seed: int) -> GraphDataset:

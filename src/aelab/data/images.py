@@ -8,8 +8,8 @@ from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
 from aelab.data.preparation import prepare
+from aelab.data.specs import InputSpec
 from aelab.files import InputError
-from aelab.settings import InputSpec
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,16 +10,17 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from aelab.data import ARRAY_SUFFIXES, LOADERS, TABLE_SUFFIXES, load_settings
 from aelab.data.arrays import array_files, described_shape, read_inputs, roles
 from aelab.data.folders import Skipped, classes_of, list_files, read_pictures, refuse_or_tell
 from aelab.data.image_files import Kind, Wanted
 from aelab.data.images import ImageDataset, Images
+from aelab.data.loading import ARRAY_SUFFIXES, LOADERS, TABLE_SUFFIXES, load_settings
 from aelab.data.ranges import FULL, found_range
+from aelab.data.specs import InputSpec
 from aelab.data.splits import one_class
 from aelab.data.table_rows import read_rows, refuse_bad
 from aelab.files import InputError, MissingFileError
-from aelab.settings import DataSettings, InputSpec
+from aelab.settings import DataSettings
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,9 +21,9 @@ from jaxtyping import Float, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aelab.data.graphs import Network, canonical_edges
+from aelab.data.link_graph import csr_matrix
+from aelab.data.raw_graph import RawGraph, canonical_edges
 from aelab.files import InputError, MissingFileError, read_tensors, user_cache, write_tensors
-from aelab.models.link_base import csr_matrix
 
 FOLDERS = {"cora": "Cora", "citeseer": "CiteSeer", "pubmed": "PubMed"}
 PARTS = ("allx", "tx", "graph", "test.index")  # the features, the rest of them, links, their places
@@ -44,7 +44,7 @@ DAMAGED = (
 )  # what bytes without sense may raise
 
 
-def read_karate() -> Network:
+def read_karate() -> RawGraph:
     """Zachary's karate club (1977): 34 members, 78 friendships, no features."""
     with warnings.catch_warnings():  # its import uses what PyTorch has deprecated
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -53,10 +53,10 @@ def read_karate() -> Network:
     club = KarateClub()[0]
     pairs = club.edge_index
     edges, _ = canonical_edges(pairs[:, pairs[0] < pairs[1]].numpy(), 34)
-    return Network("karate", tuple(map(str, range(34))), edges, None, club.y)
+    return RawGraph("karate", tuple(map(str, range(34))), edges, None, club.y)
 
 
-def read_planetoid(name: str, data_dir: Path | None = None) -> Network:
+def read_planetoid(name: str, data_dir: Path | None = None) -> RawGraph:
     """Read a citation graph: from raw files the user has, from the cache, or from the network.
 
     The raw files ``ind.<name>.…`` are looked for in ``planetoid/<Name>/raw`` of `data_dir` (or
@@ -92,7 +92,7 @@ def read_planetoid(name: str, data_dir: Path | None = None) -> Network:
     return network
 
 
-def parse(name: str, files: Mapping[str, bytes], where: str) -> Network:
+def parse(name: str, files: Mapping[str, bytes], where: str) -> RawGraph:
     """Make a graph of the contents of a data set's files.
 
     A node's features stand in `allx` at its number, or in `tx` at its place in `test.index`.
@@ -137,12 +137,12 @@ def labels_of(
 
 def with_notes(
     name: str, edges: Tensor, features: Tensor, labels: Int64[Tensor, " nodes"] | None
-) -> Network:
+) -> RawGraph:
     """The graph, and a note on its isolated nodes."""
     nodes = len(features)
     isolated = nodes - len(edges.unique())
     notes = (f"{isolated} nodes have no edge",) if isolated else ()
-    return Network(name, tuple(map(str, range(nodes))), edges, features, labels, notes)
+    return RawGraph(name, tuple(map(str, range(nodes))), edges, features, labels, notes)
 
 
 Parts = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32], tuple[int, int]]
@@ -309,7 +309,7 @@ def _no_answer(url: str, error: OSError) -> NoReturn:
     raise InputError(f"{url} ({reason})") from error
 
 
-def to_tensors(network: Network) -> dict[str, Tensor]:
+def to_tensors(network: RawGraph) -> dict[str, Tensor]:
     """What is kept of a downloaded graph."""
     x = network.features
     assert x is not None
@@ -324,7 +324,7 @@ def to_tensors(network: Network) -> dict[str, Tensor]:
     }
 
 
-def from_tensors(name: str, cache: Path) -> Network:
+def from_tensors(name: str, cache: Path) -> RawGraph:
     """Read the graph that `to_tensors` has kept.
 
     Raises:

@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
+from aelab.data.specs import Dtype, InputSpec
 from aelab.data.splits import Index, Part
 from aelab.files import InputError
-from aelab.settings import Dtype, InputSpec
 
 FULL: dict[torch.dtype, tuple[Dtype, float]] = {
     torch.uint8: ("uint8", 255.0),

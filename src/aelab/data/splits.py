@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aelab.data.images import ImageDataset, Images
+from aelab.data.specs import InputSpec
 from aelab.files import InputError
-from aelab.settings import InputSpec
 
 NAMES = ("train", "validation", "test")
 ALIASES = {"val": "validation", "valid": "validation"}

@@ -19,8 +19,10 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aelab.data import TABLE_SUFFIXES, cache
+from aelab.data import cache
 from aelab.data.images import ImageDataset
+from aelab.data.loading import TABLE_SUFFIXES
+from aelab.data.specs import Columns, InputSpec
 from aelab.data.splits import (
     ALL,
     Index,
@@ -33,7 +35,7 @@ from aelab.data.splits import (
 )
 from aelab.data.table_files import read_table
 from aelab.files import InputError, MissingFileError
-from aelab.settings import Columns, DataSettings, InputSpec
+from aelab.settings import DataSettings
 
 SHOWN = 3
 

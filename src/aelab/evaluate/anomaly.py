@@ -7,9 +7,9 @@ from torch import Tensor
 from aelab.data.images import ImageDataset, Images
 from aelab.evaluate.images import SEED, chunks
 from aelab.evaluate.links import auc
-from aelab.metrics import squared_errors
+from aelab.evaluate.metrics import squared_errors
+from aelab.machine import generator_at, seeded
 from aelab.models.base import Autoencoder, Batch, Posterior, VariationalAutoencoder
-from aelab.randomness import generator_at, seeded
 
 DRAWS = 8
 """Codes that a variational model's score is averaged over."""

@@ -11,8 +11,8 @@ import torch
 from aelab.data.images import ImageDataset, Images
 from aelab.evaluate.codes import ACTIVE_VARIANCE, active_units
 from aelab.evaluate.images import CHUNK, Codes, chunks
+from aelab.evaluate.metrics import squared_errors
 from aelab.evaluate.samples import distances_to_training
-from aelab.metrics import squared_errors
 from aelab.models.base import Autoencoder, Batch, VariationalAutoencoder
 
 NEAR = 1e-3

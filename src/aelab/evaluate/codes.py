@@ -14,11 +14,11 @@ from sklearn.neighbors import KNeighborsClassifier
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from aelab.columns import Figures
 from aelab.data.images import ImageDataset, Images
+from aelab.evaluate.columns import Figures
 from aelab.evaluate.images import Codes, chunks, fitted_components
+from aelab.machine import threads
 from aelab.models.base import Autoencoder, VariationalAutoencoder
-from aelab.train import threads
 
 NEIGHBOURS = 5
 MOST_VALUES = 2**28

@@ -17,11 +17,11 @@ from torch.nn import functional as F
 
 from aelab.data.images import ImageDataset, Images
 from aelab.files import AelabError, read_metadata, read_tensors, user_cache, write_tensors
-from aelab.losses import batch_mean
+from aelab.machine import seeded, threads
 from aelab.models.base import Losses, Trainable
-from aelab.randomness import seeded
+from aelab.models.losses import batch_mean
 from aelab.settings import Recipe
-from aelab.train import fit, threads
+from aelab.training.loop import fit
 
 VERSION = 1
 """Of the classifier and its recipe. Whoever changes either counts it up."""

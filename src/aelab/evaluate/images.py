@@ -9,15 +9,14 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from aelab.columns import Figures
 from aelab.data.images import ImageDataset, Images
-from aelab.layers import NoiseKind, corrupt
-from aelab.losses import PerExample, squared_error
-from aelab.metrics import psnr, squared_errors
+from aelab.evaluate.columns import Figures
+from aelab.evaluate.metrics import psnr, squared_errors
+from aelab.machine import seeded, set_global, threads
 from aelab.models.base import Autoencoder, Batch, Code, VariationalAutoencoder
+from aelab.models.layers import NoiseKind, corrupt
+from aelab.models.losses import PerExample, squared_error
 from aelab.models.pca import EXACT_SIZE, principal_components
-from aelab.randomness import seeded, set_global
-from aelab.train import threads
 
 CHUNK = 100
 """Examples evaluated at a time: what fits a processor's cache is done in half the time. The noise

@@ -10,8 +10,8 @@ from torch import Tensor
 from aelab.data.images import Images
 from aelab.evaluate.images import SEED, chunks
 from aelab.files import InputError
+from aelab.machine import permutation_at, seeded, set_global
 from aelab.models.base import Posterior, VariationalAutoencoder
-from aelab.randomness import permutation_at, seeded, set_global
 
 SAMPLES = 5_000
 """Of z for each image; as many as in the papers."""

@@ -10,10 +10,9 @@ from torch import Tensor, nn
 
 from aelab.data.images import ImageDataset, Images
 from aelab.evaluate.features import FeatureNetwork, Pictures, feature_network
+from aelab.machine import permutation_at, threads
 from aelab.models.base import Autoencoder
-from aelab.randomness import permutation_at
-from aelab.sampling import CodePrior, sample
-from aelab.train import threads
+from aelab.models.sampling import CodePrior, sample
 
 SAMPLES = 10_000
 

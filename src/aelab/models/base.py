@@ -3,14 +3,16 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from aelab.layers import output_activation, positive
-from aelab.losses import (
+from aelab.data.dataset import TrainingData
+from aelab.data.specs import InputSpec
+from aelab.models.layers import output_activation, positive
+from aelab.models.losses import (
     UNIT_INTERVAL_ONLY,
     LikelihoodName,
     PerExample,
@@ -19,26 +21,14 @@ from aelab.losses import (
     likelihood_named,
     squared_error,
 )
-from aelab.settings import InputSpec
 
 Batch = Float[Tensor, "batch channels *positions"]
 Code = Float[Tensor, "batch code"]
 Losses = Mapping[str, Float[Tensor, ""]]
 
 
-@runtime_checkable
-class TrainingData(Protocol):
-    """What a model may ask of its training data before the first step."""
-
-    def __len__(self) -> int: ...
-
-    def batch(self, i: Int64[Tensor, " batch"], /) -> Any:  # noqa: ANN401 - what its models take
-        """The prepared inputs `i`."""
-        ...
-
-
 class Trainable(nn.Module, ABC):
-    """What `aelab.train.fit` trains."""
+    """What `aelab.training.loop.fit` trains."""
 
     @abstractmethod
     def loss(self, batch: Any, /) -> Losses:  # noqa: ANN401 - what its data yield

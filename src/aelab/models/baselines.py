@@ -6,9 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from aelab.models.base import Autoencoder, Batch, Code, TrainingData
+from aelab.data.dataset import TrainingData
+from aelab.data.specs import InputSpec
+from aelab.models.base import Autoencoder, Batch, Code
 from aelab.models.pca import mean_input
-from aelab.settings import InputSpec
 
 
 class MeanImage(Autoencoder):

@@ -8,18 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from aelab.layers import (
-    Activation,
-    ConvolutionalDecoder,
-    ConvolutionalEncoder,
-    OutputActivation,
-    Resampling,
-    activation_named,
-    deepened,
-    multilayer_perceptron,
-)
-from aelab.losses import LikelihoodName, PerExample
-from aelab.models.base import Batch, Code, Posterior, TrainingData, VariationalAutoencoder
+from aelab.data.dataset import TrainingData
+from aelab.data.specs import InputSpec
+from aelab.models.base import Batch, Code, Posterior, VariationalAutoencoder
 from aelab.models.initialisation import (
     CONVOLUTIONAL,
     ConvolutionalInitialisation,
@@ -33,8 +24,18 @@ from aelab.models.initialisation import (
     start_at_he_scale,
     start_from_components,
 )
+from aelab.models.layers import (
+    Activation,
+    ConvolutionalDecoder,
+    ConvolutionalEncoder,
+    OutputActivation,
+    Resampling,
+    activation_named,
+    deepened,
+    multilayer_perceptron,
+)
+from aelab.models.losses import LikelihoodName, PerExample
 from aelab.models.unpooling import FeatureMap, Pooled, Switches, pool
-from aelab.settings import InputSpec
 
 
 class ConvolutionalVAE(VariationalAutoencoder):

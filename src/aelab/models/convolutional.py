@@ -3,7 +3,16 @@
 import torch
 from torch import nn
 
-from aelab.layers import (
+from aelab.data.dataset import TrainingData
+from aelab.data.specs import InputSpec
+from aelab.models.base import Autoencoder, Batch, Code, Losses
+from aelab.models.initialisation import (
+    CONVOLUTIONAL,
+    ConvolutionalInitialisation,
+    check_initialisation,
+    start_at_he_scale,
+)
+from aelab.models.layers import (
     Activation,
     ConvolutionalDecoder,
     ConvolutionalEncoder,
@@ -16,15 +25,7 @@ from aelab.layers import (
     output_activation,
     positive,
 )
-from aelab.losses import batch_mean, squared_error
-from aelab.models.base import Autoencoder, Batch, Code, Losses, TrainingData
-from aelab.models.initialisation import (
-    CONVOLUTIONAL,
-    ConvolutionalInitialisation,
-    check_initialisation,
-    start_at_he_scale,
-)
-from aelab.settings import InputSpec
+from aelab.models.losses import batch_mean, squared_error
 
 
 class ConvolutionalAutoencoder(Autoencoder):

@@ -3,15 +3,9 @@
 import torch
 from torch import nn
 
-from aelab.layers import (
-    Activation,
-    OutputActivation,
-    activation_named,
-    multilayer_perceptron,
-    output_activation,
-    positive,
-)
-from aelab.models.base import Autoencoder, Batch, Code, TrainingData
+from aelab.data.dataset import TrainingData
+from aelab.data.specs import InputSpec
+from aelab.models.base import Autoencoder, Batch, Code
 from aelab.models.initialisation import (
     DENSE,
     OFFSET,
@@ -21,7 +15,14 @@ from aelab.models.initialisation import (
     linear_layers,
     start_from_components,
 )
-from aelab.settings import InputSpec
+from aelab.models.layers import (
+    Activation,
+    OutputActivation,
+    activation_named,
+    multilayer_perceptron,
+    output_activation,
+    positive,
+)
 
 
 class DenseAutoencoder(Autoencoder):

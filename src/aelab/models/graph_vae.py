@@ -5,7 +5,9 @@ from itertools import pairwise
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from aelab.graph_layers import (
+from aelab.data.specs import InputSpec
+from aelab.models.base import Batch, Code, Posterior, VariationalAutoencoder
+from aelab.models.graph_layers import (
     Graph,
     GraphConvolution,
     coarsen,
@@ -13,10 +15,13 @@ from aelab.graph_layers import (
     input_graph,
     upwards,
 )
-from aelab.layers import Activation, OutputActivation, activation_named, multilayer_perceptron
-from aelab.losses import LikelihoodName
-from aelab.models.base import Batch, Code, Posterior, VariationalAutoencoder
-from aelab.settings import InputSpec
+from aelab.models.layers import (
+    Activation,
+    OutputActivation,
+    activation_named,
+    multilayer_perceptron,
+)
+from aelab.models.losses import LikelihoodName
 
 
 class GraphVAE(VariationalAutoencoder):

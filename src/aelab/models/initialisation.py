@@ -19,7 +19,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aelab.models.base import Batch, TrainingData
+from aelab.data.dataset import TrainingData
+from aelab.models.base import Batch
 from aelab.models.pca import in_chunks, principal_components
 
 DenseInitialisation = Literal["random", "pca"]

@@ -7,18 +7,12 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aelab.layers import positive
-from aelab.losses import batch_mean
+from aelab.data.link_graph import LinkGraph, Pairs, csr_matrix, normalised_adjacency
+from aelab.data.specs import GraphSpec
 from aelab.models.base import Losses, Posterior
-from aelab.models.link_base import (
-    GraphSpec,
-    LinkGraph,
-    LinkModel,
-    NodeCode,
-    Pairs,
-    csr_matrix,
-    normalised_adjacency,
-)
+from aelab.models.layers import positive
+from aelab.models.link_base import LinkModel, NodeCode
+from aelab.models.losses import batch_mean
 
 Encoder = Literal["gcn", "linear"]
 Negatives = Literal["auto", "all-pairs", "sampled"]

@@ -6,9 +6,10 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from aelab.layers import positive
-from aelab.models.base import Autoencoder, Batch, Code, TrainingData
-from aelab.settings import InputSpec
+from aelab.data.dataset import TrainingData
+from aelab.data.specs import InputSpec
+from aelab.models.base import Autoencoder, Batch, Code
+from aelab.models.layers import positive
 
 CHUNK, CHUNK_VALUES = 4096, 2**24
 """Inputs read at a time, and the values in them, at most."""

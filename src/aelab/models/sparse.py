@@ -5,15 +5,9 @@ from typing import Literal
 import torch
 from torch import nn
 
-from aelab.layers import (
-    Activation,
-    OutputActivation,
-    activation_named,
-    output_activation,
-    positive,
-)
-from aelab.losses import batch_mean, l1, parameter_l1, squared_error
-from aelab.models.base import Autoencoder, Batch, Code, Losses, TrainingData
+from aelab.data.dataset import TrainingData
+from aelab.data.specs import InputSpec
+from aelab.models.base import Autoencoder, Batch, Code, Losses
 from aelab.models.initialisation import (
     DENSE,
     DenseInitialisation,
@@ -22,7 +16,14 @@ from aelab.models.initialisation import (
     linear_layers,
     start_from_components,
 )
-from aelab.settings import InputSpec
+from aelab.models.layers import (
+    Activation,
+    OutputActivation,
+    activation_named,
+    output_activation,
+    positive,
+)
+from aelab.models.losses import batch_mean, l1, parameter_l1, squared_error
 
 Sparsity = Literal["top-k", "l1-activations", "l1-parameters"]
 

@@ -3,15 +3,9 @@
 import torch
 from torch import nn
 
-from aelab.layers import (
-    Activation,
-    OutputActivation,
-    activation_named,
-    multilayer_perceptron,
-    positive,
-)
-from aelab.losses import LikelihoodName
-from aelab.models.base import Batch, Code, Posterior, TrainingData, VariationalAutoencoder
+from aelab.data.dataset import TrainingData
+from aelab.data.specs import InputSpec
+from aelab.models.base import Batch, Code, Posterior, VariationalAutoencoder
 from aelab.models.initialisation import (
     DENSE,
     DenseInitialisation,
@@ -22,7 +16,14 @@ from aelab.models.initialisation import (
     set_posterior_variance,
     start_from_components,
 )
-from aelab.settings import InputSpec
+from aelab.models.layers import (
+    Activation,
+    OutputActivation,
+    activation_named,
+    multilayer_perceptron,
+    positive,
+)
+from aelab.models.losses import LikelihoodName
 
 
 class DenseVAE(VariationalAutoencoder):

@@ -7,10 +7,10 @@ from typing import Any
 
 from aelab.report.material import Material
 from aelab.report.scores import mean_of
-from aelab.runs import Run
-from aelab.study import Question
-from aelab.tables import Results, figure
-from aelab.verdicts import answer
+from aelab.runs.store import Run
+from aelab.studies.study import Question
+from aelab.studies.tables import Results, figure
+from aelab.studies.verdicts import answer
 
 Row = Mapping[str, Any]
 

@@ -16,13 +16,13 @@ from torch import Tensor
 
 from aelab.data.images import ImageDataset
 from aelab.evaluate.images import CHUNK
+from aelab.figures.style import COLOURS, GREY, MARKERS, new_figure, styled
 from aelab.files import InputError
-from aelab.losses import kl_standard_normal
 from aelab.models.base import Autoencoder, Code, VariationalAutoencoder
-from aelab.plots import COLOURS, GREY, MARKERS, new_figure, styled
+from aelab.models.losses import kl_standard_normal
+from aelab.models.sampling import latent_size, traversal
 from aelab.report.tiles import TileRow, as_tiles, inputs, mosaic, one_thread
-from aelab.runs import Run
-from aelab.sampling import latent_size, traversal
+from aelab.runs.store import Run
 
 MOST_CODES = 2000
 """Images whose codes are drawn; those after them are left out."""

@@ -7,17 +7,8 @@ from matplotlib.figure import Figure
 
 from aelab.data.images import ImageDataset
 from aelab.evaluate.samples import nearest_images
-from aelab.report.tiles import (
-    Runs,
-    TileRow,
-    as_tiles,
-    chosen,
-    inputs,
-    mosaic,
-    one_thread,
-    unit,
-)
-from aelab.sampling import between
+from aelab.models.sampling import between
+from aelab.report.tiles import Runs, TileRow, as_tiles, chosen, inputs, mosaic, one_thread, unit
 
 SAMPLES = 10
 STEPS = 9

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aelab.compare import dataset, row_as_json, units
-from aelab.data import Dataset
+from aelab.data.dataset import Dataset
 from aelab.files import AelabError, InputError, MissingFileError, read_json
-from aelab.runs import Run
-from aelab.study import Row
-from aelab.tables import Results
+from aelab.runs.store import Run
+from aelab.studies.compare import dataset, row_as_json, units
+from aelab.studies.study import Row
+from aelab.studies.tables import Results
 
 RESULTS_KEYS = {
     *("study", "title", "quick", "data", "split", "units", "rows"),

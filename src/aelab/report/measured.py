@@ -5,12 +5,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from aelab.config import model_defaults, parse_origin
 from aelab.report.material import Material
-from aelab.runs import Run
+from aelab.runs.record import model_defaults, parse_origin
+from aelab.runs.store import Run
 from aelab.settings import checked, thaw, usual_split
-from aelab.study import Asked, default_settings
-from aelab.tables import audited
+from aelab.studies.study import Asked, default_settings
+from aelab.studies.tables import audited
 
 UNRECORDED_STUDY = (
     "The command that gave this study was not recorded: it was trained from Python, or by an "

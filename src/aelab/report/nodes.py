@@ -5,10 +5,10 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from aelab.data.graphs import GraphDataset
-from aelab.plots import BLUE, new_figure, styled
+from aelab.figures.style import BLUE, new_figure, styled
 from aelab.report.codes import plane, scatter
 from aelab.report.tiles import one_thread
-from aelab.runs import Run
+from aelab.runs.store import Run
 
 MOST_EDGES = 20_000
 """Edges that are drawn; those after them are left out."""

@@ -13,10 +13,10 @@ from typing import Any
 import jinja2
 from matplotlib.figure import Figure
 
-from aelab import plots
-from aelab.columns import METRICS, metric_named
 from aelab.data.graphs import GraphDataset
 from aelab.data.images import ImageDataset
+from aelab.evaluate.columns import METRICS, metric_named
+from aelab.figures import style
 from aelab.files import InputError, atomic_path, write_text
 from aelab.models.base import Autoencoder
 from aelab.models.link_base import LinkModel
@@ -24,7 +24,7 @@ from aelab.report import codes, generated, measured, nodes, restored, scores, tr
 from aelab.report.answer import answers
 from aelab.report.material import Material, gather
 from aelab.report.tiles import chosen
-from aelab.tables import (
+from aelab.studies.tables import (
     SECTIONS,
     Columns,
     Results,
@@ -82,7 +82,7 @@ class Section:
         except InputError as error:
             self.missing.append(str(error))
             return
-        content = plots.png(figure)
+        content = style.png(figure)
         width, height = (round(inches * figure.dpi) for inches in figure.get_size_inches())
         self.pictures.append(Picture(name, content, str(figure.get_label()), width, height))
 
@@ -205,7 +205,7 @@ def graph_figures(material: Material, data: GraphDataset) -> Section:
     section = Section("Links", "All rows on the same links and non-links.")
     models = {name: run.link_model for name, run in material.runs.items()}
     split = material.results["split"]
-    section.add("roc-and-precision-recall", lambda: plots.link_curves(models, data, split))
+    section.add("roc-and-precision-recall", lambda: style.link_curves(models, data, split))
     return section
 
 

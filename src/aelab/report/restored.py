@@ -9,11 +9,11 @@ from torch import Tensor
 
 from aelab.data.images import ImageDataset
 from aelab.evaluate.images import CORRUPTIONS, SEED
+from aelab.evaluate.metrics import psnr, squared_errors
 from aelab.files import InputError
-from aelab.layers import corrupt
-from aelab.metrics import psnr, squared_errors
+from aelab.machine import seeded
 from aelab.models.base import Batch
-from aelab.randomness import seeded
+from aelab.models.layers import corrupt
 from aelab.report.tiles import (
     Runs,
     TileRow,
@@ -24,7 +24,7 @@ from aelab.report.tiles import (
     mosaic,
     one_thread,
 )
-from aelab.runs import Run
+from aelab.runs.store import Run
 
 ACROSS = 10
 """Images of a row that is compared between models."""

@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from aelab.evaluate.metrics import psnr
+from aelab.figures.style import BLACK, BLUE, GREY, ORANGE, line_styles, new_figure, styled
 from aelab.files import InputError
-from aelab.metrics import psnr
-from aelab.models import ZOO, model_class
 from aelab.models.base import VariationalAutoencoder
-from aelab.plots import BLACK, BLUE, GREY, ORANGE, line_styles, new_figure, styled
-from aelab.tables import Results, code_size
-from aelab.verdicts import overcomplete
+from aelab.models.zoo import ZOO, model_class
+from aelab.studies.tables import Results, code_size
+from aelab.studies.verdicts import overcomplete
 
 Row = Mapping[str, Any]
 

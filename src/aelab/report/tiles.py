@@ -16,14 +16,13 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from aelab.data.images import ImageDataset
+from aelab.data.specs import InputSpec
 from aelab.evaluate.images import SEED
+from aelab.figures.grids import as_picture, to_bytes
+from aelab.figures.style import DPI, styled, without_frame
+from aelab.machine import seeded, threads
 from aelab.models.base import Batch
-from aelab.pictures import as_picture, to_bytes
-from aelab.plots import DPI, styled, without_frame
-from aelab.randomness import seeded
-from aelab.runs import Run
-from aelab.settings import InputSpec
-from aelab.train import threads
+from aelab.runs.store import Run
 
 Runs = Mapping[str, Run]
 """Name of a row to the run that stands for it."""

@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from aelab.columns import METRICS
+from aelab.evaluate.columns import METRICS
+from aelab.figures.style import BLUE, COLOURS, GREY, ORANGE, new_figure, styled
 from aelab.files import JSON_LIMIT, InputError, read_tensors
-from aelab.plots import BLUE, COLOURS, GREY, ORANGE, new_figure, styled
-from aelab.runs import Run
+from aelab.runs.store import Run
 
 SMOOTHED = 40
 """A running mean goes over this share of all steps."""

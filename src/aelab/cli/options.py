@@ -11,13 +11,13 @@ import tyro
 from docstring_parser import parse as parse_docstring
 from tyro.conf import Positional
 
-from aelab.columns import QUICK_GROUPS, Group
-from aelab.config import hyperparameter_hints, model_defaults
-from aelab.data import settled
+from aelab.data.loading import settled
+from aelab.evaluate.columns import QUICK_GROUPS, Group
 from aelab.files import InputError
-from aelab.models import model_class
+from aelab.models.zoo import model_class, rows_of
+from aelab.runs.record import hyperparameter_hints, model_defaults
 from aelab.settings import DataSettings, Recipe, RunSettings, thaw
-from aelab.study import Asked, Study, default_settings, load_study
+from aelab.studies.study import Asked, Study, default_settings, load_study
 
 DATA_OPTIONS = (
     "splits", "features", "classes", "size", "grayscale", "strict", "impute", "label", "binarise"
@@ -405,5 +405,5 @@ def training(model: str, asked: Any) -> tuple[RunSettings, TrainOptions]:  # noq
         scale=options.pixel_scale,
         **{name: getattr(options, name) for name in DATA_OPTIONS},
     )
-    data = settled(data, model)
+    data = settled(data, rows_of(model))
     return RunSettings(model, hyperparameters, data, asked.recipe, options.seed), options

@@ -10,19 +10,20 @@ from typing import Any
 
 import torch
 
-from aelab.columns import QUICK_GROUPS
-from aelab.config import all_hyperparameters, describe, describe_origin, same_work
-from aelab.data import Dataset
+from aelab.data.dataset import Dataset
 from aelab.data.graphs import GraphDataset
+from aelab.data.specs import InputSpec
+from aelab.evaluate.columns import QUICK_GROUPS
 from aelab.files import InputError, write_json
-from aelab.lock import LOCK, locked
-from aelab.models import build, model_class
+from aelab.machine import seeded
 from aelab.models.link_base import LinkModel, Model
-from aelab.randomness import seeded
-from aelab.runs import Run
-from aelab.settings import InputSpec, RunSettings
-from aelab.train import fit
-from aelab.training import OnProgress, Training
+from aelab.models.zoo import build, model_class
+from aelab.runs.lock import LOCK, locked
+from aelab.runs.record import all_hyperparameters, describe, describe_origin, same_work
+from aelab.runs.resumable import OnProgress, Training
+from aelab.runs.store import Run
+from aelab.settings import RunSettings
+from aelab.training.loop import fit
 
 MEASURED_SHARE = 0.05
 """Of a budget of seconds, spent on measuring how fast a model trains."""

@@ -2,20 +2,18 @@
 
 import json
 import math
-import os
-import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from aelab.columns import Figures
-from aelab.data import Dataset
-from aelab.evaluate import validate
+from aelab.data.dataset import Dataset
+from aelab.evaluate.columns import Figures
+from aelab.evaluate.finite import recorded
+from aelab.evaluate.protocol import validate
 from aelab.files import (
     InputError,
     read_metadata,
@@ -24,12 +22,11 @@ from aelab.files import (
     write_tensors,
     write_text,
 )
-from aelab.finite import recorded
+from aelab.machine import forget_peak_memory, machine, peak_memory, threads
 from aelab.models.link_base import LinkModel, Model
-from aelab.runs import Run
-from aelab.sampling import CodeSource, fit_prior
-from aelab.settings import PROCESSOR
-from aelab.train import TrainState, count_steps, fit, refuse_lost_weights, threads
+from aelab.models.sampling import CodeSource, fit_prior
+from aelab.runs.store import Run
+from aelab.training.loop import TrainState, count_steps, fit, refuse_lost_weights
 
 
 @dataclass(frozen=True)
@@ -57,29 +54,6 @@ CHECKPOINT_SECONDS = 5.0
 """A checkpoint is saved at the first end of an epoch that is so much later than the last."""
 
 OnProgress = Callable[[Progress], None]
-
-
-def forget_peak_memory() -> bool:
-    """Start the process's peak of resident memory anew; whether the system can (Linux)."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return False
-    return True
-
-
-def peak_memory() -> int:
-    """Peak of the process's resident memory in bytes since it was last forgotten."""
-    status = Path("/proc/self/status").read_text()
-    return next(1024 * int(line.split()[1]) for line in status.splitlines() if "VmHWM" in line)
-
-
-def machine() -> str:
-    """The processor's name, how many there are, and the system, for people to read."""
-    lines = PROCESSOR.read_text().splitlines() if PROCESSOR.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    name = names[0] if names else platform.processor() or platform.machine()
-    return f"{name}, {os.cpu_count()} processors, {platform.system()}"
 
 
 class Training:

@@ -12,7 +12,7 @@ from threading import Thread
 from typing import Any, TypeVar
 
 from aelab.files import AelabError
-from aelab.train import keep_freed_memory
+from aelab.machine import keep_freed_memory
 
 J = TypeVar("J")
 R = TypeVar("R")

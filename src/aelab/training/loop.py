@@ -1,23 +1,22 @@
 """fit(): the one training loop. It never asks which model or data it has, and touches no file."""
 
-import ctypes
 import math
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache, reduce
+from functools import reduce
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim.adam import adam
 
+from aelab.data.dataset import TrainingData
 from aelab.files import AelabError
-from aelab.models.base import Trainable, TrainingData
-from aelab.randomness import permutation_at, seeded, set_global
-from aelab.settings import Recipe, with_precision
+from aelab.machine import permutation_at, seeded, set_global, threads
+from aelab.models.base import Trainable
+from aelab.settings import Recipe
+from aelab.training.precision import with_precision
 
 REPORTS_PER_EPOCH = 20
 
@@ -210,39 +209,6 @@ def cosine(start: float, end: float, share: float) -> float:
 def epoch_order(n: int, recipe: Recipe, seed: int, epoch: int) -> Tensor:
     """In which order an epoch goes through the data."""
     return permutation_at(n, seed, "order", epoch) if recipe.shuffle else torch.arange(n)
-
-
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """PyTorch uses `count` processor threads inside: sums depend on it in their last bits."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-MMAP_MAX, TRIM_THRESHOLD, KEPT_BYTES = -4, -1, 2**30
-"""glibc's numbers of two parameters, and what the second is set to (malloc.h; mallopt(3))."""
-
-
-@cache
-def keep_freed_memory() -> None:
-    """Have glibc keep what tensors free, for the process's whole life.
-
-    That is up to a gigabyte at the end of its heap, and whatever lies below memory in use. It is
-    the whole process's affair, so programs call it (`aelab` does, and so may yours), and nothing
-    else of aelab's.
-
-    Left to itself it may give a step's memory back to the system and ask for it again at the next,
-    and every page of it is cleared anew: up to a third of a step with large feature maps. What it
-    maps by itself, as all that has 32 MB or more, it always gives back; so nothing is mapped.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        mallopt(MMAP_MAX, 0)
-        mallopt(TRIM_THRESHOLD, KEPT_BYTES)
 
 
 class Adam:

@@ -8,11 +8,11 @@ from typing import Any
 
 from rich.table import Table
 
-from aelab.columns import METRICS, metric_named
+from aelab.data.specs import InputSpec
+from aelab.evaluate.columns import METRICS, metric_named
 from aelab.files import write_json, write_text
-from aelab.runs import Run
-from aelab.settings import InputSpec
-from aelab.verdicts import not_told_apart, overcomplete
+from aelab.runs.store import Run
+from aelab.studies.verdicts import not_told_apart, overcomplete
 
 Results = Mapping[str, Any]
 

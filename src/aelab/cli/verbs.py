@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from aelab.files import AelabError
 
 if TYPE_CHECKING:
-    from aelab.data import Dataset
+    from aelab.cli.options import FolderOptions, InputOptions, ReconstructOptions
+    from aelab.data.dataset import Dataset
     from aelab.data.inputs import Inputs
-    from aelab.options import FolderOptions, InputOptions, ReconstructOptions
-    from aelab.runs import Run
+    from aelab.runs.store import Run
 
 SHOWN = 10
 """Links that are printed; the file has all."""
@@ -99,7 +99,7 @@ def models(arguments: list[str]) -> int:
     parse(NoOptions, "models", arguments, models.__doc__)
     from rich.console import Console
 
-    from aelab.console import print_table, zoo_table
+    from aelab.cli.screen import print_table, zoo_table
 
     table = zoo_table()
     print_table(lambda left_out: table, Console())
@@ -108,7 +108,7 @@ def models(arguments: list[str]) -> int:
 
 def train(arguments: list[str]) -> int:
     """Train a model, evaluate it and leave it in a folder of its own."""
-    from aelab.models import ZOO
+    from aelab.models.zoo import ZOO
 
     if not arguments or arguments[0].startswith("-"):
         names = ", ".join(ZOO)
@@ -117,18 +117,18 @@ def train(arguments: list[str]) -> int:
         )
         print(told, file=sys.stdout if arguments else sys.stderr)
         return 0 if arguments and arguments[0] in ("-h", "--help") else EXIT_USAGE
-    from aelab.options import start_asked, train_options, training
+    from aelab.cli.options import start_asked, train_options, training
 
     model = arguments[0]
     import_from_here(model)
     start = run_in(folder) if (folder := start_asked(arguments[1:])) else None
     defaults = start.settings if start and start.settings.model == model else None
     asked = parse(train_options(model, defaults), f"train {model}", arguments[1:], train.__doc__)
-    from aelab.console import TrainingScreen, print_run
-    from aelab.data import load_settings
-    from aelab.runner import train_run
+    from aelab.cli.screen import TrainingScreen, print_run
+    from aelab.data.loading import load_settings
+    from aelab.machine import keep_freed_memory
+    from aelab.runs.train import train_run
     from aelab.settings import usual_split
-    from aelab.train import keep_freed_memory
 
     keep_freed_memory()
     settings, options = training(model, asked)
@@ -152,10 +152,10 @@ def train(arguments: list[str]) -> int:
 
 def evaluate(arguments: list[str]) -> int:
     """Evaluate a trained run anew, and write its metrics.json."""
-    from aelab.options import EvaluateOptions
+    from aelab.cli.options import EvaluateOptions
 
     options = parse(EvaluateOptions, "evaluate", arguments, evaluate.__doc__)
-    from aelab.console import print_run
+    from aelab.cli.screen import print_run
 
     run, data = opened(options, options.data_dir)
     run.evaluate(data, options.split or run.metrics["split"], options.metrics)
@@ -166,16 +166,16 @@ def evaluate(arguments: list[str]) -> int:
 
 def reconstruct(arguments: list[str]) -> int:
     """Restore inputs into a folder; or draw the run's own beside their reconstructions."""
-    from aelab.options import ReconstructOptions
+    from aelab.cli.options import ReconstructOptions
 
     options = parse(ReconstructOptions, "reconstruct", arguments, "Restore inputs by a run.")
-    from aelab import pictures
     from aelab.apps.restore import reconstruct
+    from aelab.figures import grids
 
     if options.data is None:
         run, data = opened(options, options.data_dir)
         picture = run.reconstructions(data, options.split or run.metrics["split"])
-        print(pictures.save(picture, options.out or run.folder / "reconstructions.png"))
+        print(grids.save(picture, options.out or run.folder / "reconstructions.png"))
         return 0
     if options.out is None:
         raise AelabError("name a new folder for what is restored with --out")
@@ -185,7 +185,7 @@ def reconstruct(arguments: list[str]) -> int:
 
 def denoise(arguments: list[str]) -> int:
     """Remove noise from inputs, by a run that was trained to."""
-    from aelab.options import DenoiseOptions
+    from aelab.cli.options import DenoiseOptions
 
     options = parse(DenoiseOptions, "denoise", arguments, "Remove noise from inputs.")
     from aelab.apps.restore import denoise
@@ -196,7 +196,7 @@ def denoise(arguments: list[str]) -> int:
 
 def encode(arguments: list[str]) -> int:
     """Write the codes of inputs, with their names and labels."""
-    from aelab.options import EncodeOptions
+    from aelab.cli.options import EncodeOptions
 
     options = parse(EncodeOptions, "encode", arguments, "Write the codes of inputs.")
     from aelab.apps.encode import encode
@@ -206,12 +206,12 @@ def encode(arguments: list[str]) -> int:
 
 def anomalies(arguments: list[str]) -> int:
     """Score inputs by how unlike the training data they are, and mark the anomalies."""
-    from aelab.options import AnomaliesOptions
+    from aelab.cli.options import AnomaliesOptions
 
     options = parse(AnomaliesOptions, "anomalies", arguments, anomalies.__doc__)
-    from aelab import pictures
     from aelab.apps.anomalies import error_maps, find_anomalies
-    from aelab.console import counting
+    from aelab.cli.screen import counting
+    from aelab.figures import grids
 
     run = opened_run(options)
     inputs = opened_inputs(run, options.data, options)
@@ -236,17 +236,17 @@ def anomalies(arguments: list[str]) -> int:
     )
     if found.highest and len(inputs.images.spec.shape) == 3:
         picture = error_maps(run, inputs, found.highest)
-        print(pictures.save(picture, options.out.with_suffix(".png")))
+        print(grids.save(picture, options.out.with_suffix(".png")))
     return 0
 
 
 def sample(arguments: list[str]) -> int:
     """Draw new images from a trained run."""
-    from aelab.options import SampleOptions
+    from aelab.cli.options import SampleOptions
 
     options = parse(SampleOptions, "sample", arguments, sample.__doc__)
     from aelab.apps.generate import write_samples
-    from aelab.console import counting
+    from aelab.cli.screen import counting
 
     run = opened_run(options)
     out = options.out or run.folder / "samples.png"
@@ -266,23 +266,23 @@ def sample(arguments: list[str]) -> int:
 
 def interpolate(arguments: list[str]) -> int:
     """Draw the way from one image to another through a run's codes."""
-    from aelab.options import InterpolateOptions
+    from aelab.cli.options import InterpolateOptions
 
     options = parse(InterpolateOptions, "interpolate", arguments, interpolate.__doc__)
-    from aelab import pictures
     from aelab.apps.generate import interpolation
+    from aelab.figures import grids
 
     run = opened_run(options)
     picture = interpolation(
         run, options.first, options.last, steps=options.steps, data_dir=options.data_dir
     )
-    print(pictures.save(picture, options.out or run.folder / "interpolation.png"))
+    print(grids.save(picture, options.out or run.folder / "interpolation.png"))
     return 0
 
 
 def links(arguments: list[str]) -> int:
     """Find the likeliest missing links of a graph, or score given pairs, by a trained run."""
-    from aelab.options import LinksOptions
+    from aelab.cli.options import LinksOptions
 
     options = parse(LinksOptions, "links", arguments, links.__doc__)
     from aelab.apps.links import score_pairs, top_missing_links, write_embeddings, write_links
@@ -309,15 +309,15 @@ def links(arguments: list[str]) -> int:
 
 def compare(arguments: list[str]) -> int:
     """Train the rows of a study and print one table."""
-    from aelab.options import CompareOptions
+    from aelab.cli.options import CompareOptions
 
     options = parse(CompareOptions, "compare", arguments, "Train the rows of a study.")
     from rich.console import Console
 
-    from aelab.compare import compare
-    from aelab.console import TrainingScreen, print_table
-    from aelab.tables import as_rich, findings
-    from aelab.train import keep_freed_memory
+    from aelab.cli.screen import TrainingScreen, print_table
+    from aelab.machine import keep_freed_memory
+    from aelab.studies.compare import compare
+    from aelab.studies.tables import as_rich, findings
 
     keep_freed_memory()
     import_from_here()
@@ -347,7 +347,7 @@ def compare(arguments: list[str]) -> int:
 
 def report(arguments: list[str]) -> int:
     """Draw a run or a study: one page with its table and every figure."""
-    from aelab.options import ReportOptions
+    from aelab.cli.options import ReportOptions
 
     options = parse(ReportOptions, "report", arguments, report.__doc__)
     if options.model is not None:
@@ -383,7 +383,7 @@ def opened_run(options: "FolderOptions") -> "Run":
 
 def run_in(folder: Path) -> "Run":
     """The run in a folder."""
-    from aelab.runs import Run
+    from aelab.runs.store import Run
 
     return Run.open(folder)
 
@@ -396,7 +396,7 @@ def opened(options: "FolderOptions", data_dir: Path | None) -> "tuple[Run, Datas
 
 def own_data(run: "Run", data_dir: Path | None) -> "Dataset":
     """The data that a run was trained on."""
-    from aelab.data import load_settings
+    from aelab.data.loading import load_settings
 
     return load_settings(run.settings.data, data_dir, seed=run.settings.seed)
 
@@ -409,7 +409,7 @@ def applied(
     apply: Callable[..., None],
 ) -> int:
     """Open a run and inputs, do with them what a verb does, and tell how many there were."""
-    from aelab.console import counting
+    from aelab.cli.screen import counting
 
     run = opened_run(options)
     inputs = opened_inputs(run, where, options)
@@ -434,7 +434,7 @@ def opened_inputs(run: "Run", where: str, options: "InputOptions | ReconstructOp
 
 def import_own_class(model: str) -> None:
     """Import the class that the user names, so that runs of it can be opened."""
-    from aelab.models import model_class
+    from aelab.models.zoo import model_class
 
     import_from_here(model)
     model_class(model)

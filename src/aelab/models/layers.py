@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aelab.settings import InputSpec
+from aelab.data.specs import InputSpec
 
 Activation = Literal["relu", "leaky-relu", "elu", "gelu", "silu", "tanh"]
 OutputActivation = Literal["sigmoid", "linear"]

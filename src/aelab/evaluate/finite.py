@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from aelab.columns import METRICS
+from aelab.evaluate.columns import METRICS
 
 NOT_FINITE = "not_finite"
 """Key of a table of figures: which of them were not finite, and what they were."""

@@ -19,23 +19,23 @@ from typing import Any
 from PIL.Image import Image
 from torch import Tensor
 
-from aelab import html, pictures, plots
-from aelab.columns import FACTS, QUICK_GROUPS, metric_named
-from aelab.config import FORMAT, parse_settings, parse_spec
-from aelab.data import Dataset
+from aelab.data.dataset import Dataset
 from aelab.data.graphs import GraphDataset
 from aelab.data.images import ImageDataset
-from aelab.evaluate import evaluate
+from aelab.data.specs import GraphSpec, InputSpec
+from aelab.evaluate.columns import FACTS, QUICK_GROUPS, metric_named
+from aelab.evaluate.finite import JOINT, NOT_FINITE, recorded, told
 from aelab.evaluate.images import original_figure
+from aelab.evaluate.protocol import evaluate
+from aelab.figures import grids, html, style
 from aelab.files import InputError, MissingFileError, read_json, read_tensors, write_json
-from aelab.finite import JOINT, NOT_FINITE, recorded, told
-from aelab.models import ZOO, build
+from aelab.machine import seeded, threads
 from aelab.models.base import Autoencoder
-from aelab.models.link_base import GraphSpec, LinkModel, Model
-from aelab.randomness import seeded
-from aelab.sampling import CodePrior, code_source, sample
-from aelab.settings import InputSpec, RunSettings, thaw
-from aelab.train import threads
+from aelab.models.link_base import LinkModel, Model
+from aelab.models.sampling import CodePrior, code_source, sample
+from aelab.models.zoo import ZOO, build
+from aelab.runs.record import FORMAT, parse_settings, parse_spec
+from aelab.settings import RunSettings, thaw
 
 SAMPLES_SHOWN = 64
 
@@ -271,7 +271,7 @@ class Run:
         self.refuse_pictures()
         self.refuse_other(data)
         with threads(self.settings.recipe.threads):
-            return pictures.reconstructions(self.model, data, split)
+            return grids.reconstructions(self.model, data, split)
 
     def refuse_pictures(self) -> None:
         """Raise InputError if its inputs are no images."""
@@ -288,16 +288,16 @@ class Run:
         with threads(self.settings.recipe.threads):
             drawn = self.sample(n, seed=seed)
         assert isinstance(self.model, Autoencoder)
-        return pictures.sample_grid(drawn, self.model.spec)
+        return grids.sample_grid(drawn, self.model.spec)
 
     def draw(self, data: Dataset, split: str) -> None:
         """Write the pictures."""
         if isinstance(self.model, LinkModel) and isinstance(data, GraphDataset):
-            curves = plots.link_curves({self.settings.model: self.model}, data, split)
-            plots.save(curves, self.pictures[0])
+            curves = style.link_curves({self.settings.model: self.model}, data, split)
+            style.save(curves, self.pictures[0])
         elif self.pictures:
-            pictures.save(self.reconstructions(data, split), self.pictures[0])
-            pictures.save(self.samples(), self.pictures[1])
+            grids.save(self.reconstructions(data, split), self.pictures[0])
+            grids.save(self.samples(), self.pictures[1])
 
     def _repr_html_(self) -> str:
         """The run in a notebook: its figures and its pictures."""

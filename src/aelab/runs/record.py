@@ -9,22 +9,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from aelab.data import Dataset
+from aelab.data.dataset import Dataset
+from aelab.data.specs import Columns, GraphSpec, InputSpec, SignalGraph
+from aelab.evaluate.finite import not_finite
 from aelab.files import InputError
-from aelab.finite import not_finite
-from aelab.models import find, model_class
-from aelab.models.link_base import GraphSpec
-from aelab.settings import (
-    Columns,
-    DataSettings,
-    InputSpec,
-    Recipe,
-    RunSettings,
-    SignalGraph,
-    check_value,
-    thaw,
-    with_precision,
-)
+from aelab.models.zoo import find, model_class
+from aelab.settings import DataSettings, Recipe, RunSettings, check_value, thaw
+from aelab.training.precision import with_precision
 
 FORMAT = 2
 """Of a run folder; a study sets a folder of another format aside and trains it again."""

@@ -8,22 +8,23 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from aelab import html
-from aelab.columns import FACTS, METRICS, SLOW_GROUPS, metric_named
-from aelab.config import all_hyperparameters, describe
-from aelab.data import Dataset, load_settings, only_classes
+from aelab.data.dataset import Dataset
 from aelab.data.images import ImageDataset
+from aelab.data.loading import load_settings, only_classes
 from aelab.evaluate.audits import audit_data
+from aelab.evaluate.columns import FACTS, METRICS, SLOW_GROUPS, metric_named
+from aelab.evaluate.finite import NOT_FINITE, recorded, told
+from aelab.figures import html
 from aelab.files import InputError
-from aelab.finite import NOT_FINITE, recorded, told
-from aelab.pool import run_all
-from aelab.runner import make_way, refuse_kind, train_run
-from aelab.runs import Run
+from aelab.runs.jobs import run_all
+from aelab.runs.record import all_hyperparameters, describe
+from aelab.runs.resumable import Note, Progress
+from aelab.runs.store import Run
+from aelab.runs.train import make_way, refuse_kind, train_run
 from aelab.settings import DataSettings, RunSettings
-from aelab.study import Asked, Row, Study
-from aelab.tables import COSTS, caption, input_size, main_columns, write_results
-from aelab.training import Note, Progress
-from aelab.verdicts import answer, verdict
+from aelab.studies.study import Asked, Row, Study
+from aelab.studies.tables import COSTS, caption, input_size, main_columns, write_results
+from aelab.studies.verdicts import answer, verdict
 
 
 def check_row(row: Row, split: str, data_dir: Path | None, seed: int) -> None:

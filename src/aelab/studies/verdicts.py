@@ -8,8 +8,8 @@ from typing import Any
 
 from scipy.stats import ttest_rel
 
-from aelab.columns import METRICS
-from aelab.study import Claim, Question
+from aelab.evaluate.columns import METRICS
+from aelab.studies.study import Claim, Question
 
 ResultRow = Mapping[str, Any]
 """A row of results.json."""

@@ -17,8 +17,8 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aelab.layers import positive
-from aelab.settings import InputSpec, SignalGraph
+from aelab.data.specs import InputSpec, SignalGraph
+from aelab.models.layers import positive
 
 Features = Float[Tensor, "nodes channels batch"]
 Offsets = Literal["shared", "own", "none"]

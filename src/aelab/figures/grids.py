@@ -9,12 +9,12 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from aelab.data.images import ImageDataset
+from aelab.data.specs import InputSpec
 from aelab.evaluate.images import NOISE, SEED
 from aelab.files import atomic_path
-from aelab.layers import corrupt
+from aelab.machine import seeded
 from aelab.models.base import Autoencoder, Batch
-from aelab.randomness import seeded
-from aelab.settings import InputSpec
+from aelab.models.layers import corrupt
 
 SMALLEST = 56
 """Tiles are enlarged to at least this many pixels."""

@@ -13,9 +13,10 @@ from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
+from aelab.data.dataset import TrainingData
 from aelab.files import InputError
-from aelab.models.base import Autoencoder, Batch, Code, TrainingData
-from aelab.randomness import permutation_at, seed_at, seeded, set_global
+from aelab.machine import permutation_at, seed_at, seeded, set_global
+from aelab.models.base import Autoencoder, Batch, Code
 
 MOST_DIMENSIONS = 64
 MOST_CODES = 10_000

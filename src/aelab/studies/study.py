@@ -7,11 +7,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-from aelab.columns import METRICS, QUICK_GROUPS, Group
-from aelab.config import model_defaults
-from aelab.data import settled
+from aelab.data.loading import settled
+from aelab.evaluate.columns import METRICS, QUICK_GROUPS, Group
 from aelab.files import InputError, MissingFileError
-from aelab.models import find
+from aelab.models.zoo import find, rows_of
+from aelab.runs.record import model_defaults
 from aelab.settings import DataSettings, Recipe, RunSettings, checked, thaw
 
 DEFAULTS = ("default", "links")
@@ -132,7 +132,7 @@ def with_recipe(row: Row, recipe: Recipe) -> Row:
 
 def packaged_studies() -> list[str]:
     """Names of the studies that come with aelab."""
-    folder = files("aelab") / "studies"
+    folder = files("aelab") / "studies" / "packaged"
     return sorted(Path(entry.name).stem for entry in folder.iterdir() if ".toml" in entry.name)
 
 
@@ -144,7 +144,9 @@ def load_study(name: str) -> Study:
         InputError: a mistake in it, named by row and key.
     """
     if name in packaged_studies():
-        return parse_study(name, (files("aelab") / "studies" / f"{name}.toml").read_text("utf-8"))
+        return parse_study(
+            name, (files("aelab") / "studies" / "packaged" / f"{name}.toml").read_text("utf-8")
+        )
     path = Path(name)
     if not path.is_file():
         raise MissingFileError(
@@ -247,7 +249,7 @@ def parse_row(name: str, values: Mapping[str, Any], table: StudyTable, budget: s
         model=row.model,
         hyperparameters=row.hyperparameters,
         data=settled(
-            checked(DataSettings, {**table.data, **row.data}, f"{where}: data"), row.model
+            checked(DataSettings, {**table.data, **row.data}, f"{where}: data"), rows_of(row.model)
         ),
         recipe=checked(Recipe, recipe, f"{where}: recipe"),
     )

@@ -10,15 +10,15 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from aelab.columns import FACTS, METRICS, metric_named
-from aelab.models import ZOO, build, model_class
-from aelab.models.link_base import GraphSpec, LinkModel
-from aelab.runs import Run
-from aelab.settings import InputSpec
-from aelab.study import Study
-from aelab.tables import code_size, figure, input_size
-from aelab.training import Note
-from aelab.training import Progress as TrainingProgress
+from aelab.data.specs import GraphSpec, InputSpec
+from aelab.evaluate.columns import FACTS, METRICS, metric_named
+from aelab.models.link_base import LinkModel
+from aelab.models.zoo import ZOO, build, model_class
+from aelab.runs.resumable import Note
+from aelab.runs.resumable import Progress as TrainingProgress
+from aelab.runs.store import Run
+from aelab.studies.study import Study
+from aelab.studies.tables import code_size, figure, input_size
 
 MAIN = ("mse", "auc", "ap")
 """The metrics that sum a run up."""

@@ -1,0 +1,5 @@
+"""The command line."""
+
+from aelab.cli.verbs import main
+
+__all__ = ["main"]

@@ -1,0 +1,126 @@
+"""Data sets by name or path: ``load("fashion-mnist")``, ``load("photos/")``."""
+
+from dataclasses import replace
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal
+
+from aelab.data.dataset import Dataset
+from aelab.files import InputError
+from aelab.settings import DataSettings
+
+# name: module and function that load it. Import paths, so that listing names imports no torch.
+LOADERS = {
+    "fashion-mnist": "aelab.data.fashion_mnist:load",
+    "cora": "aelab.data.graphs:load_settings",
+    "citeseer": "aelab.data.graphs:load_settings",
+    "pubmed": "aelab.data.graphs:load_settings",
+    "karate": "aelab.data.graphs:load_settings",
+    "digits": "aelab.data.digits:load",
+}
+EDGE_LIST = "aelab.data.graphs:load_settings"
+FOLDER = "aelab.data.folders:load"
+ARRAY = "aelab.data.arrays:load"
+TABLE = "aelab.data.table_rows:load"
+TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".pq")
+EDGE_LIST_SUFFIXES = (*TABLE_SUFFIXES, ".txt")
+ARRAY_SUFFIXES = (".npy", ".npz")
+
+
+def load(
+    name: str = "fashion-mnist",
+    *,
+    data_dir: str | Path | None = None,
+    seed: int = 0,
+    **settings: Any,  # noqa: ANN401
+) -> Dataset:
+    """Load the data set called `name`, or what is at that path.
+
+    `data_dir` is the first folder where a named data set's files are looked for. `settings` are
+    as in `aelab.settings.DataSettings`; the edges of a graph are split by `seed`.
+
+    Raises:
+        InputError: there is no such data set, or a file of it is damaged.
+        MissingFileError: its files are nowhere to be found.
+    """
+    return load_settings(DataSettings(name, **settings), data_dir, seed=seed)
+
+
+def load_settings(
+    settings: DataSettings, data_dir: str | Path | None = None, *, seed: int = 0
+) -> Dataset:
+    """Load what the settings name, as `load` does."""
+    module, function = (LOADERS.get(settings.name) or loader_of(settings)).split(":")
+    loader = getattr(import_module(module), function)
+    folder = None if data_dir is None else Path(data_dir)
+    dataset: Dataset = loader(settings, folder, seed)
+    if settings.classes is not None:
+        dataset = only_classes(dataset, settings.classes)
+    return dataset.binarised() if settings.binarise else dataset
+
+
+def only_classes(data: Dataset, classes: tuple[str, ...]) -> Dataset:
+    """The images of these classes, the others set aside as anomalies.
+
+    Raises:
+        InputError: there is no such class, or the data are no images.
+    """
+    from aelab.data.images import ImageDataset
+
+    if not isinstance(data, ImageDataset):
+        raise InputError(f"{data.name} is no set of images: it has no classes to choose from")
+    return data.only(classes)
+
+
+def settled(settings: DataSettings, kind: Literal["edges", "inputs"]) -> DataSettings:
+    """The settings to record: paths from wherever one stands, and what a table's rows are.
+
+    `kind` is what the model takes, for rows that are not said to be either.
+    """
+    if settings.name in LOADERS:
+        return settings
+    name, features = absolute(settings.name), settings.features and absolute(settings.features)
+    rows = settings.rows
+    if rows is None and Path(name).suffix.lower() in TABLE_SUFFIXES:
+        rows = kind
+    return replace(settings, name=name, features=features, rows=rows)
+
+
+def absolute(path: str) -> str:
+    """A path from wherever one stands; what is no file's or folder's is left as it is."""
+    return str(Path(path).resolve()) if Path(path).exists() else path
+
+
+def loader_of(settings: DataSettings) -> str:
+    """Module and function that load the path in `settings`, by its suffix or what is in it.
+
+    Raises:
+        InputError: it is neither a path of data nor the name of a data set.
+    """
+    path = Path(settings.name)
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        return loader_of_folder(path)
+    if suffix in ARRAY_SUFFIXES:
+        return ARRAY
+    if suffix in TABLE_SUFFIXES and settings.rows == "inputs":
+        return TABLE
+    if suffix in EDGE_LIST_SUFFIXES:
+        return EDGE_LIST
+    close = get_close_matches(settings.name, LOADERS, n=1)
+    meant = f"; did you mean {close[0]}?" if close else ""
+    raise InputError(
+        f"no data set {settings.name!r} (there is {', '.join(LOADERS)}, or the path of a folder of "
+        f"images, of an array ending in {', '.join(ARRAY_SUFFIXES)}, or of a table or edge list "
+        f"ending in {', '.join(EDGE_LIST_SUFFIXES)}){meant}"
+    )
+
+
+def loader_of_folder(folder: Path) -> str:
+    """What loads a folder: one of arrays, one with a table called train, or one of images."""
+    if any(folder.glob("*.npy")):
+        return ARRAY
+    if any((folder / f"train{suffix}").is_file() for suffix in TABLE_SUFFIXES):
+        return TABLE
+    return FOLDER

@@ -1,0 +1,81 @@
+"""A whole graph as it was read, before any split."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class RawGraph:
+    """A whole graph as it was read, before any split."""
+
+    name: str
+    node_ids: tuple[str, ...]
+
+    edges: Int64[Tensor, "2 edges"]
+    """Each undirected edge once, the smaller node first, in ascending order; no self-loops."""
+
+    features: Float[Tensor, "nodes features"] | None
+    """Dense or CSR; None where nodes have none."""
+
+    labels: Int64[Tensor, " nodes"] | None = None
+    """Class of each node, -1 where it has none; for pictures only, no model sees it."""
+
+    notes: tuple[str, ...] = ()
+    """What was found and done on reading, one sentence each, for the user."""
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of ids, edges and features: of the content, whatever file it came from."""
+        digest = hashlib.sha256("\0".join(self.node_ids).encode())
+        for tensor in (self.edges, *_parts(self.features)):
+            digest.update(f"{tuple(tensor.shape)}".encode())
+            digest.update(np.ascontiguousarray(tensor.numpy()).data)
+        return digest.hexdigest()
+
+
+def canonical_edges(
+    pairs: NDArray[np.int64], nodes: int
+) -> tuple[Int64[Tensor, "2 edges"], tuple[str, ...]]:
+    """Bring ``[2, rows]`` pairs of nodes into a RawGraph's form, and say what was dropped."""
+    first, second = np.minimum(*pairs), np.maximum(*pairs)
+    loops = first == second
+    rows = first[~loops] * nodes + second[~loops]
+    keys = np.unique(rows)
+    directed = len(np.unique(pairs[0][~loops] * nodes + pairs[1][~loops]))
+    notes = []
+    if own := int(loops.sum()):
+        notes.append(f"{_rows(own)} joined a node to itself and {_was(own)} left out")
+    if len(rows) > directed:
+        repeated = len(rows) - directed
+        notes.append(f"{_rows(repeated)} repeated an edge and {_was(repeated)} left out")
+    if directed > len(keys):
+        both = directed - len(keys)
+        notes.append(
+            f"{both:,} of {len(keys):,} edges came in both directions; "
+            f"the graph is taken as undirected"
+        )
+    edges = np.stack([keys // nodes, keys % nodes])
+    return torch.from_numpy(edges), tuple(notes)
+
+
+def _parts(features: Tensor | None) -> tuple[Tensor, ...]:
+    if features is None:
+        return ()
+    if features.layout == torch.sparse_csr:
+        return features.crow_indices(), features.col_indices(), features.values()
+    return (features,)
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'s' if count != 1 else ''}"
+
+
+def _was(count: int) -> str:
+    return "were" if count != 1 else "was"

@@ -1,0 +1,131 @@
+"""Random numbers by address: what is drawn depends on (seed, what for, which), not on history.
+
+So a run that is stopped and taken up again, or a sample drawn alone or among a thousand, gives
+the same numbers. Generators that belong to the caller are left as they were.
+"""
+
+import ctypes
+import hashlib
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+
+def seed_at(seed: int, *address: str | int) -> int:
+    """A 63-bit seed for one place, for example ``seed_at(0, "order", epoch)``.
+
+    >>> seed_at(0, "order", 1) == seed_at(0, "order", 1) != seed_at(0, "order", 2)
+    True
+    """
+    text = "/".join(str(part) for part in (seed, *address))
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    return int.from_bytes(digest) >> 1
+
+
+def generator_at(seed: int, *address: str | int) -> torch.Generator:
+    """A generator of its own for one place."""
+    return torch.Generator().manual_seed(seed_at(seed, *address))
+
+
+def permutation_at(n: int, seed: int, *address: str | int) -> Int64[Tensor, " n"]:
+    """A random order of 0 … n-1 for one place."""
+    return torch.randperm(n, generator=generator_at(seed, *address))
+
+
+def set_global(seed: int, *address: str | int) -> None:
+    """Point the global generators, which modules draw from, at one place."""
+    value = seed_at(seed, *address)
+    torch.default_generator.manual_seed(value)  # torch.manual_seed also wakes absent devices
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(value)
+
+
+@contextmanager
+def seeded(seed: int, *address: str | int) -> Iterator[None]:
+    """The global generators start at one place inside, and are put back afterwards."""
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(devices=devices):
+        set_global(seed, *address)
+        yield
+
+
+PROCESSOR = Path("/proc/cpuinfo")
+"""What Linux tells of it."""
+
+
+BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
+
+
+@cache
+def processor_has_bfloat16() -> bool:
+    """Whether the processor has instructions for products in bfloat16, as far as Linux tells.
+
+    Without, they are emulated, at a quarter of the speed of float32.
+    """
+    if not PROCESSOR.is_file():
+        return False
+    return not BFLOAT16_FLAGS.isdisjoint(PROCESSOR.read_text("utf-8", "replace").split())
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """PyTorch uses `count` processor threads inside: sums depend on it in their last bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+MMAP_MAX, TRIM_THRESHOLD, KEPT_BYTES = -4, -1, 2**30
+"""glibc's numbers of two parameters, and what the second is set to (malloc.h; mallopt(3))."""
+
+
+@cache
+def keep_freed_memory() -> None:
+    """Have glibc keep what tensors free, for the process's whole life.
+
+    That is up to a gigabyte at the end of its heap, and whatever lies below memory in use. It is
+    the whole process's affair, so programs call it (`aelab` does, and so may yours), and nothing
+    else of aelab's.
+
+    Left to itself it may give a step's memory back to the system and ask for it again at the next,
+    and every page of it is cleared anew: up to a third of a step with large feature maps. What it
+    maps by itself, as all that has 32 MB or more, it always gives back; so nothing is mapped.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(MMAP_MAX, 0)
+        mallopt(TRIM_THRESHOLD, KEPT_BYTES)
+
+
+def forget_peak_memory() -> bool:
+    """Start the process's peak of resident memory anew; whether the system can (Linux)."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True
+
+
+def peak_memory() -> int:
+    """Peak of the process's resident memory in bytes since it was last forgotten."""
+    status = Path("/proc/self/status").read_text()
+    return next(1024 * int(line.split()[1]) for line in status.splitlines() if "VmHWM" in line)
+
+
+def machine() -> str:
+    """The processor's name, how many there are, and the system, for people to read."""
+    lines = PROCESSOR.read_text().splitlines() if PROCESSOR.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    name = names[0] if names else platform.processor() or platform.machine()
+    return f"{name}, {os.cpu_count()} processors, {platform.system()}"
