@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from aelab.data.images import ImageDataset, Images
+from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.data.loading import load
 from aelab.machine import keep_freed_memory
 from aelab.models.zoo import build
@@ -41,7 +41,7 @@ def write(path: Path, gigabytes: float) -> None:
     array.flush()
 
 
-def rate(images: Images) -> float:
+def rate(images: InputSplit) -> float:
     """Images a second over STEPS steps of training, in a random order."""
     torch.manual_seed(0)
     model = build("vanilla", images.spec)
@@ -67,7 +67,7 @@ def main(gigabytes: float) -> None:
             start = time.perf_counter()
             data = load(str(path))
             print(f"opened for the {way} time in {time.perf_counter() - start:.1f} s")
-        assert isinstance(data, ImageDataset)
+        assert isinstance(data, InputDataset)
         train = data.split("train")
         with path.open("rb") as file:
             os.fsync(file.fileno())
@@ -75,8 +75,8 @@ def main(gigabytes: float) -> None:
         print(f"{len(train):,} images; file out of the cache: {rate(train):,.0f} images/s")
         print(f"file in the cache as far as it goes: {rate(train):,.0f} images/s")
         few = torch.arange(len(train))[: 2**15]
-        inside = Images(train.pixels[train.index[few]], train.labels[few], few, train.spec)
-        print(f"memory of its own: {own_memory():.2f} GB with {inside.pixels.nbytes / 1e9:.1f} "
+        inside = InputSplit(train.values[train.index[few]], train.labels[few], few, train.spec)
+        print(f"memory of its own: {own_memory():.2f} GB with {inside.values.nbytes / 1e9:.1f} "
               f"of it these images; in memory: {rate(inside):,.0f} images/s")  # fmt: skip
 
 

@@ -17,22 +17,23 @@ with install_import_hook("aelab", "typecheck.check"):
     import aelab.evaluate.importance
     import aelab.evaluate.samples
     import aelab.figures.grids
+    import aelab.models.autoencoder
     import aelab.models.baselines
-    import aelab.models.conv_vae
-    import aelab.models.convolutional
-    import aelab.models.dense
-    import aelab.models.graph_vae
+    import aelab.models.leaky
     import aelab.models.links
+    import aelab.models.networks.convolutional
+    import aelab.models.networks.dense
+    import aelab.models.networks.graph
     import aelab.models.pca
     import aelab.models.sparse
-    import aelab.models.vae
+    import aelab.models.variational
     import aelab.studies.compare
 
 import pytest
 import torch
 from hypothesis import settings
 
-from aelab.data.images import ImageDataset, Images
+from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.data.specs import InputSpec
 from aelab.files import MissingFileError
 
@@ -44,7 +45,7 @@ settings.load_profile("aelab")
 
 
 @pytest.fixture(scope="session")
-def fashion() -> ImageDataset:
+def fashion() -> InputDataset:
     """FashionMNIST, all of it."""
     try:
         return aelab.data.loading.load("fashion-mnist")
@@ -53,7 +54,7 @@ def fashion() -> ImageDataset:
 
 
 @pytest.fixture(scope="session")
-def slice_of_fashion(fashion: ImageDataset) -> ImageDataset:
+def slice_of_fashion(fashion: InputDataset) -> InputDataset:
     """The first 1,000 training, 300 validation and 300 test images."""
     sizes = {"train": 1000, "validation": 300, "test": 300}
     splits = {
@@ -64,7 +65,7 @@ def slice_of_fashion(fashion: ImageDataset) -> ImageDataset:
 
 
 @pytest.fixture(scope="session")
-def blobs() -> ImageDataset:
+def blobs() -> InputDataset:
     """Small made-up images: a bright spot of one of three widths at any place, on 12×10 pixels."""
     generator = torch.Generator().manual_seed(0)
     n = 200
@@ -75,10 +76,10 @@ def blobs() -> ImageDataset:
     pixels = (255 * torch.exp(-distance / (2.0 + 3 * labels[:, None, None]))).to(torch.uint8)
     spec = InputSpec((1, 12, 10))
     splits = {
-        name: Images(pixels[:, None], labels, torch.arange(first, last), spec)
+        name: InputSplit(pixels[:, None], labels, torch.arange(first, last), spec)
         for name, first, last in (("train", 0, 120), ("validation", 120, 160), ("test", 160, 200))
     }
-    return ImageDataset("blobs", splits, ("small", "middle", "large"), sha256="made up")
+    return InputDataset("blobs", splits, ("small", "middle", "large"), sha256="made up")
 
 
 @pytest.fixture
@@ -89,7 +90,7 @@ def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def tiny(slice_of_fashion: ImageDataset, monkeypatch: pytest.MonkeyPatch) -> ImageDataset:
+def tiny(slice_of_fashion: InputDataset, monkeypatch: pytest.MonkeyPatch) -> InputDataset:
     """The slice as a data set with a name of its own, ``tiny``."""
     tiny = replace(slice_of_fashion, name="tiny")
     monkeypatch.setattr("tiny_data.DATASET", tiny)

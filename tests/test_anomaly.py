@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 import aelab
-from aelab.data.images import ImageDataset
+from aelab.data.input_sets import InputDataset
 from aelab.data.specs import InputSpec
 from aelab.evaluate.anomaly import anomaly_auroc, anomaly_scores
 from aelab.files import InputError
-from aelab.models.base import Posterior, VariationalAutoencoder
+from aelab.models.posterior import Gaussian
+from aelab.models.variational import LatentVariableModel
 from aelab.models.zoo import build
 from aelab.report.material import gather
 from aelab.report.page import write_report
@@ -24,7 +25,7 @@ from aelab.studies.compare import compare
 from aelab.studies.study import parse_study
 
 
-class LinearGaussian(VariationalAutoencoder):
+class LinearGaussian(LatentVariableModel):
     """p(x | z) = N(W z, v), q(z | x) = N(0, s²): its bound is known in closed form."""
 
     def __init__(self, spec: InputSpec, weights: Tensor, std: float) -> None:
@@ -34,15 +35,15 @@ class LinearGaussian(VariationalAutoencoder):
         self.weights = torch.nn.Parameter(weights)
         self.std = std
 
-    def posterior(self, x: Tensor) -> Posterior:
+    def posterior(self, x: Tensor) -> Gaussian:
         mu = torch.zeros(len(x), self.latent_dim)
-        return Posterior(mu, torch.full_like(mu, 2 * math.log(self.std)))
+        return Gaussian(mu, torch.full_like(mu, 2 * math.log(self.std)))
 
     def decoder_output(self, z: Tensor) -> Tensor:
         return (z @ self.weights.T).unflatten(1, self.spec.shape)
 
 
-def test_the_score_of_an_autoencoder_is_its_error(blobs: ImageDataset) -> None:
+def test_the_score_of_an_autoencoder_is_its_error(blobs: InputDataset) -> None:
     model = build("vanilla", blobs.spec, latent_dim=5)
     x = blobs.split("test").batch(torch.arange(7))
     by_hand = [((model(x)[i] - x[i]) ** 2).mean().item() for i in range(7)]
@@ -86,7 +87,7 @@ def test_a_score_follows_from_its_input_alone(name: str) -> None:
     torch.testing.assert_close(together[[4, 2]], alone, rtol=1e-5, atol=0)
 
 
-def test_only_sets_the_other_classes_aside(blobs: ImageDataset) -> None:
+def test_only_sets_the_other_classes_aside(blobs: InputDataset) -> None:
     small = blobs.only(["small"])
     for split in ("train", "validation", "test"):
         whole = blobs.split(split)
@@ -103,7 +104,7 @@ def test_only_sets_the_other_classes_aside(blobs: ImageDataset) -> None:
         aelab.load_data("karate", classes=("a",))
 
 
-def test_the_auroc_counts_pairs_in_the_right_order(blobs: ImageDataset) -> None:
+def test_the_auroc_counts_pairs_in_the_right_order(blobs: InputDataset) -> None:
     data = blobs.only(["large"])
     model = build("pca", blobs.spec, latent_dim=8)
     model.initialise(data.split("train"))
@@ -115,7 +116,7 @@ def test_the_auroc_counts_pairs_in_the_right_order(blobs: ImageDataset) -> None:
     assert 0.5 < by_hand < 1
 
 
-def test_a_run_of_one_class_records_it(tiny: ImageDataset, tmp_path: Path) -> None:
+def test_a_run_of_one_class_records_it(tiny: InputDataset, tmp_path: Path) -> None:
     data = DataSettings(name="tiny", classes=("Bag",))
     settings = RunSettings("pca", {"latent_dim": 4}, data, Recipe(epochs=0))
     train_run(settings, aelab.data.loading.load_settings(data), tmp_path / "run")
@@ -141,7 +142,7 @@ recipe = { epochs = 1 }
 """
 
 
-def test_a_row_for_each_class_and_their_mean(tiny: ImageDataset, tmp_path: Path) -> None:
+def test_a_row_for_each_class_and_their_mean(tiny: InputDataset, tmp_path: Path) -> None:
     study = parse_study("mine", STUDY)
     assert [row.name for row in study.rows] == [
         "pca-T-shirt-top", "pca-Bag", "vanilla-T-shirt-top", "vanilla-Bag"
@@ -169,7 +170,7 @@ def test_a_row_for_each_class_and_their_mean(tiny: ImageDataset, tmp_path: Path)
     assert "vanilla, mean of 2 (" in told["answer"]
 
 
-def test_no_mean_of_some_parts_only(tiny: ImageDataset, tmp_path: Path) -> None:
+def test_no_mean_of_some_parts_only(tiny: InputDataset, tmp_path: Path) -> None:
     study = parse_study("mine", STUDY)
     last = study.rows[-1]
     broken = replace(last, settings=replace(last.settings, recipe=Recipe(learning_rate=1e38)))
@@ -180,7 +181,7 @@ def test_no_mean_of_some_parts_only(tiny: ImageDataset, tmp_path: Path) -> None:
     assert result.errors
 
 
-def test_the_page_of_a_study_in_parts_has_the_means(tiny: ImageDataset, tmp_path: Path) -> None:
+def test_the_page_of_a_study_in_parts_has_the_means(tiny: InputDataset, tmp_path: Path) -> None:
     compare(parse_study("mine", STUDY), out=tmp_path)
     material = gather(tmp_path / "mine")
     assert [row["row"] for row in material.results["rows"]] == [

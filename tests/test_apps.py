@@ -12,6 +12,7 @@ import pyarrow
 import pyarrow.parquet as parquet
 import pytest
 import torch
+from aelab.apps.values import write_image
 from PIL import Image
 
 import aelab
@@ -19,9 +20,8 @@ from aelab.apps import streams
 from aelab.apps.anomalies import error_map, find_anomalies
 from aelab.apps.encode import encode
 from aelab.apps.generate import interpolate, interpolation, write_samples
-from aelab.apps.pixels import write_image
 from aelab.apps.restore import denoise, reconstruct
-from aelab.data.images import ImageDataset
+from aelab.data.input_sets import InputDataset
 from aelab.data.inputs import Inputs, open_inputs
 from aelab.data.loading import load_settings
 from aelab.evaluate.anomaly import anomaly_scores
@@ -50,23 +50,23 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def run(blobs: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(blobs: InputDataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
     settings = RunSettings("vae", {"latent_dim": 3, "hidden": [20]}, recipe=RECIPE)
     return train_run(settings, blobs, tmp_path_factory.mktemp("vae"))
 
 
 @pytest.fixture(scope="module")
-def denoiser(blobs: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def denoiser(blobs: InputDataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
     settings = RunSettings("denoising", {"channels": (4,), "noise_level": 0.2}, recipe=RECIPE)
     return train_run(settings, blobs, tmp_path_factory.mktemp("denoising"))
 
 
-def stored(blobs: ImageDataset, n: int = 20) -> np.ndarray:
-    return blobs.split("test").pixels[:n].numpy()
+def stored(blobs: InputDataset, n: int = 20) -> np.ndarray:
+    return blobs.split("test").values[:n].numpy()
 
 
 @pytest.fixture
-def photos(blobs: ImageDataset, tmp_path: Path) -> Path:
+def photos(blobs: InputDataset, tmp_path: Path) -> Path:
     """Twenty PNG files in the folders of two classes, one TIFF, and a text."""
     folder = tmp_path / "photos"
     for number, image in enumerate(stored(blobs)):
@@ -121,7 +121,7 @@ def test_codes_are_the_same_in_every_kind_of_file(run: Run, inputs: Inputs, tmp_
 
 
 def test_output_does_not_depend_on_the_size_of_chunks(
-    run: Run, blobs: ImageDataset, inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, blobs: InputDataset, inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes = (1, 4, 1000)
     for size in sizes:
@@ -160,7 +160,7 @@ def test_every_application_is_a_call_of_the_package() -> None:
         assert callable(getattr(aelab, name)), name
 
 
-def test_codes_of_an_array_are_named_by_row(run: Run, blobs: ImageDataset, tmp_path: Path) -> None:
+def test_codes_of_an_array_are_named_by_row(run: Run, blobs: InputDataset, tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", stored(blobs)[:, 0])
     encode(run, open_inputs(tmp_path / "a.npy", run.spec), tmp_path / "codes.csv")
     rows = rows_of(tmp_path / "codes.csv")
@@ -199,7 +199,7 @@ def test_side_by_side_has_the_original_on_the_left(
 
 @pytest.mark.parametrize("layout", ["plane", "first", "last"])
 def test_a_restored_array_keeps_layout_and_type(
-    run: Run, blobs: ImageDataset, tmp_path: Path, layout: str
+    run: Run, blobs: InputDataset, tmp_path: Path, layout: str
 ) -> None:
     images = stored(blobs)
     array = {"plane": images[:, 0], "first": images, "last": images.transpose(0, 2, 3, 1)}[layout]
@@ -349,7 +349,7 @@ def test_interpolation_begins_and_ends_at_the_reconstructions(
 
 
 def test_anomalies_by_the_rate_of_false_alarms(
-    run: Run, blobs: ImageDataset, inputs: Inputs, tmp_path: Path
+    run: Run, blobs: InputDataset, inputs: Inputs, tmp_path: Path
 ) -> None:
     validation = blobs.split("validation").batch(torch.arange(40))
     with torch.no_grad():
@@ -374,7 +374,7 @@ def test_anomalies_by_the_rate_of_false_alarms(
 
 
 def test_without_the_runs_own_data_there_is_no_threshold(
-    blobs: ImageDataset, outside: Path, capsys: pytest.CaptureFixture[str]
+    blobs: InputDataset, outside: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     np.save("mine.npy", stored(blobs, 40)[:, 0])
     data = DataSettings(name=str(outside / "mine.npy"))
@@ -427,7 +427,7 @@ APPLICATIONS = {
 def test_a_full_disk_or_control_c_leaves_nothing(
     run: Run,
     inputs: Inputs,
-    blobs: ImageDataset,
+    blobs: InputDataset,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     name: str,
@@ -456,7 +456,7 @@ def test_a_full_disk_or_control_c_leaves_nothing(
 
 @pytest.mark.parametrize("name", APPLICATIONS)
 def test_an_unwritable_place_is_told_in_one_line(
-    run: Run, inputs: Inputs, blobs: ImageDataset, tmp_path: Path, name: str
+    run: Run, inputs: Inputs, blobs: InputDataset, tmp_path: Path, name: str
 ) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"cannot write .*file"):
@@ -473,11 +473,11 @@ def test_a_folder_with_something_in_it_is_left_alone(
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
 
 
-def test_the_verbs(tiny: ImageDataset, outside: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_verbs(tiny: InputDataset, outside: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fast = ["--epochs", "1", "--batch-size", "100", "--threads", "1", "--precision", "float32"]
     small = ["--channels", "4", "8", "--latent-dim", "8"]
     ends_with(0, "train", "denoising", "--data", "tiny", *fast, *small, "--out", "run")
-    pixels = tiny.split("test").pixels[tiny.split("test").index[:5], 0].numpy()
+    pixels = tiny.split("test").values[tiny.split("test").index[:5], 0].numpy()
     for number, image in enumerate(pixels):
         Path("in").mkdir(exist_ok=True)
         Image.fromarray(image).save(f"in/{number}.png")
@@ -505,7 +505,7 @@ def test_the_verbs(tiny: ImageDataset, outside: Path, capsys: pytest.CaptureFixt
 
 
 @pytest.fixture(scope="module")
-def ready(slice_of_fashion: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def ready(slice_of_fashion: InputDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of PCA on the data set ``tiny``, made once."""
     folder = tmp_path_factory.mktemp("ready") / "run"
     settings = RunSettings("pca", {"latent_dim": 3}, DataSettings(name="tiny"), Recipe(epochs=0))
@@ -533,7 +533,7 @@ def ready(slice_of_fashion: ImageDataset, tmp_path_factory: pytest.TempPathFacto
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_nothing(
-    tiny: ImageDataset, ready: Path, outside: Path, capsys: pytest.CaptureFixture[str],
+    tiny: InputDataset, ready: Path, outside: Path, capsys: pytest.CaptureFixture[str],
     arguments: list[str], said: str,
 ) -> None:  # fmt: skip
     shutil.copytree(ready, "run")

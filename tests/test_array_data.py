@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 from aelab.data.arrays import described_shape
-from aelab.data.images import ImageDataset
+from aelab.data.input_sets import InputDataset
 from aelab.data.inputs import open_inputs
 from aelab.data.loading import load
 from aelab.data.preparation import prepare, restore
@@ -34,9 +34,9 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     return folder
 
 
-def opened(path: Path | str, **settings: Any) -> ImageDataset:
+def opened(path: Path | str, **settings: Any) -> InputDataset:
     data = load(str(path), **settings)
-    assert isinstance(data, ImageDataset)
+    assert isinstance(data, InputDataset)
     return data
 
 
@@ -97,7 +97,7 @@ def test_preparation_is_undone(tmp_path: Path, array: NDArray[Any]) -> None:
     assert x.max() <= 1 + 1e-6
     stored = restore(x, data.spec).double()
     spread = data.spec.high - data.spec.low
-    assert torch.allclose(stored, train.pixels[train.index].double(), atol=1e-5 * spread)
+    assert torch.allclose(stored, train.values[train.index].double(), atol=1e-5 * spread)
 
 
 def test_the_range_is_the_training_split_s(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_arrays_stay_in_their_file(tmp_path: Path) -> None:
     with path.open("rb+") as file:  # what changes in the file changes in the data
         file.seek(-30 * 16, 2)
         file.write(bytes(30 * 16))
-    assert data.split("train").pixels.count_nonzero() == 0
+    assert data.split("train").values.count_nonzero() == 0
 
 
 # Archives and folders
@@ -258,7 +258,7 @@ def test_digits_are_scikit_learn_s() -> None:
     data = opened("digits")
     index = torch.cat([split.index for split in data.splits.values()])
     assert sorted(index.tolist()) == list(range(1797))
-    x = prepare(data.split("train").pixels, data.spec)
+    x = prepare(data.split("train").values, data.spec)
     assert np.allclose(x[:, 0], load_digits().images / 16)
     assert data.classes == tuple("0123456789")
 
@@ -357,7 +357,7 @@ resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 data = load("large.npy")
 train = data.split("train")
 x = train.batch(torch.randperm(len(train))[:64])
-print(len(train), tuple(x.shape), x.max().item(), train.pixels.nbytes > limit)
+print(len(train), tuple(x.shape), x.max().item(), train.values.nbytes > limit)
 """
 
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from aelab.cli.verbs import main
-from aelab.data.images import ImageDataset
+from aelab.data.input_sets import InputDataset
 from aelab.models.zoo import ZOO
 
 FAST = ["--data", "tiny", "--epochs", "1", "--batch-size", "100"]
@@ -19,7 +19,7 @@ FAST = ["--data", "tiny", "--epochs", "1", "--batch-size", "100"]
 
 MEAN = '''
 import torch
-from aelab.models.base import Autoencoder
+from aelab.models.contract import Autoencoder
 
 
 class Mean(Autoencoder):
@@ -52,7 +52,7 @@ def ends_with(code: int, *arguments: str) -> None:
 
 
 def test_train_evaluate_reconstruct_sample(
-    tiny: ImageDataset, outside: Path, capsys: pytest.CaptureFixture[str]
+    tiny: InputDataset, outside: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ends_with(0, "train", "vae", *FAST, "--hidden", "20", "--latent-dim", "4", "--out", "my run")
     assert "The run: my run" in capsys.readouterr().out
@@ -70,7 +70,7 @@ def test_train_evaluate_reconstruct_sample(
         assert grid.height > 10 * 28
 
 
-def test_binarised_pixels_are_recorded_with_the_run(tiny: ImageDataset, outside: Path) -> None:
+def test_binarised_pixels_are_recorded_with_the_run(tiny: InputDataset, outside: Path) -> None:
     ends_with(0, "train", "vae", *FAST, "--binarise", "--likelihood", "bernoulli", "--out", "run")
     config = json.loads(Path("run/config.json").read_text())
     assert config["data"]["binarise"] is config["input"]["binarise"] is True
@@ -80,7 +80,7 @@ def test_binarised_pixels_are_recorded_with_the_run(tiny: ImageDataset, outside:
     ends_with(2, "train", "vae", *FAST, "--binarise", "--pixel-scale", "1", "--out", "raw")
 
 
-def test_train_takes_its_defaults_from_the_default_study(tiny: ImageDataset, outside: Path) -> None:
+def test_train_takes_its_defaults_from_the_default_study(tiny: InputDataset, outside: Path) -> None:
     from aelab.studies.study import load_study
 
     ends_with(0, "train", "vanilla", "--data", "tiny", "--epochs", "0.5")
@@ -94,13 +94,13 @@ def test_train_takes_its_defaults_from_the_default_study(tiny: ImageDataset, out
 
 
 def test_a_class_of_ones_own_works_like_a_name(
-    blobs: ImageDataset,
+    blobs: InputDataset,
     outside: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     Path("means.py").write_text(MEAN)
-    np.save("mine.npy", blobs.split("train").pixels[:, 0])
+    np.save("mine.npy", blobs.split("train").values[:, 0])
     monkeypatch.setattr(sys, "path", sys.path.copy())  # the working folder is not in it
     train = "train means:Mean --gain 0.5 --data mine.npy --epochs 1 --out run"
     ends_with(0, *train.split())
@@ -114,7 +114,7 @@ def test_a_class_of_ones_own_works_like_a_name(
 
 
 def test_the_original_splits_have_no_test(
-    tiny: ImageDataset, outside: Path, capsys: pytest.CaptureFixture[str]
+    tiny: InputDataset, outside: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ends_with(0, "train", "vanilla", *FAST, "--splits", "original", "--out", "run")
     assert json.loads(Path("run/metrics.json").read_text())["split"] == "validation"
@@ -123,7 +123,7 @@ def test_the_original_splits_have_no_test(
 
 
 def test_compare_prints_the_table_and_its_files(
-    tiny: ImageDataset, outside: Path, capsys: pytest.CaptureFixture[str]
+    tiny: InputDataset, outside: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("mine.toml").write_text(
         '[data]\nname = "tiny"\n[recipe]\nepochs = 1\nbatch_size = 100\n'
@@ -168,7 +168,7 @@ def test_links_of_a_graph(outside: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_a_model_meets_data_of_the_other_kind(
-    tiny: ImageDataset, outside: Path, capsys: pytest.CaptureFixture[str]
+    tiny: InputDataset, outside: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ends_with(2, "train", "vgae", "--data", "tiny")
     assert "vgae is a model of a graph, and tiny is images" in capsys.readouterr().err

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from aelab.cli.verbs import main
-from aelab.data.images import ImageDataset
+from aelab.data.input_sets import InputDataset
 from aelab.files import InputError, MissingFileError
-from aelab.models.base import Autoencoder
+from aelab.models.contract import Autoencoder
 from aelab.models.zoo import ZOO, model_class
 from aelab.runs.jobs import run_all
 from aelab.runs.record import all_hyperparameters
@@ -123,7 +123,7 @@ def test_mistakes_in_a_study_are_named(text: str, said: str) -> None:
     ],
 )
 def test_rows_that_cannot_be_are_told_before_any_training(
-    tiny: ImageDataset, tmp_path: Path, text: str, said: str
+    tiny: InputDataset, tmp_path: Path, text: str, said: str
 ) -> None:
     with pytest.raises(InputError) as caught:
         compare(parse_study("mine", '[data]\nname = "tiny"\n' + text), out=tmp_path)
@@ -139,7 +139,7 @@ def test_a_study_that_is_not_there_is_told(tmp_path: Path) -> None:
         load_study(str(tmp_path / "bad.toml"))
 
 
-def test_a_study_gives_one_table(tiny: ImageDataset, tmp_path: Path) -> None:
+def test_a_study_gives_one_table(tiny: InputDataset, tmp_path: Path) -> None:
     result = compare(parse_study("mine", TINY), out=tmp_path, seeds=(0, 1))
     assert result.errors == {}
     results = json.loads((tmp_path / "mine" / "results.json").read_text())
@@ -221,7 +221,7 @@ def test_a_time_budget_spares_what_is_not_trained() -> None:
     assert pca.settings.recipe.seconds is None
 
 
-def test_questions_and_claims_are_answered(tiny: ImageDataset, tmp_path: Path) -> None:
+def test_questions_and_claims_are_answered(tiny: InputDataset, tmp_path: Path) -> None:
     text = """
     metrics = ["reconstruction"]
     seeds = [0, 1]
@@ -252,13 +252,13 @@ def test_questions_and_claims_are_answered(tiny: ImageDataset, tmp_path: Path) -
     assert "**Claim: Eight beat four.** It holds: " in (tmp_path / "asked/results.md").read_text()
 
 
-def test_one_seed_has_no_deviation(tiny: ImageDataset, tmp_path: Path) -> None:
+def test_one_seed_has_no_deviation(tiny: InputDataset, tmp_path: Path) -> None:
     result = compare(parse_study("mine", TINY), out=tmp_path)
     assert result.as_json()["rows"][0]["metrics"]["mse"]["std"] is None
 
 
 def test_finished_rows_are_kept_and_edited_ones_trained_again(
-    tiny: ImageDataset, tmp_path: Path
+    tiny: InputDataset, tmp_path: Path
 ) -> None:
     compare(parse_study("mine", TINY), out=tmp_path)
     weights = {
@@ -283,7 +283,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 ONE_ROW = '[data]\nname = "tiny"\n[rows.pca]\nrecipe = { epochs = 0 }\n'
 
 
-def test_a_run_older_than_a_setting_is_kept(tiny: ImageDataset, tmp_path: Path) -> None:
+def test_a_run_older_than_a_setting_is_kept(tiny: InputDataset, tmp_path: Path) -> None:
     compare(parse_study("mine", ONE_ROW), out=tmp_path)
     folder = tmp_path / "mine" / "pca" / "seed-0"
     config = json.loads((folder / "config.json").read_text())
@@ -298,7 +298,7 @@ def test_a_run_older_than_a_setting_is_kept(tiny: ImageDataset, tmp_path: Path) 
     assert not [what for what in told if isinstance(what, Note)]
 
 
-def test_a_run_that_gives_way_is_set_aside_and_told(tiny: ImageDataset, tmp_path: Path) -> None:
+def test_a_run_that_gives_way_is_set_aside_and_told(tiny: InputDataset, tmp_path: Path) -> None:
     folder = tmp_path / "mine" / "pca" / "seed-0"
     kept = []
     told: list[str] = []
@@ -348,7 +348,7 @@ def test_the_user_sees_what_is_set_aside(
     assert (aside / "model.safetensors").read_bytes() == weights
 
 
-def test_a_failing_row_is_told_and_the_others_go_on(tiny: ImageDataset, tmp_path: Path) -> None:
+def test_a_failing_row_is_told_and_the_others_go_on(tiny: InputDataset, tmp_path: Path) -> None:
     text = TINY + '[rows.bad]\nmodel = "vae"\nhyperparameters = { latent_dim = 0 }\n'
     text += '[rows.diverges]\nmodel = "vanilla"\nhyperparameters = { output = "linear" }\n'
     text += "recipe = { learning_rate = 1e38, epochs = 5, schedule = 'constant' }\n"

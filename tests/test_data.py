@@ -21,13 +21,13 @@ from hypothesis import strategies as st
 import aelab.data.loading
 from aelab.data import fashion_mnist
 from aelab.data.fashion_mnist import FILES, IdxFile, locate
-from aelab.data.images import ImageDataset, Images
+from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.data.specs import InputSpec
-from aelab.evaluate.images import pca_mse, reconstruction_mse
 from aelab.evaluate.protocol import evaluate
+from aelab.evaluate.reconstruction import pca_mse, reconstruction_mse
 from aelab.files import AelabError, InputError, MissingFileError
 from aelab.machine import seeded
-from aelab.models.base import Autoencoder
+from aelab.models.contract import Autoencoder
 from aelab.models.sampling import fit_prior
 from aelab.models.zoo import build
 from aelab.settings import DataSettings, Recipe
@@ -38,7 +38,7 @@ TRAIN, TEST = 20, 10  # images of the small imitation
 
 
 @pytest.fixture(scope="module")
-def real() -> ImageDataset:
+def real() -> InputDataset:
     try:
         locate(download=False)
     except MissingFileError as error:
@@ -86,7 +86,7 @@ def sha256(name: str) -> str:
     return hashlib.sha256(contents()[name]).hexdigest()
 
 
-def load(data_dir: Path | None = None, **kwargs: Any) -> ImageDataset:
+def load(data_dir: Path | None = None, **kwargs: Any) -> InputDataset:
     return fashion_mnist.load(DataSettings(**kwargs), data_dir)
 
 
@@ -113,30 +113,30 @@ def mirror(small: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 # The real data
 
 
-def test_real_sizes_and_types(real: ImageDataset) -> None:
+def test_real_sizes_and_types(real: InputDataset) -> None:
     assert {name: len(images) for name, images in real.splits.items()} == {
         "train": 55_000,
         "validation": 5_000,
         "test": 10_000,
     }
     for images in real.splits.values():
-        assert images.pixels is real.split("train").pixels
+        assert images.values is real.split("train").values
         assert images.labels is real.split("train").labels
     train = real.split("train")
-    assert train.pixels.shape == (70_000, 1, 28, 28)
-    assert (train.pixels.dtype, train.labels.dtype) == (torch.uint8, torch.int64)
+    assert train.values.shape == (70_000, 1, 28, 28)
+    assert (train.values.dtype, train.labels.dtype) == (torch.uint8, torch.int64)
     x = train.batch(torch.arange(100))
     assert (x.min(), x.max()) == (0, 1)
     assert real.spec.shape == (1, 28, 28)
     assert len(real.classes) == 10
 
 
-def test_real_content_is_in_file_order(real: ImageDataset) -> None:
+def test_real_content_is_in_file_order(real: InputDataset) -> None:
     train = real.split("train")
     assert train.labels[:10].tolist() == [9, 0, 0, 3, 0, 2, 7, 2, 5, 5]
     assert train.labels[60_000:60_010].tolist() == [9, 2, 1, 1, 6, 1, 4, 6, 5, 7]
     # Against the mean and standard deviation that are published for the training pixels.
-    parts = np.split(train.pixels[:60_000].numpy(), 60)
+    parts = np.split(train.values[:60_000].numpy(), 60)
     counts = sum(np.bincount(part.ravel(), minlength=256) for part in parts)
     values = np.arange(256) / 255
     mean = np.average(values, weights=counts)
@@ -146,7 +146,7 @@ def test_real_content_is_in_file_order(real: ImageDataset) -> None:
     )
 
 
-def test_real_splits_are_disjoint_and_stratified(real: ImageDataset) -> None:
+def test_real_splits_are_disjoint_and_stratified(real: InputDataset) -> None:
     train, validation, test = (real.split(name) for name in ("train", "validation", "test"))
     assert torch.cat([train.index, validation.index]).sort().values.equal(torch.arange(60_000))
     assert test.index.equal(torch.arange(60_000, 70_000))
@@ -154,7 +154,7 @@ def test_real_splits_are_disjoint_and_stratified(real: ImageDataset) -> None:
     assert validation.labels[validation.index].bincount().tolist() == [500] * 10
 
 
-def test_real_splits_never_change(real: ImageDataset) -> None:
+def test_real_splits_never_change(real: InputDataset) -> None:
     """Figures of other days were had on these very images."""
     original = aelab.data.loading.load(splits="original")
     assert original.split("train").index.equal(torch.arange(60_000))
@@ -199,7 +199,7 @@ def test_real_loads_fast_and_in_little_memory() -> None:
 def test_layouts_of_a_named_folder(small: Path, layout: str, end: str) -> None:
     write(small / "mine" / layout, end=end)
     data = load(small / "mine")
-    assert data.split("train").pixels[:, 0, 0, 0].tolist() == list(range(TRAIN + TEST))
+    assert data.split("train").values[:, 0, 0, 0].tolist() == list(range(TRAIN + TEST))
     assert data.split("train").labels.tolist() == [i % 10 for i in range(TRAIN + TEST)]
     assert [len(data.split(name)) for name in ("train", "validation", "test")] == [10, 10, 10]
 
@@ -317,7 +317,7 @@ def test_no_damage_goes_unseen(small: Path, data: st.DataObject) -> None:
         said = str(error)
         assert said.startswith(str(path))
     else:  # the change was in what gzip does not check, such as the time in its header
-        assert found.pixels[:, 0, 5, 5].tolist() == list(range(TRAIN + TEST))
+        assert found.values[:, 0, 5, 5].tolist() == list(range(TRAIN + TEST))
 
 
 # Downloads
@@ -333,7 +333,7 @@ def test_a_download_goes_to_the_cache_once(
     assert capfd.readouterr() == ("", "")
     for path in mirror.iterdir():
         path.unlink()
-    assert load().split("train").pixels.equal(first.split("train").pixels)
+    assert load().split("train").values.equal(first.split("train").values)
 
 
 def test_only_what_is_missing_is_downloaded(mirror: Path, small: Path) -> None:
@@ -423,7 +423,7 @@ def test_binarised_pixels_are_drawn_anew_with_their_intensity_as_probability(sma
 def test_black_and_white_pixels_stay_what_they_are() -> None:
     pixels = torch.tensor([0, 255], dtype=torch.uint8).reshape(2, 1, 1, 1).expand(2, 1, 30, 30)
     spec = InputSpec((1, 30, 30), binarise=True)
-    images = Images(pixels, torch.zeros(2).long(), torch.arange(2), spec)
+    images = InputSplit(pixels, torch.zeros(2).long(), torch.arange(2), spec)
     x = images.batch(torch.arange(2))
     assert (x[0].max(), x[1].min()) == (0, 1)
 
@@ -435,7 +435,7 @@ def test_binarising_needs_intensities() -> None:
         aelab.data.loading.load("karate", binarise=True)
 
 
-def trained_on(data: ImageDataset, name: str, stops: int = 0) -> Autoencoder:
+def trained_on(data: InputDataset, name: str, stops: int = 0) -> Autoencoder:
     """Two epochs of training, stopped once after some of its reports and taken up again."""
     with seeded(0):
         model = build(name, data.spec)
@@ -450,7 +450,7 @@ def trained_on(data: ImageDataset, name: str, stops: int = 0) -> Autoencoder:
 
 
 @pytest.mark.parametrize("name", ["vae", "pca"])
-def test_training_on_binarised_pixels_gives_the_same_bytes(blobs: ImageDataset, name: str) -> None:
+def test_training_on_binarised_pixels_gives_the_same_bytes(blobs: InputDataset, name: str) -> None:
     data = blobs.binarised()
     first = trained_on(data, name).state_dict()
     torch.rand(3)  # what a caller draws in between has no influence
@@ -465,7 +465,7 @@ def test_training_on_binarised_pixels_gives_the_same_bytes(blobs: ImageDataset, 
         assert all(first[key].equal(resumed[key]) for key in first)
 
 
-def test_every_model_is_evaluated_on_the_same_draws(blobs: ImageDataset) -> None:
+def test_every_model_is_evaluated_on_the_same_draws(blobs: InputDataset) -> None:
     data = blobs.binarised()
     seen: dict[str, list[torch.Tensor]] = {}
     for name in ("vae", "vanilla"):
@@ -477,7 +477,7 @@ def test_every_model_is_evaluated_on_the_same_draws(blobs: ImageDataset) -> None
     assert set(seen["vae"][0].unique().tolist()) == {0, 1}
 
 
-def test_binarised_data_has_a_baseline_a_prior_and_all_figures(blobs: ImageDataset) -> None:
+def test_binarised_data_has_a_baseline_a_prior_and_all_figures(blobs: InputDataset) -> None:
     data = blobs.binarised()
     model = trained_on(data, "vanilla")
     before = torch.get_rng_state()

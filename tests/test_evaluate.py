@@ -11,26 +11,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 
-from aelab.data.images import ImageDataset
+from aelab.data.input_sets import InputDataset
 from aelab.data.specs import InputSpec
 from aelab.evaluate.audits import audit_data, audit_dead_code, audit_side_channel
 from aelab.evaluate.codes import accuracies, active_units
-from aelab.evaluate.images import multiply_adds, original_figure, pca_mse
 from aelab.evaluate.metrics import psnr, squared_errors
 from aelab.evaluate.protocol import evaluate
+from aelab.evaluate.reconstruction import multiply_adds, original_figure, pca_mse
 from aelab.files import InputError
 from aelab.machine import seeded
-from aelab.models.base import Autoencoder
+from aelab.models.contract import Autoencoder
 from aelab.models.sampling import fit_prior, sample
 from aelab.models.zoo import build
 
 
-def everything(data: ImageDataset, split: str) -> torch.Tensor:
+def everything(data: InputDataset, split: str) -> torch.Tensor:
     images = data.split(split)
     return images.batch(torch.arange(len(images)))
 
 
-def test_mse_and_psnr_are_those_of_the_reconstruction(slice_of_fashion: ImageDataset) -> None:
+def test_mse_and_psnr_are_those_of_the_reconstruction(slice_of_fashion: InputDataset) -> None:
     model = build("vanilla", slice_of_fashion.spec)
     x = everything(slice_of_fashion, "test")
     mse = (model(x) - x).square().mean().item()
@@ -41,7 +41,7 @@ def test_mse_and_psnr_are_those_of_the_reconstruction(slice_of_fashion: ImageDat
     assert metrics["parameters"] == 101_200
 
 
-def test_mse_is_on_a_scale_of_one_whatever_the_preparation(blobs: ImageDataset) -> None:
+def test_mse_is_on_a_scale_of_one_whatever_the_preparation(blobs: InputDataset) -> None:
     raw_spec = InputSpec(blobs.spec.shape, scale=1.0)
     raw = replace(blobs, splits={n: replace(s, spec=raw_spec) for n, s in blobs.splits.items()})
     with seeded(0):
@@ -54,7 +54,7 @@ def test_mse_is_on_a_scale_of_one_whatever_the_preparation(blobs: ImageDataset) 
         evaluate(model, blobs, "test")
 
 
-def test_all_components_keep_the_noise(slice_of_fashion: ImageDataset) -> None:
+def test_all_components_keep_the_noise(slice_of_fashion: InputDataset) -> None:
     pca = build("pca", slice_of_fashion.spec, latent_dim=784)
     pca.initialise(slice_of_fashion.split("train"))
     groups = ("reconstruction", "robustness")
@@ -68,7 +68,7 @@ def test_all_components_keep_the_noise(slice_of_fashion: ImageDataset) -> None:
     assert metrics["pca_mse"] is None  # overcomplete
 
 
-def test_pca_baseline_is_scikit_learns(slice_of_fashion: ImageDataset) -> None:
+def test_pca_baseline_is_scikit_learns(slice_of_fashion: InputDataset) -> None:
     train = everything(slice_of_fashion, "train").flatten(1).double().numpy()
     test = everything(slice_of_fashion, "test").flatten(1).double().numpy()
     for size in (2, 32):
@@ -77,7 +77,7 @@ def test_pca_baseline_is_scikit_learns(slice_of_fashion: ImageDataset) -> None:
         assert pca_mse(slice_of_fashion, "test", size) == pytest.approx(error, rel=1e-4)
 
 
-def test_active_counts_numbers_that_are_not_zero(slice_of_fashion: ImageDataset) -> None:
+def test_active_counts_numbers_that_are_not_zero(slice_of_fashion: InputDataset) -> None:
     model = build("sparse", slice_of_fashion.spec, active=3)
     z = model.encode(everything(slice_of_fashion, "test"))
     expected = (z != 0).sum(1).float().mean().item()
@@ -87,7 +87,7 @@ def test_active_counts_numbers_that_are_not_zero(slice_of_fashion: ImageDataset)
     assert expected <= 3
 
 
-def test_bound_has_two_terms(slice_of_fashion: ImageDataset) -> None:
+def test_bound_has_two_terms(slice_of_fashion: InputDataset) -> None:
     model = build("vae", slice_of_fashion.spec, likelihood="bernoulli", beta=0.1)
     x = everything(slice_of_fashion, "test")
     posterior = model.posterior(x)
@@ -103,7 +103,7 @@ def test_bound_has_two_terms(slice_of_fashion: ImageDataset) -> None:
     assert metrics["reconstruction_bernoulli"] == pytest.approx(sampled, rel=0.01)
 
 
-def test_original_figure_of_a_vae_is_its_batch_loss(slice_of_fashion: ImageDataset) -> None:
+def test_original_figure_of_a_vae_is_its_batch_loss(slice_of_fashion: InputDataset) -> None:
     model = build("vae", slice_of_fashion.spec, likelihood="gaussian-fixed", beta=1 / 125)
     x = everything(slice_of_fashion, "test")[:125]
     with seeded(0):
@@ -133,7 +133,7 @@ def test_perfect_reconstruction_has_no_finite_psnr() -> None:
 
 
 @pytest.mark.parametrize("name", ["vanilla", "vae", "conv-vae-switches", "pca"])
-def test_samples_follow_from_seed_and_index(slice_of_fashion: ImageDataset, name: str) -> None:
+def test_samples_follow_from_seed_and_index(slice_of_fashion: InputDataset, name: str) -> None:
     with seeded(0):
         model = build(name, slice_of_fashion.spec)
     model.initialise(slice_of_fashion.split("train"))
@@ -149,7 +149,7 @@ def test_samples_follow_from_seed_and_index(slice_of_fashion: ImageDataset, name
     assert not torch.allclose(many[0], many[1])
 
 
-def test_fitted_prior_matches_the_codes_moments(slice_of_fashion: ImageDataset) -> None:
+def test_fitted_prior_matches_the_codes_moments(slice_of_fashion: InputDataset) -> None:
     model = build("pca", slice_of_fashion.spec, latent_dim=8)
     train = slice_of_fashion.split("train")
     model.initialise(train)
@@ -163,7 +163,7 @@ def test_fitted_prior_matches_the_codes_moments(slice_of_fashion: ImageDataset) 
     torch.testing.assert_close(drawn.std(0), codes.std(0), atol=0, rtol=0.1)
 
 
-def test_codes_that_never_vary_are_sampled_as_they_are(blobs: ImageDataset) -> None:
+def test_codes_that_never_vary_are_sampled_as_they_are(blobs: InputDataset) -> None:
     model = build("vanilla", blobs.spec, latent_dim=8)
     with torch.no_grad():
         model.encoder[0][0].weight[:3] = 0
@@ -175,12 +175,12 @@ def test_codes_that_never_vary_are_sampled_as_they_are(blobs: ImageDataset) -> N
     torch.testing.assert_close(drawn[:, :3], expected)
 
 
-def test_a_model_without_prior_cannot_sample(blobs: ImageDataset) -> None:
+def test_a_model_without_prior_cannot_sample(blobs: InputDataset) -> None:
     with pytest.raises(ValueError, match="has no prior"):
         sample(build("vanilla", blobs.spec), 1)
 
 
-def test_temperature_scales_the_deviation_of_a_prior(blobs: ImageDataset) -> None:
+def test_temperature_scales_the_deviation_of_a_prior(blobs: InputDataset) -> None:
     model = build("vanilla", blobs.spec, latent_dim=6)
     prior = fit_prior(model, blobs.split("train"))
     assert torch.equal(
@@ -216,13 +216,13 @@ class Stash(Autoencoder):
         return getattr(self, "last", torch.zeros(len(z), *self.spec.shape))
 
 
-def test_a_decoder_that_remembers_its_input_is_exposed(blobs: ImageDataset) -> None:
+def test_a_decoder_that_remembers_its_input_is_exposed(blobs: InputDataset) -> None:
     x = everything(blobs, "test")
     assert not audit_side_channel(Stash(blobs.spec), x).clean
     assert audit_side_channel(build("vanilla", blobs.spec), x).clean
 
 
-def test_switches_are_exposed_by_swapping_them(slice_of_fashion: ImageDataset) -> None:
+def test_switches_are_exposed_by_swapping_them(slice_of_fashion: InputDataset) -> None:
     with seeded(0):
         model = build("conv-vae-switches", slice_of_fashion.spec)
     x = everything(slice_of_fashion, "test")[:50]
@@ -235,7 +235,7 @@ def test_switches_are_exposed_by_swapping_them(slice_of_fashion: ImageDataset) -
     assert audit_side_channel(model, x).figures["share_of_side"] == pytest.approx(1)
 
 
-def test_dead_numbers_are_counted(slice_of_fashion: ImageDataset) -> None:
+def test_dead_numbers_are_counted(slice_of_fashion: InputDataset) -> None:
     vanilla, vae = build("vanilla", slice_of_fashion.spec), build("vae", slice_of_fashion.spec)
     codes = torch.randn(100, 64, generator=torch.Generator().manual_seed(0))
     codes[:, :3] = 0
@@ -246,7 +246,7 @@ def test_dead_numbers_are_counted(slice_of_fashion: ImageDataset) -> None:
     assert active_units(codes) == 59
 
 
-def test_data_audit_counts_training_images_in_the_test(slice_of_fashion: ImageDataset) -> None:
+def test_data_audit_counts_training_images_in_the_test(slice_of_fashion: InputDataset) -> None:
     leaky = replace(
         slice_of_fashion,
         splits={
@@ -258,9 +258,9 @@ def test_data_audit_counts_training_images_in_the_test(slice_of_fashion: ImageDa
     )
     assert audit_data(leaky, "test")["duplicates"]["figures"] == {"exact": 7, "near": 7}
     train = leaky.split("train")
-    pixels = train.pixels.clone()
+    pixels = train.values.clone()
     pixels[train.index[0], 0, 14, 14] ^= 8  # one pixel a little different: near, not the same
-    almost = replace(leaky, splits={**leaky.splits, "train": replace(train, pixels=pixels)})
+    almost = replace(leaky, splits={**leaky.splits, "train": replace(train, values=pixels)})
     assert audit_data(almost, "test")["duplicates"]["figures"] == {"exact": 6, "near": 7}
     findings = audit_data(slice_of_fashion, "test")
     assert findings["pixels"]["clean"]
@@ -281,7 +281,7 @@ def test_classes_are_told_from_codes_that_say_them() -> None:
     assert accuracies(z, torch.zeros_like(y), z, y) == (None, None)
 
 
-def test_probes_of_pca_are_those_of_its_codes(slice_of_fashion: ImageDataset) -> None:
+def test_probes_of_pca_are_those_of_its_codes(slice_of_fashion: InputDataset) -> None:
     model = build("pca", slice_of_fashion.spec, latent_dim=8)
     model.initialise(slice_of_fashion.split("train"))
     metrics = evaluate(model, slice_of_fashion, "test")
@@ -291,7 +291,7 @@ def test_probes_of_pca_are_those_of_its_codes(slice_of_fashion: ImageDataset) ->
     assert metrics["pixel_knn"] > 0.6
 
 
-def test_classes_and_the_worst_make_up_the_error(slice_of_fashion: ImageDataset) -> None:
+def test_classes_and_the_worst_make_up_the_error(slice_of_fashion: InputDataset) -> None:
     model = build("vanilla", slice_of_fashion.spec)
     x = everything(slice_of_fashion, "test")
     errors = (model(x) - x).square().flatten(1).mean(1)
@@ -304,7 +304,7 @@ def test_classes_and_the_worst_make_up_the_error(slice_of_fashion: ImageDataset)
     assert "noisy_mse_0.2" not in metrics
 
 
-def test_a_copy_is_as_noisy_as_its_input(slice_of_fashion: ImageDataset) -> None:
+def test_a_copy_is_as_noisy_as_its_input(slice_of_fashion: InputDataset) -> None:
     metrics = evaluate(build("copy", slice_of_fashion.spec), slice_of_fashion, "test")
     x = everything(slice_of_fashion, "test")
     assert metrics["mse"] == 0
@@ -317,7 +317,7 @@ def test_a_copy_is_as_noisy_as_its_input(slice_of_fashion: ImageDataset) -> None
     assert noise[0] < 0.1**2  # less than its variance, for it is clipped
 
 
-def test_the_mean_image_has_the_error_of_the_variance(slice_of_fashion: ImageDataset) -> None:
+def test_the_mean_image_has_the_error_of_the_variance(slice_of_fashion: InputDataset) -> None:
     model = build("mean", slice_of_fashion.spec)
     model.initialise(slice_of_fashion.split("train"))
     centre = everything(slice_of_fashion, "train").mean(0)
@@ -344,13 +344,13 @@ def test_the_mean_image_has_the_error_of_the_variance(slice_of_fashion: ImageDat
         ("copy", 0),
     ],
 )
-def test_multiply_adds_by_hand(slice_of_fashion: ImageDataset, name: str, expected: int) -> None:
+def test_multiply_adds_by_hand(slice_of_fashion: InputDataset, name: str, expected: int) -> None:
     model = build(name, slice_of_fashion.spec)
     assert multiply_adds(model, slice_of_fashion.split("test")) == expected
 
 
 def test_slow_groups_are_measured_when_asked_for(
-    slice_of_fashion: ImageDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    slice_of_fashion: InputDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pooch.os_cache", lambda name: tmp_path / name)
     with seeded(0):

@@ -18,13 +18,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch.nn import functional as F
 
-from aelab.data.images import ImageDataset, Images
+from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.data.specs import InputSpec
 from aelab.evaluate.codes import accuracies, active_units
-from aelab.evaluate.images import mean_over, original_figure
 from aelab.evaluate.protocol import evaluate, validate
+from aelab.evaluate.reconstruction import mean_over, original_figure
 from aelab.machine import seeded
-from aelab.models.base import Autoencoder, Batch, Code
+from aelab.models.contract import Autoencoder, Code, InputBatch
 from aelab.models.zoo import build
 
 LOW, HIGH, SCALE = 20, 220, 0.01
@@ -35,19 +35,19 @@ LEVELS = {"noisy_mse_0.1": 0.1, "noisy_mse_0.2": 0.2, "noisy_mse_0.4": 0.4}
 CORRUPTED = (*LEVELS, "masked_mse")
 
 
-def dataset(pixels: torch.Tensor, labels: torch.Tensor) -> ImageDataset:
+def dataset(pixels: torch.Tensor, labels: torch.Tensor) -> InputDataset:
     """A data set of these images, the splits one after another."""
     spec = InputSpec(tuple(pixels.shape[1:]), scale=SCALE, low=LOW, high=HIGH)
     indices = torch.arange(len(pixels)).split(list(SIZES.values()))
     splits = {
-        name: Images(pixels, labels, index, spec)
+        name: InputSplit(pixels, labels, index, spec)
         for name, index in zip(SIZES, indices, strict=True)
     }
-    return ImageDataset("made up", splits, ("a", "b", "c"), sha256="made up")
+    return InputDataset("made up", splits, ("a", "b", "c"), sha256="made up")
 
 
 @pytest.fixture(scope="module")
-def waves() -> ImageDataset:
+def waves() -> InputDataset:
     """Noisy waves of three widths; the contrast grows over each split, and so do the errors."""
     generator = torch.Generator().manual_seed(0)
     n = sum(SIZES.values())
@@ -62,7 +62,7 @@ def waves() -> ImageDataset:
 
 
 @pytest.fixture(scope="module")
-def grey() -> ImageDataset:
+def grey() -> InputDataset:
     """Images halfway between the least and the largest value: what noise was added shows."""
     n = sum(SIZES.values())
     return dataset(torch.full((n, *SHAPE), 120, dtype=torch.uint8), torch.arange(n) % 3)
@@ -73,17 +73,17 @@ class Coarse(Autoencoder):
 
     code_size = 2 * 4 * 5
 
-    def encode(self, x: Batch) -> Code:
+    def encode(self, x: InputBatch) -> Code:
         return F.adaptive_avg_pool2d(x, (4, 5)).flatten(1)
 
-    def decode(self, z: Code) -> Batch:
+    def decode(self, z: Code) -> InputBatch:
         return F.interpolate(z.unflatten(1, (2, 4, 5)), SHAPE[1:])
 
 
-def inputs(data: ImageDataset, split: str) -> torch.Tensor:
+def inputs(data: InputDataset, split: str) -> torch.Tensor:
     """All inputs of a split at once, from the stored values."""
     images = data.splits[split]
-    return (images.pixels[images.index].float() - LOW) * SCALE
+    return (images.values[images.index].float() - LOW) * SCALE
 
 
 def rows(x: torch.Tensor) -> NDArray[np.float64]:
@@ -97,7 +97,7 @@ def errors(x_hat: torch.Tensor, x: torch.Tensor) -> NDArray[np.float64]:
     return error
 
 
-def built(name: str, data: ImageDataset, **arguments: object) -> Autoencoder:
+def built(name: str, data: InputDataset, **arguments: object) -> Autoencoder:
     with seeded(1):
         model = build(name, data.spec, **arguments)
     if name == "pca":
@@ -108,7 +108,7 @@ def built(name: str, data: ImageDataset, **arguments: object) -> Autoencoder:
 # Reconstruction
 
 
-def test_error_psnr_and_share_by_one_formula(waves: ImageDataset) -> None:
+def test_error_psnr_and_share_by_one_formula(waves: InputDataset) -> None:
     model = Coarse(waves.spec)
     x = inputs(waves, "test")
     of_each = errors(model(x), x)
@@ -148,7 +148,7 @@ def ssim_by_hand(x_hat: torch.Tensor, x: torch.Tensor) -> float:
     return float((luminance * (2 * cov + c2) / (va + vb + c2)).mean())
 
 
-def test_ssim_is_that_of_its_paper(waves: ImageDataset) -> None:
+def test_ssim_is_that_of_its_paper(waves: InputDataset) -> None:
     model = Coarse(waves.spec)
     x = inputs(waves, "test")
     expected = ssim_by_hand(model(x), x)
@@ -158,8 +158,8 @@ def test_ssim_is_that_of_its_paper(waves: ImageDataset) -> None:
 
 
 @pytest.mark.parametrize(("width", "there"), [(10, False), (11, True)])
-def test_images_below_the_window_have_no_ssim(waves: ImageDataset, width: int, there: bool) -> None:
-    pixels = waves.split("train").pixels[..., :width]
+def test_images_below_the_window_have_no_ssim(waves: InputDataset, width: int, there: bool) -> None:
+    pixels = waves.split("train").values[..., :width]
     data = dataset(pixels, waves.split("train").labels)
     metrics = evaluate(built("copy", data), data, "test", ("reconstruction",))
     assert metrics.get("ssim") == (pytest.approx(1) if there else None)
@@ -173,7 +173,7 @@ def test_images_below_the_window_have_no_ssim(waves: ImageDataset, width: int, t
     ],
 )
 def test_validation_is_a_mean_over_images(
-    waves: ImageDataset, name: str, arguments: dict[str, object]
+    waves: InputDataset, name: str, arguments: dict[str, object]
 ) -> None:
     model = built(name, waves, **arguments)
     x = inputs(waves, "validation")
@@ -188,13 +188,13 @@ def test_validation_is_a_mean_over_images(
     assert validation.shown["mse"] == pytest.approx(errors(model(x), x).mean(), rel=1e-5)
 
 
-def test_a_mean_over_a_split_is_one_over_its_images(waves: ImageDataset) -> None:
+def test_a_mean_over_a_split_is_one_over_its_images(waves: InputDataset) -> None:
     x = inputs(waves, "test")
     brightness = mean_over(waves.split("test"), lambda x: x.flatten(1).sum(1))
     assert brightness == pytest.approx(rows(x).sum(1).mean(), rel=1e-6)
 
 
-def test_the_bounds_divergence_is_a_mean_over_images(waves: ImageDataset) -> None:
+def test_the_bounds_divergence_is_a_mean_over_images(waves: InputDataset) -> None:
     model = built("vae", waves, latent_dim=3, hidden=(8,))
     posterior = model.posterior(inputs(waves, "test"))
     mu, variance = rows(posterior.mu), np.exp(rows(posterior.log_var))
@@ -209,13 +209,13 @@ def test_the_bounds_divergence_is_a_mean_over_images(waves: ImageDataset) -> Non
 
 
 def given(
-    model: Autoencoder, data: ImageDataset
+    model: Autoencoder, data: InputDataset
 ) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
     """What a model is given to encode for each figure, over the whole split; and its figures."""
     seen: list[torch.Tensor] = []
     encode = model.encode
 
-    def watched(x: Batch) -> Code:
+    def watched(x: InputBatch) -> Code:
         seen.append(x.clone())
         return encode(x)
 
@@ -229,7 +229,7 @@ def given(
     return parts, metrics
 
 
-def test_errors_from_corrupted_inputs_are_to_the_clean_ones(waves: ImageDataset) -> None:
+def test_errors_from_corrupted_inputs_are_to_the_clean_ones(waves: InputDataset) -> None:
     model = Coarse(waves.spec)
     parts, metrics = given(model, waves)
     x = inputs(waves, "test")
@@ -237,7 +237,7 @@ def test_errors_from_corrupted_inputs_are_to_the_clean_ones(waves: ImageDataset)
         assert metrics[name] == pytest.approx(errors(model(parts[name]), x).mean(), rel=1e-5)
 
 
-def test_noise_has_the_level_of_its_name(grey: ImageDataset) -> None:
+def test_noise_has_the_level_of_its_name(grey: InputDataset) -> None:
     parts, metrics = given(built("copy", grey), grey)
     clean = rows(inputs(grey, "test"))
     for name, level in LEVELS.items():
@@ -259,7 +259,7 @@ def test_noise_has_the_level_of_its_name(grey: ImageDataset) -> None:
     assert metrics["masked_mse"] == pytest.approx(0.25 * 0.25, rel=0.03)
 
 
-def test_models_of_every_class_are_given_the_same_noise(grey: ImageDataset) -> None:
+def test_models_of_every_class_are_given_the_same_noise(grey: InputDataset) -> None:
     models = [
         Coarse(grey.spec),
         built("vanilla", grey, latent_dim=7),
@@ -273,7 +273,7 @@ def test_models_of_every_class_are_given_the_same_noise(grey: ImageDataset) -> N
             assert torch.equal(parts[name], first[name]), name
 
 
-def test_every_image_has_noise_of_its_own(grey: ImageDataset) -> None:
+def test_every_image_has_noise_of_its_own(grey: InputDataset) -> None:
     parts, _ = given(built("copy", grey), grey)
     for name in CORRUPTED:
         # Chunks of 100 and 50: were their noise the same, images 100 on would be images 0 on.
@@ -283,7 +283,7 @@ def test_every_image_has_noise_of_its_own(grey: ImageDataset) -> None:
 # Codes
 
 
-def test_classes_are_told_from_codes_as_scikit_learn_tells_them(waves: ImageDataset) -> None:
+def test_classes_are_told_from_codes_as_scikit_learn_tells_them(waves: InputDataset) -> None:
     model = Coarse(waves.spec)
     train, test = inputs(waves, "train"), inputs(waves, "test")
     y_train, y = (waves.split(name).classes.numpy() for name in ("train", "test"))
@@ -350,7 +350,7 @@ def test_units_are_active_above_a_variance_of_a_hundredth() -> None:
     ],
 )
 def test_numbers_found_in_closed_form_are_parameters(
-    waves: ImageDataset, name: str, arguments: dict[str, object], expected: int
+    waves: InputDataset, name: str, arguments: dict[str, object], expected: int
 ) -> None:
     model = built(name, waves, **arguments)
     assert evaluate(model, waves, "test", ())["parameters"] == expected

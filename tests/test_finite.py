@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import aelab
-from aelab.data.images import ImageDataset
+from aelab.data.input_sets import InputDataset
 from aelab.data.specs import InputSpec
 from aelab.evaluate.codes import accuracies
 from aelab.evaluate.finite import recorded, told
@@ -21,7 +21,7 @@ from aelab.evaluate.links import auc, average_precision, precision_recall, roc
 from aelab.evaluate.protocol import Validation, evaluate
 from aelab.figures.style import link_curves
 from aelab.files import AelabError, InputError, read_json
-from aelab.models.base import Autoencoder
+from aelab.models.contract import Autoencoder
 from aelab.models.sampling import fit_prior
 from aelab.models.zoo import build
 from aelab.runs.record import describe
@@ -34,7 +34,7 @@ from test_lock import NAME
 SPOILT = '''
 import torch
 from aelab.models.zoo import build
-from aelab.models.base import Autoencoder
+from aelab.models.contract import Autoencoder
 from aelab.figures.style import link_curves
 
 
@@ -80,7 +80,7 @@ def strictly(path: Path) -> list[Any]:
     ("part", "value"), [("decode", "nan"), ("decode", "inf"), ("encode", "nan")]
 )
 def test_a_run_whose_figures_are_not_finite_stays_usable(
-    tiny: ImageDataset, outside: Path, capsys: pytest.CaptureFixture[str], part: str, value: str
+    tiny: InputDataset, outside: Path, capsys: pytest.CaptureFixture[str], part: str, value: str
 ) -> None:
     Path("spoilt_models.py").write_text(SPOILT)
     arguments = ["--part", part, "--value", value, "--out", "run"]
@@ -109,7 +109,7 @@ def test_a_run_whose_figures_are_not_finite_stays_usable(
 
 
 def test_a_study_with_figures_that_are_not_finite(
-    tiny: ImageDataset, outside: Path, capsys: pytest.CaptureFixture[str]
+    tiny: InputDataset, outside: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("spoilt_models.py").write_text(SPOILT)
     Path("mine.toml").write_text(
@@ -141,7 +141,7 @@ SETTINGS = RunSettings("vanilla", {"latent_dim": 3}, recipe=Recipe(epochs=3, bat
     ],
 )
 def test_an_epoch_whose_validation_loss_is_not_finite_is_the_worst(
-    blobs: ImageDataset,
+    blobs: InputDataset,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     losses: list[float],
@@ -161,7 +161,7 @@ def test_an_epoch_whose_validation_loss_is_not_finite_is_the_worst(
 
 
 def test_a_measurement_that_is_not_finite_is_empty(
-    blobs: ImageDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    blobs: InputDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measured = {"train_seconds": 1.0, "peak_memory_bytes": math.inf}
     monkeypatch.setattr("aelab.runs.resumable.Training.timings", lambda *_: measured)
@@ -172,7 +172,7 @@ def test_a_measurement_that_is_not_finite_is_empty(
 
 
 def test_weights_that_the_last_step_lost_are_told(
-    blobs: ImageDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    blobs: InputDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The loss of a step is of the weights before it."""
     settings = replace(SETTINGS, recipe=Recipe(epochs=1, batch_size=500))
@@ -184,7 +184,7 @@ def test_weights_that_the_last_step_lost_are_told(
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_settings_must_be_finite(blobs: ImageDataset, tmp_path: Path, value: float) -> None:
+def test_settings_must_be_finite(blobs: InputDataset, tmp_path: Path, value: float) -> None:
     settings = RunSettings("vae", {"beta": value})
     with pytest.raises(InputError, match=rf"model vae: beta must be finite, not {value}"):
         train_run(settings, blobs, tmp_path / "run")
@@ -213,7 +213,7 @@ def test_a_study_with_settings_that_are_not_finite_is_refused(line: str, said: s
 
 @pytest.mark.parametrize("option", ["--learning-rate", "--beta", "--clip-norm", "--seconds"])
 def test_options_that_are_not_finite_are_told_in_a_line(
-    tiny: ImageDataset, outside: Path, capsys: pytest.CaptureFixture[str], option: str
+    tiny: InputDataset, outside: Path, capsys: pytest.CaptureFixture[str], option: str
 ) -> None:
     for value in ("nan", "inf"):
         ends_with(2, "train", "vae", *FAST, option, value, "--out", "run")
@@ -288,7 +288,7 @@ class Apart(Autoencoder):
         return z[:, :1, None, None].expand(-1, *self.spec.shape)
 
 
-def test_a_prior_is_fitted_to_the_codes_that_are_finite(blobs: ImageDataset) -> None:
+def test_a_prior_is_fitted_to_the_codes_that_are_finite(blobs: InputDataset) -> None:
     prior = fit_prior(Apart(blobs.spec, 0.3, math.nan), blobs.split("train"))
     assert all(tensor.isfinite().all() for tensor in prior.tensors().values())
     with pytest.raises(InputError, match="no training input has a finite code"):
@@ -296,7 +296,7 @@ def test_a_prior_is_fitted_to_the_codes_that_are_finite(blobs: ImageDataset) -> 
 
 
 def test_samples_that_are_not_finite_have_no_figure(
-    slice_of_fashion: ImageDataset, monkeypatch: pytest.MonkeyPatch
+    slice_of_fashion: InputDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = Apart(slice_of_fashion.spec, 0.0, 0.0)
     prior = fit_prior(model, slice_of_fashion.split("train"))

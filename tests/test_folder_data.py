@@ -16,7 +16,7 @@ from PIL import Image
 import aelab.cli
 from aelab.data import cache, folders
 from aelab.data.image_files import PIXEL_LIMIT, Kind, Wanted, grey, kind_of, quiet, read, resize
-from aelab.data.images import ImageDataset
+from aelab.data.input_sets import InputDataset
 from aelab.data.inputs import open_inputs
 from aelab.data.loading import load
 from aelab.data.specs import InputSpec
@@ -65,9 +65,9 @@ def zoo(tmp_path: Path) -> Path:
     return tmp_path / "zoo"
 
 
-def opened(path: Path, **settings: Any) -> ImageDataset:
+def opened(path: Path, **settings: Any) -> InputDataset:
     data = load(str(path), **settings)
-    assert isinstance(data, ImageDataset)
+    assert isinstance(data, InputDataset)
     return data
 
 
@@ -316,7 +316,7 @@ def test_a_folder_is_decoded_once(zoo: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(cache, "_hash", never)
     second = opened(zoo)
     assert second.sha256 == first.sha256
-    assert torch.equal(second.split("train").pixels, first.split("train").pixels)
+    assert torch.equal(second.split("train").values, first.split("train").values)
 
 
 def test_the_key_is_the_content(zoo: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from aelab.models.graph_vae import GraphVAE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -15,22 +16,21 @@ from torch.nn import functional as F
 
 from aelab.data.specs import InputSpec, SignalGraph
 from aelab.machine import seeded
-from aelab.models.graph_layers import (
+from aelab.models.networks.graph_layers import (
     Graph,
     GraphConvolution,
     Messages,
     both_ways,
     coarsen,
     downwards,
+    grid_graph,
     input_graph,
     kernel_shares,
     matching,
-    pixel_grid,
     typical_offsets,
     upwards,
     within,
 )
-from aelab.models.graph_vae import GraphVAE
 from aelab.settings import Recipe
 from aelab.training.loop import fit
 
@@ -141,7 +141,7 @@ def test_the_gradient_is_that_of_finite_differences() -> None:
 def test_on_a_grid_it_is_the_convolution(
     height: int, width: int, channels: tuple[int, int]
 ) -> None:
-    convolution = GraphConvolution(within(pixel_grid(height, width), 9), *channels)
+    convolution = GraphConvolution(within(grid_graph(height, width), 9), *channels)
     # Kernels are in the order of their relative positions: row by row.
     kernel = convolution.weight.unflatten(0, (3, 3)).permute(3, 2, 0, 1)
     x = torch.randn(2, channels[0], height, width)
@@ -150,7 +150,7 @@ def test_on_a_grid_it_is_the_convolution(
 
 
 def test_between_levels_of_a_grid_it_is_the_strided_convolution_and_its_transpose() -> None:
-    fine = pixel_grid(8, 12)
+    fine = grid_graph(8, 12)
     coarse, cluster = coarsen(fine)
     assert cluster.tolist() == [r // 2 * 6 + c // 2 for r in range(8) for c in range(12)]
 
@@ -206,7 +206,7 @@ def test_coarsening_puts_every_node_in_one_connected_cluster(
     assert {tuple(pair) for pair in coarse.edges.T.tolist()} == adjacent
 
 
-@pytest.mark.parametrize("graph", [pixel_grid(7, 9), geometric_graph(90, 0.2)])
+@pytest.mark.parametrize("graph", [grid_graph(7, 9), geometric_graph(90, 0.2)])
 def test_coarsening_does_not_depend_on_how_nodes_are_numbered(graph: Graph) -> None:
     order = torch.randperm(len(graph), generator=torch.Generator().manual_seed(1))
     coarse, cluster = coarsen(graph)
@@ -265,7 +265,7 @@ def test_the_decoder_needs_the_code_and_the_graph_only() -> None:
 
 
 def test_an_image_is_a_signal_on_its_grid() -> None:
-    grid = as_signal_graph(pixel_grid(9, 11))
+    grid = as_signal_graph(grid_graph(9, 11))
     with seeded(0):
         image = GraphVAE(InputSpec((2, 9, 11)))
     with seeded(0):
@@ -274,7 +274,7 @@ def test_an_image_is_a_signal_on_its_grid() -> None:
     assert torch.equal(image(x).flatten(2), signal(x.flatten(2)))
 
 
-@pytest.mark.parametrize("graph", [pixel_grid(9, 11), geometric_graph(90, 0.2)])
+@pytest.mark.parametrize("graph", [grid_graph(9, 11), geometric_graph(90, 0.2)])
 def test_it_does_not_depend_on_how_nodes_are_numbered(graph: Graph) -> None:
     order = torch.randperm(len(graph), generator=torch.Generator().manual_seed(2))
     outputs = []

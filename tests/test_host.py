@@ -14,12 +14,12 @@ import tifffile
 import torch
 from torch import Tensor, nn
 
-from aelab.data.images import ImageDataset
+from aelab.data.input_sets import InputDataset
 from aelab.data.loading import load
 from aelab.data.specs import InputSpec
 from aelab.evaluate.protocol import evaluate
 from aelab.machine import keep_freed_memory
-from aelab.models.base import Autoencoder
+from aelab.models.contract import Autoencoder
 from aelab.runs.jobs import run_all
 from aelab.runs.train import train_run
 from aelab.settings import Recipe, RunSettings
@@ -92,7 +92,7 @@ def test_reading_a_tiff_leaves_its_logger_alone(tmp_path: Path) -> None:
 
 
 def test_only_programs_set_the_allocator(
-    tiny: ImageDataset, outside: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: InputDataset, outside: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[int] = []
     monkeypatch.setattr("aelab.machine.keep_freed_memory", lambda: calls.append(1))
@@ -146,7 +146,7 @@ def layout_of(model: nn.Module) -> Iterator[object]:
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_evaluation_leaves_a_model_as_it_was(
-    blobs: ImageDataset, layout: torch.memory_format
+    blobs: InputDataset, layout: torch.memory_format
 ) -> None:
     model = Convolutions(blobs.spec).to(memory_format=layout)
     model.outward.weight.requires_grad_(False)
@@ -161,12 +161,12 @@ def test_evaluation_leaves_a_model_as_it_was(
 
 
 def test_an_evaluation_that_fails_leaves_a_model_as_it_was(
-    blobs: ImageDataset, monkeypatch: pytest.MonkeyPatch
+    blobs: InputDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("aelab.evaluate.evaluate_images", failing)
+    monkeypatch.setattr("aelab.evaluate.evaluate_inputs", failing)
     model = Convolutions(blobs.spec)
     before = list(layout_of(model))
     with pytest.raises(KeyboardInterrupt):

@@ -7,20 +7,22 @@ import pytest
 import torch
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
-from aelab.data.images import ImageDataset, Images
+from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.data.specs import InputSpec
-from aelab.evaluate.images import mean_over
 from aelab.evaluate.importance import importance_bound, log_mean_exp, mean_and_error
+from aelab.evaluate.reconstruction import mean_over
 from aelab.files import InputError
 from aelab.machine import seeded
-from aelab.models.base import Batch, Code, Posterior, VariationalAutoencoder
+from aelab.models.contract import Code, InputBatch
+from aelab.models.posterior import Gaussian
+from aelab.models.variational import LatentVariableModel
 from aelab.models.zoo import build
 
 SHAPE = (1, 2, 3)
 VARIANCE = 0.05
 
 
-class Linear(VariationalAutoencoder):
+class Linear(LatentVariableModel):
     """x = W z + b + noise: its marginal is N(b, W W^T + variance I).
 
     The posterior's mean and variances are the exact ones times `wrong`; its covariances, which
@@ -40,16 +42,16 @@ class Linear(VariationalAutoencoder):
         self.b = torch.full((spec.size,), 0.4)
         self.wrong = wrong
 
-    def posterior(self, x: Batch) -> Posterior:
+    def posterior(self, x: InputBatch) -> Gaussian:
         covariance = torch.linalg.inv(torch.eye(self.latent_dim) + self.w.T @ self.w / VARIANCE)
         mu = (x.flatten(1) - self.b) @ self.w @ covariance / VARIANCE
         variances = covariance.diagonal().expand_as(mu)
-        return Posterior(mu * self.wrong, (variances * self.wrong).log())
+        return Gaussian(mu * self.wrong, (variances * self.wrong).log())
 
-    def decoder_output(self, z: Code) -> Batch:
+    def decoder_output(self, z: Code) -> InputBatch:
         return (z @ self.w.T + self.b).reshape(-1, *self.spec.shape)
 
-    def exact(self, images: Images) -> float:
+    def exact(self, images: InputSplit) -> float:
         """Mean of -log p(x)."""
         x = everything(images).flatten(1).double()
         w = self.w.detach().double()
@@ -57,15 +59,15 @@ class Linear(VariationalAutoencoder):
         return -MultivariateNormal(self.b.double(), covariance).log_prob(x).mean().item()
 
 
-def everything(images: Images) -> torch.Tensor:
+def everything(images: InputSplit) -> torch.Tensor:
     return images.batch(torch.arange(len(images)))
 
 
 @pytest.fixture
-def images() -> Images:
+def images() -> InputSplit:
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(256, (200, *SHAPE), generator=generator, dtype=torch.uint8)
-    return Images(pixels, torch.zeros(200).long(), torch.arange(200), InputSpec(SHAPE))
+    return InputSplit(pixels, torch.zeros(200).long(), torch.arange(200), InputSpec(SHAPE))
 
 
 def weights(*, orthogonal: bool) -> torch.Tensor:
@@ -75,7 +77,7 @@ def weights(*, orthogonal: bool) -> torch.Tensor:
 
 @pytest.mark.parametrize("samples", [1, 7])
 def test_a_posterior_that_is_exact_gives_the_likelihood_at_once(
-    images: Images, samples: int
+    images: InputSplit, samples: int
 ) -> None:
     model = Linear(images.spec, weights(orthogonal=True))
     bound, error = importance_bound(model, images, samples)
@@ -83,7 +85,7 @@ def test_a_posterior_that_is_exact_gives_the_likelihood_at_once(
     assert error > 0
 
 
-def test_one_that_is_not_exact_comes_near_with_samples(images: Images) -> None:
+def test_one_that_is_not_exact_comes_near_with_samples(images: InputSplit) -> None:
     model = Linear(images.spec, weights(orthogonal=False), wrong=0.9)
     exact = model.exact(images)
     bounds = [importance_bound(model, images, samples)[0] for samples in (1, 10, 100, 3000)]
@@ -92,7 +94,7 @@ def test_one_that_is_not_exact_comes_near_with_samples(images: Images) -> None:
     assert bounds[-1] == pytest.approx(exact, abs=0.01)
 
 
-def test_one_sample_is_the_evidence_lower_bound(images: Images) -> None:
+def test_one_sample_is_the_evidence_lower_bound(images: InputSplit) -> None:
     model = Linear(images.spec, weights(orthogonal=False), wrong=0.9)
     with torch.no_grad():
         x = everything(images)
@@ -112,7 +114,7 @@ def test_one_sample_is_the_evidence_lower_bound(images: Images) -> None:
     assert error < 0.2
 
 
-def test_error_is_the_standard_error_over_images(images: Images) -> None:
+def test_error_is_the_standard_error_over_images(images: InputSplit) -> None:
     model = Linear(images.spec, weights(orthogonal=True))
     alone = [
         importance_bound(model, replace(images, index=images.index[i : i + 1]), 1)[0]
@@ -122,7 +124,7 @@ def test_error_is_the_standard_error_over_images(images: Images) -> None:
     assert importance_bound(model, images, 1)[1] == pytest.approx(expected, rel=1e-4)
 
 
-def test_some_images_tell_how_far_the_bound_falls(images: Images) -> None:
+def test_some_images_tell_how_far_the_bound_falls(images: InputSplit) -> None:
     exact = Linear(images.spec, weights(orthogonal=True))
     # No image gains anything by samples of an exact posterior.
     assert importance_bound(exact, images, 50, tightened=3)[0] == pytest.approx(
@@ -147,7 +149,7 @@ def test_mean_and_error_by_hand() -> None:
 
 @pytest.mark.parametrize("name", ["vae", "conv-vae", "graph-vae"])
 def test_same_draws_each_time_in_any_portions(
-    blobs: ImageDataset, name: str, monkeypatch: pytest.MonkeyPatch
+    blobs: InputDataset, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with seeded(0):
         model = build(name, blobs.spec, likelihood="bernoulli")
@@ -161,12 +163,12 @@ def test_same_draws_each_time_in_any_portions(
     assert importance_bound(model, test, 20) == pytest.approx(first, rel=1e-5)
 
 
-def test_side_channels_have_no_likelihood(slice_of_fashion: ImageDataset) -> None:
+def test_side_channels_have_no_likelihood(slice_of_fashion: InputDataset) -> None:
     model = build("conv-vae-switches", slice_of_fashion.spec)
     assert importance_bound(model, slice_of_fashion.split("test"), 2) is None
 
 
-def test_at_least_one_sample_and_image(images: Images) -> None:
+def test_at_least_one_sample_and_image(images: InputSplit) -> None:
     model = Linear(images.spec, weights(orthogonal=True))
     with pytest.raises(InputError, match="must be 1 or more, not 0 and 200"):
         importance_bound(model, images, 0)

@@ -9,17 +9,18 @@ import torch
 from sklearn import decomposition
 from sklearn.linear_model import Ridge
 
-from aelab.data.images import ImageDataset, Images
+from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.data.specs import InputSpec
 from aelab.machine import seeded
-from aelab.models.base import Autoencoder, VariationalAutoencoder
-from aelab.models.initialisation import (
+from aelab.models.contract import Autoencoder
+from aelab.models.networks.initialisation import (
     DENSE,
     RIDGE,
     check_initialisation,
     components_of,
     fit_transposed,
 )
+from aelab.models.variational import LatentVariableModel
 from aelab.models.zoo import build
 from aelab.settings import Recipe
 from aelab.training.loop import fit
@@ -28,7 +29,7 @@ RANK = 3
 
 
 @pytest.fixture(scope="module")
-def low_rank() -> Images:
+def low_rank() -> InputSplit:
     """Images of rank 3, whose coordinates lie within 2 standard deviations."""
     generator = torch.Generator().manual_seed(0)
     directions = torch.linalg.qr(torch.randn(20, RANK, generator=generator)).Q.T
@@ -37,10 +38,10 @@ def low_rank() -> Images:
     coordinates = signs * sizes * torch.tensor([0.5, 0.4, 0.3])
     values = (0.5 + coordinates @ directions).reshape(-1, 1, 4, 5)
     spec = InputSpec((1, 4, 5), scale=1.0, high=1.0, dtype="float32")
-    return Images(values, torch.zeros(400, dtype=torch.long), torch.arange(400), spec)
+    return InputSplit(values, torch.zeros(400, dtype=torch.long), torch.arange(400), spec)
 
 
-def started(name: str, images: Images, **arguments: object) -> Autoencoder:
+def started(name: str, images: InputSplit, **arguments: object) -> Autoencoder:
     with seeded(0):
         model: Autoencoder = build(name, images.spec, initialisation="pca", **arguments)
     model.initialise(images)
@@ -63,7 +64,7 @@ def started(name: str, images: Images, **arguments: object) -> Autoencoder:
     ],
 )
 def test_what_is_linear_is_there_before_the_first_step(
-    low_rank: Images, name: str, arguments: dict[str, object], activation: str
+    low_rank: InputSplit, name: str, arguments: dict[str, object], activation: str
 ) -> None:
     if name == "sparse" and activation != "relu":
         return  # the pairs rely on a rectifier
@@ -73,7 +74,7 @@ def test_what_is_linear_is_there_before_the_first_step(
         torch.testing.assert_close(model(x), x, rtol=0, atol=1e-4)
 
 
-def test_components_are_scikit_learns(low_rank: Images) -> None:
+def test_components_are_scikit_learns(low_rank: InputSplit) -> None:
     found = components_of(low_rank, 2)
     x = low_rank.batch(torch.arange(len(low_rank))).flatten(1).numpy()
     expected = decomposition.PCA(2).fit(x)
@@ -85,13 +86,13 @@ def test_components_are_scikit_learns(low_rank: Images) -> None:
     assert found.residual == pytest.approx(left / x.shape[1], rel=1e-3)
 
 
-def test_the_first_components_leave_what_the_others_held(low_rank: Images) -> None:
+def test_the_first_components_leave_what_the_others_held(low_rank: InputSplit) -> None:
     expected, found = components_of(low_rank, 1), components_of(low_rank, RANK).first(1)
     torch.testing.assert_close(found.std, expected.std)
     assert found.residual == pytest.approx(expected.residual, rel=1e-3)
 
 
-def test_an_encoder_sees_scikit_learns_coordinates(low_rank: Images) -> None:
+def test_an_encoder_sees_scikit_learns_coordinates(low_rank: InputSplit) -> None:
     model = build("vae", low_rank.spec, components=5)  # more than the images have
     before = {name: tensor.clone() for name, tensor in model.named_parameters()}
     model.initialise(low_rank)
@@ -108,7 +109,9 @@ def test_an_encoder_sees_scikit_learns_coordinates(low_rank: Images) -> None:
 
 
 @pytest.mark.parametrize("hidden", [(), (12,)])
-def test_no_more_is_carried_than_an_encoder_sees(low_rank: Images, hidden: tuple[int, ...]) -> None:
+def test_no_more_is_carried_than_an_encoder_sees(
+    low_rank: InputSplit, hidden: tuple[int, ...]
+) -> None:
     model = started("vae", low_rank, latent_dim=4, components=2, hidden=hidden, output="linear")
     x = low_rank.batch(torch.arange(len(low_rank)))
     expected = decomposition.PCA(2).fit(x.flatten(1).numpy())
@@ -119,7 +122,7 @@ def test_no_more_is_carried_than_an_encoder_sees(low_rank: Images, hidden: tuple
     np.testing.assert_allclose(z, scores / scores.std(0), atol=1e-3)
 
 
-def test_components_are_no_more_than_an_input_has_numbers(low_rank: Images) -> None:
+def test_components_are_no_more_than_an_input_has_numbers(low_rank: InputSplit) -> None:
     model = started("vae", low_rank, latent_dim=RANK, components=128, output="linear")
     assert model.coordinates.weight.shape == (20, 20)
     x = low_rank.batch(torch.arange(len(low_rank)))
@@ -129,9 +132,9 @@ def test_components_are_no_more_than_an_input_has_numbers(low_rank: Images) -> N
         build("vae", low_rank.spec, components=0)
 
 
-def test_the_posterior_starts_as_probabilistic_pcas(low_rank: Images) -> None:
+def test_the_posterior_starts_as_probabilistic_pcas(low_rank: InputSplit) -> None:
     model = started("vae", low_rank, latent_dim=2, output="linear")
-    assert isinstance(model, VariationalAutoencoder)
+    assert isinstance(model, LatentVariableModel)
     x = low_rank.batch(torch.arange(len(low_rank)))
     posterior = model.posterior(x)
     # Of whitened coordinates the means have variance 1; the variance is sigma² / eigenvalue.
@@ -145,7 +148,7 @@ def test_the_posterior_starts_as_probabilistic_pcas(low_rank: Images) -> None:
 
 @pytest.mark.parametrize("name", ["vanilla", "multilayer", "sparse", "vae"])
 def test_with_a_sigmoid_it_starts_near_pca_and_goes_on_from_there(
-    slice_of_fashion: ImageDataset, name: str
+    slice_of_fashion: InputDataset, name: str
 ) -> None:
     images = slice_of_fashion.split("train")
     x = images.batch(torch.arange(len(images)))
@@ -172,7 +175,7 @@ def test_with_a_sigmoid_it_starts_near_pca_and_goes_on_from_there(
     ],
 )
 def test_at_hes_scale_the_output_starts_at_the_inputs_mean(
-    slice_of_fashion: ImageDataset, name: str, arguments: dict[str, object]
+    slice_of_fashion: InputDataset, name: str, arguments: dict[str, object]
 ) -> None:
     images = slice_of_fashion.split("train")
     x = images.batch(torch.arange(200))
@@ -215,12 +218,12 @@ def test_a_fitted_1x1_convolution_is_scikit_learns_ridge_regression() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 21, 30)])
 def test_a_layerwise_start_reconstructs_before_the_first_step(
-    slice_of_fashion: ImageDataset, shape: tuple[int, int, int]
+    slice_of_fashion: InputDataset, shape: tuple[int, int, int]
 ) -> None:
     images = slice_of_fashion.split("train")
     channels, height, width = shape
-    pixels = images.pixels[:, :, :height, :].repeat(1, channels, 1, 2)[..., :width]
-    images = replace(images, pixels=pixels, spec=replace(images.spec, shape=shape))
+    pixels = images.values[:, :, :height, :].repeat(1, channels, 1, 2)[..., :width]
+    images = replace(images, values=pixels, spec=replace(images.spec, shape=shape))
     x = images.batch(torch.arange(200))
     errors = {}
     for start in ("he", "layerwise"):
@@ -233,7 +236,7 @@ def test_a_layerwise_start_reconstructs_before_the_first_step(
     assert errors["layerwise"] < 0.7 * variance < errors["he"]
 
 
-def test_a_layerwise_start_from_constant_images_is_finite(slice_of_fashion: ImageDataset) -> None:
+def test_a_layerwise_start_from_constant_images_is_finite(slice_of_fashion: InputDataset) -> None:
     images = slice_of_fashion.split("train")
     same = replace(images, index=torch.zeros(40, dtype=torch.long))
     model = build("conv-vae-switches", images.spec, initialisation="layerwise")
@@ -245,7 +248,7 @@ def test_a_layerwise_start_from_constant_images_is_finite(slice_of_fashion: Imag
 def test_hes_scale_keeps_the_size_of_what_passes_through_strided_convolutions() -> None:
     spec = InputSpec((8, 32, 32), scale=1.0, low=-4.0, high=4.0, dtype="float32")
     x = torch.randn(64, 8, 32, 32, generator=torch.Generator().manual_seed(0))
-    images = Images(x + spec.low, torch.zeros(64, dtype=torch.long), torch.arange(64), spec)
+    images = InputSplit(x + spec.low, torch.zeros(64, dtype=torch.long), torch.arange(64), spec)
     with seeded(0):
         model = build(
             "convolutional", spec, channels=(32, 64, 64), resampling="stride", deepen=False,
@@ -263,7 +266,7 @@ def test_hes_scale_keeps_the_size_of_what_passes_through_strided_convolutions() 
         assert 0.3 < after / before < 3
 
 
-def test_constant_and_few_inputs_leave_the_rest_as_it_is(low_rank: Images) -> None:
+def test_constant_and_few_inputs_leave_the_rest_as_it_is(low_rank: InputSplit) -> None:
     few = replace(low_rank, index=low_rank.index[:2])
     same = replace(low_rank, index=torch.zeros(5, dtype=torch.long))
     for images in (few, same):

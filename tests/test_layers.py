@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from aelab.evaluate.images import operations
+from aelab.evaluate.reconstruction import operations
 from aelab.machine import seeded
 from aelab.models.layers import UpConvolution, corrupt
 

@@ -32,7 +32,7 @@ from aelab.evaluate.links import (
 from aelab.files import InputError
 from aelab.machine import seeded
 from aelab.models import links as module
-from aelab.models.link_base import LinkModel
+from aelab.models.contract import LinkModel
 from aelab.models.links import (
     GraphAutoencoder,
     all_pairs_cross_entropy,

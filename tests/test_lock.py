@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from aelab.data.images import ImageDataset
+from aelab.data.input_sets import InputDataset
 from aelab.files import InputError
 from aelab.runs.lock import NAME, locked
 from aelab.runs.record import describe
@@ -142,7 +142,7 @@ for turn in range(30):
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
 def test_it_is_removed_however_training_ends(
-    blobs: ImageDataset, tmp_path: Path, error: type[BaseException]
+    blobs: InputDataset, tmp_path: Path, error: type[BaseException]
 ) -> None:
     def fail(progress: object) -> None:
         assert (tmp_path / "run" / NAME).is_file()
@@ -155,7 +155,7 @@ def test_it_is_removed_however_training_ends(
 
 
 def test_it_is_held_until_the_evaluation_has_ended(
-    blobs: ImageDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    blobs: InputDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = RunSettings("pca", {"latent_dim": 3}, recipe=Recipe(epochs=0))
     held = []
@@ -166,7 +166,7 @@ def test_it_is_held_until_the_evaluation_has_ended(
     assert held == [True]
 
 
-def test_a_finished_run_needs_no_lock(blobs: ImageDataset, tmp_path: Path) -> None:
+def test_a_finished_run_needs_no_lock(blobs: InputDataset, tmp_path: Path) -> None:
     settings = RunSettings("pca", {"latent_dim": 3}, recipe=Recipe(epochs=0))
     train_run(settings, blobs, tmp_path / "run")
     with locked(tmp_path / "run"):
@@ -175,7 +175,7 @@ def test_a_finished_run_needs_no_lock(blobs: ImageDataset, tmp_path: Path) -> No
             train_run(settings, blobs, tmp_path / "run", split="validation")
 
 
-def test_a_study_removes_no_run_that_is_being_trained(blobs: ImageDataset, tmp_path: Path) -> None:
+def test_a_study_removes_no_run_that_is_being_trained(blobs: InputDataset, tmp_path: Path) -> None:
     settings = RunSettings("pca", {"latent_dim": 3}, recipe=Recipe(epochs=0))
     train_run(settings, blobs, tmp_path / "run")
     edited = describe(replace(settings, seed=1), blobs)

@@ -5,19 +5,20 @@ from pathlib import Path
 
 import pytest
 import torch
+from aelab.models.convolutional import ConvolutionalAutoencoder
+from aelab.models.unpooling import Switches, pool
 from sklearn import decomposition
 from torch.nn import functional as F
 
-from aelab.data.images import ImageDataset, Images
+from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.data.specs import InputSpec
 from aelab.files import InputError, read_tensors, write_tensors
 from aelab.machine import seeded
-from aelab.models.base import Autoencoder, VariationalAutoencoder
-from aelab.models.conv_vae import ConvolutionalVAE
-from aelab.models.convolutional import ConvolutionalAutoencoder
+from aelab.models.contract import Autoencoder
 from aelab.models.layers import corrupt
+from aelab.models.leaky import ConvolutionalVAE
 from aelab.models.pca import principal_components
-from aelab.models.unpooling import Switches, pool
+from aelab.models.variational import LatentVariableModel
 from aelab.models.zoo import ZOO, build, model_class
 
 SHAPES = [(1, 28, 28), (3, 8, 8), (2, 9, 13), (3, 33, 17), (5, 16, 64)]
@@ -102,7 +103,7 @@ def test_weights_come_back_from_a_file(name: str, tmp_path: Path) -> None:
     assert torch.equal(model(x), other(x))
 
 
-VARIATIONAL = [n for n in IMAGE_MODELS if isinstance(built(n), VariationalAutoencoder)]
+VARIATIONAL = [n for n in IMAGE_MODELS if isinstance(built(n), LatentVariableModel)]
 
 
 @pytest.mark.parametrize("name", VARIATIONAL)
@@ -130,7 +131,7 @@ def test_beta_scales_the_kl_term_and_nothing_else(name: str) -> None:
     torch.testing.assert_close(losses[1]["kl"], losses[0]["kl"] / 4)
 
 
-def test_fitted_variance_starts_from_the_data(blobs: ImageDataset) -> None:
+def test_fitted_variance_starts_from_the_data(blobs: InputDataset) -> None:
     model = build("vae", blobs.spec)
     model.initialise(blobs.split("train"))
     x = blobs.split("train").batch(torch.arange(120))
@@ -335,7 +336,7 @@ def test_the_bound_is_that_of_a_code_with_its_switches(
     model = built("conv-vae-switches", shape, straight_through=straight_through)
     x = inputs(shape)
     bounds = []
-    for bound in (model.bound, lambda x: VariationalAutoencoder.bound(model, x)):
+    for bound in (model.bound, lambda x: LatentVariableModel.bound(model, x)):
         with seeded(0):
             bounds.append(bound(x))
     assert torch.equal(torch.stack(bounds[0]), torch.stack(bounds[1]))
@@ -388,7 +389,7 @@ class Rows:
         return self.matrix[i][:, None, None, :]
 
 
-def test_pca_is_scikit_learns(slice_of_fashion: ImageDataset) -> None:
+def test_pca_is_scikit_learns(slice_of_fashion: InputDataset) -> None:
     train = slice_of_fashion.split("train")
     model = build("pca", slice_of_fashion.spec, latent_dim=20)
     model.initialise(train)
@@ -471,11 +472,11 @@ def test_unknown_models_are_refused(name: str, said: str) -> None:
         build(name, InputSpec((1, 8, 8)))
 
 
-def test_images_know_their_split(blobs: ImageDataset) -> None:
-    test: Images = blobs.split("test")
+def test_images_know_their_split(blobs: InputDataset) -> None:
+    test: InputSplit = blobs.split("test")
     assert len(test) == 40
     x = test.batch(torch.tensor([0, 39]))
-    torch.testing.assert_close(x, test.pixels[[160, 199]].float() / 255)
+    torch.testing.assert_close(x, test.values[[160, 199]].float() / 255)
     assert torch.equal(test.classes_of(torch.tensor([3])), test.labels[163:164])
     with pytest.raises(ValueError, match="no split 'nothing'"):
         blobs.split("nothing")

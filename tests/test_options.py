@@ -28,7 +28,7 @@ from aelab.apps.anomalies import Found
 from aelab.cli import options
 from aelab.cli.verbs import VERBS, main
 from aelab.data import graphs
-from aelab.data.images import ImageDataset
+from aelab.data.input_sets import InputDataset
 from aelab.models.zoo import ZOO
 from aelab.report.page import Report
 from aelab.runs.record import hyperparameter_hints, model_defaults
@@ -293,7 +293,7 @@ def spy(
 
 
 @pytest.fixture(scope="module")
-def workplace(blobs: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+def workplace(blobs: InputDataset, tmp_path_factory: pytest.TempPathFactory) -> Workplace:
     folder = tmp_path_factory.mktemp("workplace")
     settings = RunSettings("vae", {}, DataSettings("blobs"), Recipe(epochs=0))
     run = train_run(settings, blobs, folder / "a-run", groups=("reconstruction",))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from aelab.cli.verbs import main
-from aelab.data.images import ImageDataset
+from aelab.data.input_sets import InputDataset
 from aelab.data.loading import LOADERS
 from aelab.studies.study import parse_study
 
@@ -20,7 +20,7 @@ def blocks(language: str) -> list[str]:
 
 
 def test_python_use(
-    slice_of_fashion: ImageDataset, outside: Path, monkeypatch: pytest.MonkeyPatch
+    slice_of_fashion: InputDataset, outside: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = next(block for block in blocks("python") if "train_run" in block)
     assert "epochs=2" in code
@@ -36,7 +36,7 @@ def test_python_use(
 
 
 def test_a_model_of_ones_own(
-    tiny: ImageDataset, outside: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: InputDataset, outside: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = next(block for block in blocks("python") if "class Mine" in block)
     Path("my_models.py").write_text(code)

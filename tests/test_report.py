@@ -22,7 +22,7 @@ import aelab
 from aelab.cli.options import CompareOptions, train_options, training
 from aelab.cli.verbs import main, parse
 from aelab.data import graphs
-from aelab.data.images import ImageDataset
+from aelab.data.input_sets import InputDataset
 from aelab.evaluate.links import auc, split_scores
 from aelab.figures import style
 from aelab.files import InputError, MissingFileError
@@ -66,7 +66,7 @@ recipe = { epochs = 0.2 }
 
 @pytest.fixture(scope="module")
 def study(
-    slice_of_fashion: ImageDataset, tmp_path_factory: pytest.TempPathFactory
+    slice_of_fashion: InputDataset, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Result]:
     tiny = replace(slice_of_fashion, name="tiny")
     with pytest.MonkeyPatch.context() as patch:
@@ -89,7 +89,7 @@ def add_audit(run: Run) -> None:
 
 
 @pytest.fixture(scope="module")
-def data(study: Result, slice_of_fashion: ImageDataset) -> ImageDataset:
+def data(study: Result, slice_of_fashion: InputDataset) -> InputDataset:
     return slice_of_fashion
 
 
@@ -105,7 +105,7 @@ def copy(study: Result, tmp_path: Path) -> Path:
 
 
 @torch.no_grad()
-def squared_errors(run: Run, data: ImageDataset, i: torch.Tensor) -> torch.Tensor:
+def squared_errors(run: Run, data: InputDataset, i: torch.Tensor) -> torch.Tensor:
     x = data.split("test").batch(i)
     return (run.model(x) - x).square().mean((1, 2, 3))
 
@@ -137,7 +137,7 @@ def test_a_mosaic_holds_its_images_pixel_by_pixel() -> None:
     assert figure.get_label() == "told"
 
 
-def test_errors_have_one_scale(blobs: ImageDataset) -> None:
+def test_errors_have_one_scale(blobs: InputDataset) -> None:
     x = torch.zeros(1, 2, 1, 3)
     x_hat = torch.tensor([[[[0.0, 0.5, 0.9]], [[0.0, 0.5, 0.9]]]])
     colours = matplotlib.colormaps["magma"]
@@ -147,7 +147,7 @@ def test_errors_have_one_scale(blobs: ImageDataset) -> None:
         assert found[at].tolist() == pytest.approx(expected, abs=1)
 
 
-def test_the_first_images_of_each_class_are_shown(data: ImageDataset) -> None:
+def test_the_first_images_of_each_class_are_shown(data: InputDataset) -> None:
     labels = data.split("test").classes_of(torch.arange(300)).tolist()
     found = tiles.chosen(data, "test", ("Bag", "Sandal"), 3)
     assert list(found) == ["Bag", "Sandal"]
@@ -161,7 +161,7 @@ def test_the_first_images_of_each_class_are_shown(data: ImageDataset) -> None:
 # Images that are given
 
 
-def test_every_restored_image_has_its_own_error(runs: dict[str, Run], data: ImageDataset) -> None:
+def test_every_restored_image_has_its_own_error(runs: dict[str, Run], data: InputDataset) -> None:
     members = tiles.chosen(data, "test", per_class=3)["Sneaker"]
     expected = squared_errors(runs["vae"], data, members)
     written = texts(restored.reconstructions(runs["vae"], data))
@@ -171,7 +171,7 @@ def test_every_restored_image_has_its_own_error(runs: dict[str, Run], data: Imag
     assert "Sandal" not in only
 
 
-def test_all_models_are_given_the_same_images(runs: dict[str, Run], data: ImageDataset) -> None:
+def test_all_models_are_given_the_same_images(runs: dict[str, Run], data: InputDataset) -> None:
     figure = restored.compared(runs, data, classes=("Bag", "Sandal"))
     written = texts(figure)
     members, heads = restored.across(data, "test", ("Bag", "Sandal"))
@@ -185,7 +185,7 @@ def test_all_models_are_given_the_same_images(runs: dict[str, Run], data: ImageD
     assert f"vanilla {mean:.4f}" in str(figure.get_label())
 
 
-def test_noise_is_the_same_for_every_model(runs: dict[str, Run], data: ImageDataset) -> None:
+def test_noise_is_the_same_for_every_model(runs: dict[str, Run], data: InputDataset) -> None:
     written = texts(restored.denoising(runs, data, levels=(0.2, 0.4)))
     x = data.split("test").batch(restored.across(data, "test")[0][:3])
     decibels = []
@@ -198,7 +198,7 @@ def test_noise_is_the_same_for_every_model(runs: dict[str, Run], data: ImageData
     assert len(notes) == 6 * (1 + len(runs))
 
 
-def test_the_worst_come_first(runs: dict[str, Run], data: ImageDataset, copy: Path) -> None:
+def test_the_worst_come_first(runs: dict[str, Run], data: InputDataset, copy: Path) -> None:
     figure = restored.worst({"vae": runs["vae"]}, data, count=4)
     worst = squared_errors(runs["vae"], data, torch.arange(300)).sort(descending=True)
     notes = [text for text in texts(figure) if re.fullmatch(r"\d\.\d{3}", text)]
@@ -211,7 +211,7 @@ def test_the_worst_come_first(runs: dict[str, Run], data: ImageDataset, copy: Pa
 
 
 def test_a_runs_own_picture_has_a_row_for_each_class(
-    runs: dict[str, Run], data: ImageDataset
+    runs: dict[str, Run], data: InputDataset
 ) -> None:
     drawn = np.asarray(runs["vanilla"].reconstructions(data, "test"))
     images = data.split("test")
@@ -226,7 +226,7 @@ def test_a_runs_own_picture_has_a_row_for_each_class(
 
 
 def test_samples_stand_above_their_nearest_training_image(
-    runs: dict[str, Run], data: ImageDataset
+    runs: dict[str, Run], data: InputDataset
 ) -> None:
     figure = generated.samples({"vae": runs["vae"]}, data, n=3)
     drawn = runs["vae"].sample(3).flatten(1)
@@ -235,7 +235,7 @@ def test_samples_stand_above_their_nearest_training_image(
     assert [t for t in texts(figure) if t.startswith("at")] == [f"at {d:.1f}" for d in nearest]
 
 
-def test_the_way_between_two_codes(runs: dict[str, Run], data: ImageDataset) -> None:
+def test_the_way_between_two_codes(runs: dict[str, Run], data: InputDataset) -> None:
     shares = torch.tensor([0.0, 0.25, 1.0])
     x = data.split("test").batch(torch.arange(2))
     with torch.no_grad():
@@ -253,7 +253,7 @@ def test_the_way_between_two_codes(runs: dict[str, Run], data: ImageDataset) -> 
     assert {"blended pixels", "0%", "25%", "100%", *runs} <= set(texts(figure))
 
 
-def test_a_traversal_changes_one_number(runs: dict[str, Run], data: ImageDataset) -> None:
+def test_a_traversal_changes_one_number(runs: dict[str, Run], data: InputDataset) -> None:
     model = runs["pca"].autoencoder
     z = model.encode(data.split("test").batch(torch.tensor([5])))
     images = traversal(model, z, 3, torch.tensor([-1.0, 1.0]))
@@ -264,7 +264,7 @@ def test_a_traversal_changes_one_number(runs: dict[str, Run], data: ImageDataset
 # Codes
 
 
-def test_the_most_used_numbers_come_first(runs: dict[str, Run], data: ImageDataset) -> None:
+def test_the_most_used_numbers_come_first(runs: dict[str, Run], data: InputDataset) -> None:
     model = runs["vae"].autoencoder
     use, _ = codes.use_of(runs["vae"], data, "test")
     kl = model.posterior(data.split("test").batch(torch.arange(300))).kl().mean()
@@ -279,7 +279,7 @@ def test_the_most_used_numbers_come_first(runs: dict[str, Run], data: ImageDatas
     assert torch.allclose(spread, z.std(0, correction=0))
 
 
-def test_a_plane_keeps_its_points(runs: dict[str, Run], data: ImageDataset) -> None:
+def test_a_plane_keeps_its_points(runs: dict[str, Run], data: InputDataset) -> None:
     flat = torch.randn(50, 2, generator=torch.Generator().manual_seed(1))
     basis = torch.linalg.qr(torch.randn(5, 2, generator=torch.Generator().manual_seed(2))).Q
     points, centre, axes, shares = codes.plane(flat @ basis.T + 3)
@@ -298,7 +298,7 @@ def test_a_plane_keeps_its_points(runs: dict[str, Run], data: ImageDataset) -> N
 
 
 def test_a_code_without_numbers_has_no_map_and_nothing_to_change(
-    slice_of_fashion: ImageDataset, tmp_path: Path
+    slice_of_fashion: InputDataset, tmp_path: Path
 ) -> None:
     settings = RunSettings("mean", recipe=Recipe(epochs=0))
     run = train_run(settings, slice_of_fashion, tmp_path / "run", groups=("reconstruction",))
@@ -308,7 +308,7 @@ def test_a_code_without_numbers_has_no_map_and_nothing_to_change(
 
 
 def test_the_map_has_every_class_and_the_plane_decoded(
-    runs: dict[str, Run], data: ImageDataset
+    runs: dict[str, Run], data: InputDataset
 ) -> None:
     figure = codes.latent_map(runs["plane"], data)
     left, right = figure.axes
@@ -747,7 +747,7 @@ def test_the_command_gives_the_same_run(study: Result) -> None:
     ],
 )
 def test_the_command_of_a_study_asks_for_the_same(
-    data: ImageDataset, outside: Path, given: list[str]
+    data: InputDataset, outside: Path, given: list[str]
 ) -> None:
     if given[0].endswith(".toml"):
         Path(given[0]).parent.mkdir(exist_ok=True)
@@ -789,7 +789,7 @@ def test_a_damaged_record_of_what_was_asked_is_told(copy: Path, asked: object) -
 
 
 def test_the_command_of_a_run_says_where_it_started(
-    tiny: ImageDataset, outside: Path, capsys: pytest.CaptureFixture[str]
+    tiny: InputDataset, outside: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Settings of the first run are defaults of the second: what undoes them is said."""
     size = ["--latent-dim", "3", "--hidden", "8", "--components", "None"]
@@ -845,7 +845,7 @@ def test_runs_and_studies_show_themselves_in_a_notebook(study: Result, copy: Pat
 
 
 def test_compare_ends_with_the_page(
-    tiny: ImageDataset, outside: Path, capsys: pytest.CaptureFixture[str]
+    tiny: InputDataset, outside: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("mine.toml").write_text(
         'metrics = ["reconstruction"]\n[data]\nname = "tiny"\n[rows.pca]\nrecipe = { epochs = 0 }\n'

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import aelab
-from aelab.data.images import ImageDataset
+from aelab.data.input_sets import InputDataset
 from aelab.report.page import write_report
 from aelab.studies.compare import compare
 from aelab.studies.study import parse_study
@@ -44,7 +44,7 @@ recipe = { epochs = 0 }
 
 
 @pytest.fixture(scope="module")
-def page(slice_of_fashion: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def page(slice_of_fashion: InputDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny = replace(slice_of_fashion, name="tiny")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tiny_data.DATASET", tiny)

@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 
 import aelab
-from aelab.data.images import ImageDataset
+from aelab.data.input_sets import InputDataset
 from aelab.files import AelabError, InputError, MissingFileError, read_tensors
-from aelab.models.base import Autoencoder
+from aelab.models.contract import Autoencoder
 from aelab.models.zoo import ZOO, model_class
 from aelab.runs.record import all_hyperparameters, describe, same_work
 from aelab.runs.resumable import Progress
@@ -54,7 +54,7 @@ def stop_after(reports: int) -> object:
 
 
 @pytest.mark.parametrize("name", [name for name in IMAGE_MODELS if name != "conv-vae-switches"])
-def test_a_run_is_the_model_bit_for_bit(blobs: ImageDataset, tmp_path: Path, name: str) -> None:
+def test_a_run_is_the_model_bit_for_bit(blobs: InputDataset, tmp_path: Path, name: str) -> None:
     arguments = {"latent_dim": 16} if name == "pca" else {}
     recipe = replace(RECIPE, epochs=0 if name == "pca" else 1)
     settings = RunSettings(name, arguments, recipe=recipe)
@@ -70,7 +70,7 @@ def test_a_run_is_the_model_bit_for_bit(blobs: ImageDataset, tmp_path: Path, nam
             assert opened.width > 100
 
 
-def test_a_fitted_prior_is_of_the_training_codes(blobs: ImageDataset, tmp_path: Path) -> None:
+def test_a_fitted_prior_is_of_the_training_codes(blobs: InputDataset, tmp_path: Path) -> None:
     settings = replace(SETTINGS, recipe=replace(RECIPE, epochs=1))  # there is one epoch to keep
     run = train_run(settings, blobs, tmp_path / "run")
     kept = read_tensors(run.folder / "prior.safetensors")
@@ -93,7 +93,7 @@ def test_a_fitted_prior_is_of_the_training_codes(blobs: ImageDataset, tmp_path: 
 @pytest.mark.parametrize("reports", [1, 5, 8, 11])
 @pytest.mark.parametrize("model", ["vanilla", "vae", "convolutional"])
 def test_a_killed_run_goes_on_to_the_same_bytes(
-    blobs: ImageDataset,
+    blobs: InputDataset,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     reports: int,
@@ -119,7 +119,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
 
 
 def test_a_run_killed_between_training_and_evaluation_is_finished(
-    blobs: ImageDataset, tmp_path: Path
+    blobs: InputDataset, tmp_path: Path
 ) -> None:
     run = train_run(SETTINGS, blobs, tmp_path / "run")
     metrics = (tmp_path / "run" / "metrics.json").read_bytes()
@@ -133,7 +133,7 @@ def test_a_run_killed_between_training_and_evaluation_is_finished(
 
 
 def test_a_run_killed_when_patience_ends_it_trains_no_further(
-    blobs: ImageDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    blobs: InputDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aelab.runs.resumable.CHECKPOINT_SECONDS", 0.0)
     recipe = Recipe(epochs=30, batch_size=8, learning_rate=0.5, schedule="constant", patience=2)
@@ -153,7 +153,7 @@ def test_a_run_killed_when_patience_ends_it_trains_no_further(
         assert whole.read_bytes() == killed_file.read_bytes(), name
 
 
-def test_best_epoch_is_kept_and_patience_ends_it(blobs: ImageDataset, tmp_path: Path) -> None:
+def test_best_epoch_is_kept_and_patience_ends_it(blobs: InputDataset, tmp_path: Path) -> None:
     recipe = Recipe(epochs=30, batch_size=8, learning_rate=0.1, schedule="constant", patience=2)
     train_run(RunSettings("vanilla", {}, recipe=recipe), blobs, tmp_path / "best")
     history = [
@@ -182,7 +182,7 @@ SCORES = [
 @pytest.mark.parametrize(("keep", "epoch"), [("best", 1), ("last", 2)])
 @pytest.mark.parametrize(("model", "figure", "scores"), SCORES)
 def test_the_kept_weights_are_those_of_the_best_or_the_last_epoch(
-    blobs: ImageDataset,
+    blobs: InputDataset,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     model: str,
@@ -206,7 +206,7 @@ def test_the_kept_weights_are_those_of_the_best_or_the_last_epoch(
     assert same == [number == epoch for number in range(3)]
 
 
-def test_config_records_every_setting(blobs: ImageDataset, tmp_path: Path) -> None:
+def test_config_records_every_setting(blobs: InputDataset, tmp_path: Path) -> None:
     train_run(SETTINGS, blobs, tmp_path / "run")
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["hyperparameters"] == {
@@ -223,7 +223,7 @@ def test_config_records_every_setting(blobs: ImageDataset, tmp_path: Path) -> No
     assert Run.open(tmp_path / "run").settings.recipe == RECIPE
 
 
-def test_other_settings_or_files_are_never_overwritten(blobs: ImageDataset, tmp_path: Path) -> None:
+def test_other_settings_or_files_are_never_overwritten(blobs: InputDataset, tmp_path: Path) -> None:
     train_run(SETTINGS, blobs, tmp_path / "run")
     before = {path: path.read_bytes() for path in (tmp_path / "run").iterdir()}
     with pytest.raises(InputError, match="holds a run with other settings"):
@@ -254,14 +254,14 @@ def test_other_settings_or_files_are_never_overwritten(blobs: ImageDataset, tmp_
     ],
 )
 def test_wrong_settings_are_named_and_leave_nothing(
-    blobs: ImageDataset, tmp_path: Path, settings: RunSettings, said: str
+    blobs: InputDataset, tmp_path: Path, settings: RunSettings, said: str
 ) -> None:
     with pytest.raises(AelabError, match=said):
         train_run(settings, blobs, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
-def test_lists_from_files_are_tuples(blobs: ImageDataset) -> None:
+def test_lists_from_files_are_tuples(blobs: InputDataset) -> None:
     settings = RunSettings("vanilla", {"hidden": [20, 10]})
     assert all_hyperparameters(settings)["hidden"] == (20, 10)
 
@@ -279,7 +279,7 @@ def test_lists_from_files_are_tuples(blobs: ImageDataset) -> None:
     ],
 )
 def test_damaged_runs_are_told(
-    blobs: ImageDataset, tmp_path: Path, spoil: object, said: str
+    blobs: InputDataset, tmp_path: Path, spoil: object, said: str
 ) -> None:
     train_run(replace(SETTINGS, recipe=replace(RECIPE, epochs=1)), blobs, tmp_path / "run")
     spoil(tmp_path / "run")
@@ -287,11 +287,11 @@ def test_damaged_runs_are_told(
         aelab.load(tmp_path / "run")
 
 
-def test_codes_that_are_all_the_same_cost_no_run(blobs: ImageDataset, tmp_path: Path) -> None:
-    dead = ImageDataset(
+def test_codes_that_are_all_the_same_cost_no_run(blobs: InputDataset, tmp_path: Path) -> None:
+    dead = InputDataset(
         "dark",
         {
-            name: replace(images, pixels=torch.zeros_like(images.pixels))
+            name: replace(images, values=torch.zeros_like(images.values))
             for name, images in blobs.splits.items()
         },
         blobs.classes,
@@ -301,7 +301,7 @@ def test_codes_that_are_all_the_same_cost_no_run(blobs: ImageDataset, tmp_path: 
     torch.testing.assert_close(run.sample(2), torch.zeros(2, 1, 12, 10), atol=1e-3, rtol=0)
 
 
-def test_a_run_is_evaluated_on_its_own_data_only(blobs: ImageDataset, tmp_path: Path) -> None:
+def test_a_run_is_evaluated_on_its_own_data_only(blobs: InputDataset, tmp_path: Path) -> None:
     run = train_run(replace(SETTINGS, recipe=replace(RECIPE, epochs=1)), blobs, tmp_path / "run")
     before = (tmp_path / "run" / "metrics.json").read_bytes()
     with pytest.raises(InputError, match="trained on other data"):
@@ -317,7 +317,7 @@ def test_links_of_another_split_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_does_not_decide_what_is_imported(
-    blobs: ImageDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    blobs: InputDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train_run(replace(SETTINGS, recipe=replace(RECIPE, epochs=1)), blobs, tmp_path / "run")
     path = tmp_path / "run" / "config.json"
@@ -334,7 +334,7 @@ def test_a_folder_does_not_decide_what_is_imported(
     [("metrics.json", "{}"), ("timings.json", "{}"), ("prior.safetensors", None)],
 )
 def test_missing_parts_of_a_run_are_told(
-    blobs: ImageDataset, tmp_path: Path, name: str, content: str | None
+    blobs: InputDataset, tmp_path: Path, name: str, content: str | None
 ) -> None:
     train_run(replace(SETTINGS, recipe=replace(RECIPE, epochs=1)), blobs, tmp_path / "run")
     path = tmp_path / "run" / name
@@ -345,7 +345,7 @@ def test_missing_parts_of_a_run_are_told(
 
 
 def test_a_run_of_another_model_is_not_loaded_into_this_one(
-    blobs: ImageDataset, tmp_path: Path
+    blobs: InputDataset, tmp_path: Path
 ) -> None:
     train_run(replace(SETTINGS, recipe=replace(RECIPE, epochs=1)), blobs, tmp_path / "run")
     config = json.loads((tmp_path / "run" / "config.json").read_text())
@@ -355,7 +355,7 @@ def test_a_run_of_another_model_is_not_loaded_into_this_one(
         aelab.load(tmp_path / "run")
 
 
-def test_each_step_has_its_losses(blobs: ImageDataset, tmp_path: Path) -> None:
+def test_each_step_has_its_losses(blobs: InputDataset, tmp_path: Path) -> None:
     settings = RunSettings("vae", {"hidden": (8,)}, recipe=Recipe(epochs=2, batch_size=50))
     run = train_run(settings, blobs, tmp_path / "run")
     steps = read_tensors(run.folder / "steps.safetensors")
@@ -366,7 +366,7 @@ def test_each_step_has_its_losses(blobs: ImageDataset, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("native", "precision"), [(True, "bfloat16"), (False, "float32")])
 def test_the_precision_that_auto_stands_for_is_recorded(
-    slice_of_fashion: ImageDataset,
+    slice_of_fashion: InputDataset,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     native: bool,
@@ -381,7 +381,7 @@ def test_the_precision_that_auto_stands_for_is_recorded(
 
 
 def test_a_config_of_before_there_was_a_hyperparameter_is_the_same_work(
-    blobs: ImageDataset,
+    blobs: InputDataset,
 ) -> None:
     settings = RunSettings("vanilla")
     older = json.loads(json.dumps(describe(settings, blobs)))
@@ -403,7 +403,7 @@ def test_a_config_of_before_there_was_a_hyperparameter_is_the_same_work(
     ],
 )
 def test_a_setting_younger_than_a_config_has_its_default_there(
-    blobs: ImageDataset, table: str, field: str, other: object
+    blobs: InputDataset, table: str, field: str, other: object
 ) -> None:
     wanted = describe(RunSettings("vae"), blobs)
     older = json.loads(json.dumps(wanted))
@@ -417,7 +417,7 @@ def test_a_setting_younger_than_a_config_has_its_default_there(
     "content", ["{", '{"format": 1}', '{"format": 2, "model": "vanilla", "hyperparameters": 3}']
 )
 def test_a_run_whose_config_cannot_be_read_is_left_as_it_is(
-    blobs: ImageDataset, tmp_path: Path, content: str
+    blobs: InputDataset, tmp_path: Path, content: str
 ) -> None:
     settings = RunSettings("vanilla", recipe=Recipe(epochs=0))
     run = train_run(settings, blobs, tmp_path / "run")
@@ -429,7 +429,7 @@ def test_a_run_whose_config_cannot_be_read_is_left_as_it_is(
     assert {path: path.read_bytes() for path in run.folder.iterdir()} == before
 
 
-def test_a_budget_of_seconds_is_recorded_as_epochs(blobs: ImageDataset, tmp_path: Path) -> None:
+def test_a_budget_of_seconds_is_recorded_as_epochs(blobs: InputDataset, tmp_path: Path) -> None:
     settings = RunSettings("vanilla", recipe=Recipe(seconds=0.2, batch_size=50))
     run = train_run(settings, blobs, tmp_path / "run")
     epochs = run.config["recipe"]["epochs"]

@@ -11,7 +11,7 @@ import torch
 from scipy.linalg import sqrtm
 from sklearn.neighbors import NearestNeighbors
 
-from aelab.data.images import ImageDataset
+from aelab.data.input_sets import InputDataset
 from aelab.data.specs import InputSpec
 from aelab.evaluate import features
 from aelab.evaluate.features import Classifier, cache_path, feature_network
@@ -24,8 +24,9 @@ from aelab.evaluate.samples import (
 )
 from aelab.files import InputError, read_metadata, write_tensors
 from aelab.machine import seeded
-from aelab.models.base import Autoencoder, Batch, Code
-from aelab.models.sampling import CodePrior, fit_prior
+from aelab.models.contract import Autoencoder, Code, InputBatch
+from aelab.models.priors.mixture import Mixture
+from aelab.models.sampling import fit_prior
 from aelab.models.zoo import build
 
 
@@ -90,7 +91,7 @@ def test_precision_and_recall_are_those_of_other_neighbours() -> None:
     assert 0 < expected[0] < 1
 
 
-def test_nearest_images_are_those_of_another_search(slice_of_fashion: ImageDataset) -> None:
+def test_nearest_images_are_those_of_another_search(slice_of_fashion: InputDataset) -> None:
     train, test = slice_of_fashion.split("train"), slice_of_fashion.split("test")
     queries = test.intensities(torch.arange(300))
     distances, which = nearest_images(queries, train)
@@ -104,7 +105,7 @@ def test_nearest_images_are_those_of_another_search(slice_of_fashion: ImageDatas
 
 @pytest.mark.parametrize("values", [1, 7 * 784, 2**22])
 def test_an_image_is_nearest_to_itself(
-    slice_of_fashion: ImageDataset, values: int, monkeypatch: pytest.MonkeyPatch
+    slice_of_fashion: InputDataset, values: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aelab.evaluate.samples.VALUES", values)
     train = slice_of_fashion.split("train")
@@ -127,17 +128,17 @@ class Copies(Autoencoder):
     def code_size(self) -> int:
         return self.spec.size
 
-    def encode(self, x: Batch) -> Code:
+    def encode(self, x: InputBatch) -> Code:
         return x.flatten(1)
 
-    def decode(self, z: Code) -> Batch:
+    def decode(self, z: Code) -> InputBatch:
         return z.reshape(-1, *self.spec.shape)
 
 
-def copying_prior(x: torch.Tensor) -> CodePrior:
+def copying_prior(x: torch.Tensor) -> Mixture:
     """A mixture with a component at each of the images, of no width."""
     flat = x.flatten(1)
-    return CodePrior(
+    return Mixture(
         mean=torch.zeros(flat.shape[1]),
         basis=torch.eye(flat.shape[1]),
         low=flat.min(0).values,
@@ -148,7 +149,7 @@ def copying_prior(x: torch.Tensor) -> CodePrior:
     )
 
 
-def test_copies_of_training_images_show(blobs: ImageDataset) -> None:
+def test_copies_of_training_images_show(blobs: InputDataset) -> None:
     train = blobs.split("train")
     prior = copying_prior(train.batch(torch.arange(len(train))))
     figures = sample_figures(Copies(blobs.spec), prior, blobs, "test")
@@ -162,7 +163,7 @@ def test_copies_of_training_images_show(blobs: ImageDataset) -> None:
     }  # fmt: skip
 
 
-def test_better_samples_have_better_figures(slice_of_fashion: ImageDataset) -> None:
+def test_better_samples_have_better_figures(slice_of_fashion: InputDataset) -> None:
     train = slice_of_fashion.split("train")
     pca = build("pca", slice_of_fashion.spec, latent_dim=32)
     pca.initialise(train)
@@ -178,7 +179,7 @@ def test_better_samples_have_better_figures(slice_of_fashion: ImageDataset) -> N
     assert sample_figures(untrained, None, slice_of_fashion, "test", seed=1) != bad
 
 
-def test_figures_do_not_depend_on_the_scale_of_inputs(blobs: ImageDataset) -> None:
+def test_figures_do_not_depend_on_the_scale_of_inputs(blobs: InputDataset) -> None:
     raw_spec = InputSpec(blobs.spec.shape, scale=1.0)
     raw = replace(blobs, splits={n: replace(s, spec=raw_spec) for n, s in blobs.splits.items()})
     figures = []
@@ -191,7 +192,7 @@ def test_figures_do_not_depend_on_the_scale_of_inputs(blobs: ImageDataset) -> No
         assert figures[0][name] == pytest.approx(figures[1][name], rel=0.05)
 
 
-def test_without_classes_there_are_no_features(blobs: ImageDataset, cache: Path) -> None:
+def test_without_classes_there_are_no_features(blobs: InputDataset, cache: Path) -> None:
     one = {n: replace(s, labels=torch.zeros_like(s.labels)) for n, s in blobs.splits.items()}
     data = replace(blobs, splits=one, classes=("all",))
     model = build("vae", data.spec)
@@ -201,7 +202,7 @@ def test_without_classes_there_are_no_features(blobs: ImageDataset, cache: Path)
     assert not cache.exists()
 
 
-def test_a_model_without_prior_has_no_samples(blobs: ImageDataset) -> None:
+def test_a_model_without_prior_has_no_samples(blobs: InputDataset) -> None:
     with pytest.raises(InputError, match="has no prior"):
         sample_figures(build("vanilla", blobs.spec), None, blobs, "test")
 
@@ -210,7 +211,7 @@ def test_a_model_without_prior_has_no_samples(blobs: ImageDataset) -> None:
 
 
 def test_the_network_is_trained_once_and_tells_its_accuracy(
-    slice_of_fashion: ImageDataset, cache: Path, monkeypatch: pytest.MonkeyPatch
+    slice_of_fashion: InputDataset, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = feature_network(slice_of_fashion)
     test = slice_of_fashion.split("test")
@@ -233,7 +234,7 @@ def test_the_network_is_trained_once_and_tells_its_accuracy(
 
 
 @pytest.mark.parametrize("damage", ["cut", "other tensors", "other weights", "no facts", "text"])
-def test_a_damaged_cache_is_made_again(blobs: ImageDataset, cache: Path, damage: str) -> None:
+def test_a_damaged_cache_is_made_again(blobs: InputDataset, cache: Path, damage: str) -> None:
     feature_network(blobs)
     path = cache_path(blobs)
     content, facts = path.read_bytes(), read_metadata(path)
@@ -253,7 +254,7 @@ def test_a_damaged_cache_is_made_again(blobs: ImageDataset, cache: Path, damage:
     assert path.read_bytes() == content
 
 
-def test_other_training_images_have_another_network(blobs: ImageDataset) -> None:
+def test_other_training_images_have_another_network(blobs: InputDataset) -> None:
     train = blobs.split("train")
     fewer = {**blobs.splits, "train": replace(train, index=train.index[:-1])}
     assert cache_path(replace(blobs, splits=fewer)) != cache_path(blobs)
@@ -261,7 +262,7 @@ def test_other_training_images_have_another_network(blobs: ImageDataset) -> None
     assert cache_path(replace(blobs)) == cache_path(blobs)
 
 
-def test_a_cache_that_cannot_be_written_is_told(blobs: ImageDataset, cache: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_told(blobs: InputDataset, cache: Path) -> None:
     cache.parent.write_text("a file where the folder should be")
     with pytest.raises(InputError, match="cannot write"):
         feature_network(blobs)

@@ -10,7 +10,7 @@ import torch
 import aelab
 from aelab.cli.options import train_options, training
 from aelab.cli.verbs import parse
-from aelab.data.images import ImageDataset
+from aelab.data.input_sets import InputDataset
 from aelab.data.specs import InputSpec
 from aelab.files import InputError
 from aelab.runs.store import Run
@@ -24,12 +24,12 @@ SETTINGS = RunSettings("vae", {"latent_dim": 3, "hidden": [20]}, recipe=RECIPE)
 
 
 @pytest.fixture
-def first(blobs: ImageDataset, tmp_path: Path) -> Run:
+def first(blobs: InputDataset, tmp_path: Path) -> Run:
     return train_run(SETTINGS, blobs.only(["small"]), tmp_path / "first")
 
 
 def test_no_training_leaves_the_weights_as_they_were(
-    blobs: ImageDataset, first: Run, tmp_path: Path
+    blobs: InputDataset, first: Run, tmp_path: Path
 ) -> None:
     """Nor does the fitted variance begin anew, which the model's own start would set."""
     settings = replace(SETTINGS, recipe=replace(RECIPE, learning_rate=1e-30), seed=5)
@@ -38,7 +38,7 @@ def test_no_training_leaves_the_weights_as_they_were(
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
-def test_it_starts_lower_and_is_recorded(blobs: ImageDataset, first: Run, tmp_path: Path) -> None:
+def test_it_starts_lower_and_is_recorded(blobs: InputDataset, first: Run, tmp_path: Path) -> None:
     small = blobs.only(["small"])
     second = train_run(SETTINGS, small, tmp_path / "second", start=first)
     anew = train_run(SETTINGS, small, tmp_path / "anew")
@@ -64,7 +64,7 @@ def test_a_run_older_than_a_hyperparameter_has_its_default(first: Run) -> None:
 
 @pytest.mark.parametrize("reports", [3, 6])
 def test_killed_it_goes_on_to_the_same_bytes(
-    blobs: ImageDataset, first: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reports: int
+    blobs: InputDataset, first: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reports: int
 ) -> None:
     monkeypatch.setattr("aelab.runs.resumable.CHECKPOINT_SECONDS", 0.0)
     train_run(SETTINGS, blobs, tmp_path / "whole", start=first)
@@ -79,12 +79,12 @@ def test_killed_it_goes_on_to_the_same_bytes(
 
 
 def test_a_run_that_does_not_fit_is_refused(
-    blobs: ImageDataset, first: Run, tmp_path: Path
+    blobs: InputDataset, first: Run, tmp_path: Path
 ) -> None:
     other = replace(
         blobs,
         splits={
-            name: replace(of, pixels=of.pixels[:, :, :, :8], spec=InputSpec((1, 12, 8)))
+            name: replace(of, values=of.values[:, :, :, :8], spec=InputSpec((1, 12, 8)))
             for name, of in blobs.splits.items()
         },
     )
@@ -109,7 +109,7 @@ def test_a_run_that_does_not_fit_is_refused(
 
 
 def test_its_settings_are_the_defaults_of_the_command_line(
-    tiny: ImageDataset, outside: Path, capsys: pytest.CaptureFixture[str]
+    tiny: InputDataset, outside: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ends_with(0, "train", "vae", *FAST, "--hidden", "20", "--latent-dim", "4", "--out", "first")
     ends_with(0, "train", "vae", "--from", "first", "--classes", "Bag", "--out", "second")

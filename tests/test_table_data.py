@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 import aelab.cli
 import aelab.settings
 from aelab.data.graphs import GraphDataset
-from aelab.data.images import ImageDataset
+from aelab.data.input_sets import InputDataset
 from aelab.data.inputs import open_inputs
 from aelab.data.loading import load, settled
 from aelab.data.preparation import restore
@@ -61,9 +61,9 @@ def written(path: Path, columns: Columns, rows: slice = slice(None)) -> Path:
     return path
 
 
-def opened(path: Path, **settings: Any) -> ImageDataset:
+def opened(path: Path, **settings: Any) -> InputDataset:
     data = load(str(path), rows="inputs", **settings)
-    assert isinstance(data, ImageDataset)
+    assert isinstance(data, InputDataset)
     return data
 
 

@@ -12,7 +12,7 @@ import pytest
 
 import aelab
 from aelab.cli.verbs import main
-from aelab.data.images import ImageDataset
+from aelab.data.input_sets import InputDataset
 from aelab.evaluate.columns import METRICS
 
 STUDY = """
@@ -144,7 +144,7 @@ METRIC_VALUES = {
 
 @pytest.fixture(scope="module")
 def written(
-    blobs: ImageDataset, tmp_path_factory: pytest.TempPathFactory
+    blobs: InputDataset, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[], Path]]:
     """What prints a study and writes its tables and page, whose figures were all made up."""
     with pytest.MonkeyPatch.context() as patch:

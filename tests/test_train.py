@@ -15,10 +15,10 @@ import torch
 from torch.optim.lr_scheduler import ConstantLR, OneCycleLR
 
 from aelab import settings
-from aelab.data.images import ImageDataset
+from aelab.data.input_sets import InputDataset
 from aelab.data.specs import InputSpec
 from aelab.machine import permutation_at, seed_at, seeded, threads
-from aelab.models.base import Autoencoder
+from aelab.models.contract import Autoencoder
 from aelab.models.zoo import build
 from aelab.settings import Recipe
 from aelab.training.loop import TrainingDivergedError, TrainState, fit, learning_rate
@@ -27,7 +27,7 @@ from aelab.training.precision import with_precision
 RECIPE = Recipe(epochs=2, batch_size=32, learning_rate=1e-2)
 
 
-def fresh(data: ImageDataset, name: str = "vae", **arguments: object) -> Autoencoder:
+def fresh(data: InputDataset, name: str = "vae", **arguments: object) -> Autoencoder:
     with seeded(0):
         return build(name, data.spec, **arguments)
 
@@ -45,7 +45,7 @@ def same(a: Autoencoder, b: Autoencoder) -> bool:
 
 
 @pytest.mark.parametrize("name", ["vae", "denoising", "sparse", "conv-vae"])
-def test_same_seed_same_bytes_and_another_seed_others(blobs: ImageDataset, name: str) -> None:
+def test_same_seed_same_bytes_and_another_seed_others(blobs: InputDataset, name: str) -> None:
     models = [fresh(blobs, name) for _ in range(3)]
     for model, seed in zip(models, (0, 0, 1), strict=True):
         torch.randn(seed + 3)  # what a caller draws in between has no influence
@@ -55,7 +55,7 @@ def test_same_seed_same_bytes_and_another_seed_others(blobs: ImageDataset, name:
 
 
 @pytest.mark.parametrize("stop_after", [1, 3, 4])
-def test_a_stopped_training_goes_on_to_the_same_bytes(blobs: ImageDataset, stop_after: int) -> None:
+def test_a_stopped_training_goes_on_to_the_same_bytes(blobs: InputDataset, stop_after: int) -> None:
     data = blobs.split("train")
     whole, first, second = (fresh(blobs) for _ in range(3))
     end = exhaust(fit(whole, data, RECIPE))
@@ -75,7 +75,7 @@ def test_a_stopped_training_goes_on_to_the_same_bytes(blobs: ImageDataset, stop_
     assert same(whole, second)
 
 
-def test_callers_generator_and_threads_are_left_alone(blobs: ImageDataset) -> None:
+def test_callers_generator_and_threads_are_left_alone(blobs: InputDataset) -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
@@ -113,7 +113,7 @@ def negative_bound(model: Autoencoder, x: torch.Tensor) -> torch.Tensor:
 )
 @pytest.mark.parametrize("schedule", ["constant", "one-cycle"])
 def test_fit_is_a_plain_loop(
-    blobs: ImageDataset,
+    blobs: InputDataset,
     name: str,
     arguments: dict[str, Any],
     loss_of: Callable[[Autoencoder, torch.Tensor], torch.Tensor],
@@ -144,7 +144,7 @@ def test_fit_is_a_plain_loop(
     assert sum(state.losses.values()) == pytest.approx(sum(losses[4:]) / 4, rel=1e-4)
 
 
-def test_a_parameter_that_no_loss_reaches_stays_as_it_is(blobs: ImageDataset) -> None:
+def test_a_parameter_that_no_loss_reaches_stays_as_it_is(blobs: InputDataset) -> None:
     used, alone = fresh(blobs, "vanilla"), fresh(blobs, "vanilla")
     used.idle = torch.nn.Parameter(torch.ones(3))
     for model in (used, alone):
@@ -174,7 +174,7 @@ def test_one_cycle_of_few_steps_is_finite(steps: int) -> None:
     assert max(rates) > 0
 
 
-def test_epochs_may_be_a_fraction_or_none(blobs: ImageDataset) -> None:
+def test_epochs_may_be_a_fraction_or_none(blobs: InputDataset) -> None:
     data = blobs.split("train")
     assert exhaust(fit(fresh(blobs), data, replace(RECIPE, epochs=1.5))).step == 6
     model = fresh(blobs)
@@ -182,13 +182,13 @@ def test_epochs_may_be_a_fraction_or_none(blobs: ImageDataset) -> None:
     assert same(model, fresh(blobs)) is False  # it was initialised from the data all the same
 
 
-def test_a_closed_form_needs_no_steps(blobs: ImageDataset) -> None:
+def test_a_closed_form_needs_no_steps(blobs: InputDataset) -> None:
     pca = fresh(blobs, "pca", latent_dim=4)
     assert list(fit(pca, blobs.split("train"), replace(RECIPE, epochs=0))) == []
     assert pca.mean.abs().sum() > 0
 
 
-def test_gradients_are_clipped(blobs: ImageDataset) -> None:
+def test_gradients_are_clipped(blobs: InputDataset) -> None:
     data = blobs.split("train")
     free, clipped = fresh(blobs, "vanilla"), fresh(blobs, "vanilla")
     next(fit(free, data, RECIPE))
@@ -198,7 +198,7 @@ def test_gradients_are_clipped(blobs: ImageDataset) -> None:
     assert math.sqrt(sum(p.grad.square().sum().item() for p in free.parameters())) > 1
 
 
-def test_bfloat16_trains_to_about_the_same(blobs: ImageDataset) -> None:
+def test_bfloat16_trains_to_about_the_same(blobs: InputDataset) -> None:
     data = blobs.split("train")
     states = [
         exhaust(fit(fresh(blobs, "vanilla"), data, replace(RECIPE, precision=precision, epochs=4)))
@@ -235,7 +235,7 @@ def test_auto_is_bfloat16_where_the_processor_computes_in_it(
     settings.processor_has_bfloat16.cache_clear()
 
 
-def test_a_loss_that_is_not_finite_stops_with_advice(blobs: ImageDataset) -> None:
+def test_a_loss_that_is_not_finite_stops_with_advice(blobs: InputDataset) -> None:
     with pytest.raises(TrainingDivergedError, match="try a lower --learning-rate"):
         exhaust(
             fit(

@@ -3,14 +3,14 @@
 from dataclasses import replace
 from pathlib import Path
 
-from aelab.data.images import ImageDataset
+from aelab.data.input_sets import InputDataset
 from aelab.data.specs import InputSpec
 from aelab.settings import DataSettings
 
-DATASET: ImageDataset | None = None
+DATASET: InputDataset | None = None
 
 
-def load(settings: DataSettings, data_dir: Path | None, seed: int) -> ImageDataset:
+def load(settings: DataSettings, data_dir: Path | None, seed: int) -> InputDataset:
     assert DATASET is not None
     spec = InputSpec(DATASET.spec.shape, settings.scale)
     splits = {name: replace(images, spec=spec) for name, images in DATASET.splits.items()}

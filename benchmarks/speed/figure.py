@@ -8,8 +8,8 @@ import original
 import torch
 from harness import Table, alternate, ratios, shown, spread
 
-from aelab.data.images import ImageDataset
-from aelab.evaluate.images import original_figure
+from aelab.data.input_sets import InputDataset
+from aelab.evaluate.reconstruction import original_figure
 from aelab.runs.train import new_model
 from aelab.settings import RunSettings
 from aelab.studies.compare import dataset
@@ -23,7 +23,7 @@ def measure(rounds: int) -> dict[str, Any]:
     """Row by row."""
     study, theirs = load_study(str(STUDY)), load_study("original")
     data = dataset(study.rows[0].settings.data, None, 0)
-    assert isinstance(data, ImageDataset)
+    assert isinstance(data, InputDataset)
     training = data.split("train")
     pictures = original.Pictures(training)
     threads = torch.get_num_threads()

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from harness import Table, alternate, ratios, shown, spread
 
-from aelab.data.images import Images
-from aelab.evaluate.images import operations
+from aelab.data.input_sets import InputSplit
+from aelab.evaluate.reconstruction import operations
 from aelab.machine import processor_has_bfloat16, threads
-from aelab.models.base import Autoencoder
+from aelab.models.contract import Autoencoder
 from aelab.runs.train import new_model
 from aelab.settings import RunSettings
 from aelab.studies.compare import dataset
@@ -44,7 +44,7 @@ def product_rate(dtype: torch.dtype, count: int) -> Callable[[], float]:
     return measured
 
 
-def step_operations(model: Autoencoder, images: Images, batch_size: int) -> int:
+def step_operations(model: Autoencoder, images: InputSplit, batch_size: int) -> int:
     """Operations of a step, forward and back."""
     x = images.batch(torch.arange(batch_size))
     found = operations(lambda: torch.stack(list(model.loss(x).values())).sum().backward())
@@ -52,7 +52,7 @@ def step_operations(model: Autoencoder, images: Images, batch_size: int) -> int:
     return found
 
 
-def epoch_rate(settings: RunSettings, images: Images) -> float:
+def epoch_rate(settings: RunSettings, images: InputSplit) -> float:
     """Operations a second over an epoch."""
     model = model_for(settings)
     work = step_operations(model, images, settings.recipe.batch_size)
@@ -66,7 +66,7 @@ def model_for(settings: RunSettings) -> Autoencoder:
     return model
 
 
-def where_time_goes(settings: RunSettings, images: Images) -> dict[str, float]:
+def where_time_goes(settings: RunSettings, images: InputSplit) -> dict[str, float]:
     """The operations that take the most time themselves, as shares of the whole."""
     few = replace(images, index=images.index[: 20 * settings.recipe.batch_size])
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
@@ -90,7 +90,7 @@ def measure(rounds: int) -> dict[str, Any]:
             continue
         settings = replace(row.settings, recipe=replace(row.settings.recipe, epochs=1))
         whole = dataset(settings.data, None, 0).split("train")
-        assert isinstance(whole, Images)
+        assert isinstance(whole, InputSplit)
         images = replace(whole, index=whole.index[: STEPS * settings.recipe.batch_size])
         count = settings.recipe.threads
         precision = with_precision(settings.recipe, images.spec).precision

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from aelab.data.images import Images
+from aelab.data.input_sets import InputSplit
 from aelab.models.zoo import build
 from aelab.settings import RunSettings
 
@@ -22,9 +22,9 @@ STEPS = 1000
 class Pictures(Dataset[Tensor]):
     """A split, each image through Pillow and a conversion to a tensor when it is asked for."""
 
-    def __init__(self, images: Images) -> None:
+    def __init__(self, images: InputSplit) -> None:
         self.pictures = [
-            Image.fromarray(pixels.numpy()[0]) for pixels in images.pixels[images.index]
+            Image.fromarray(pixels.numpy()[0]) for pixels in images.values[images.index]
         ]
 
     def __len__(self) -> int:
@@ -87,7 +87,7 @@ class PlainVAE(nn.Module):
 PLAIN_VAES = {"vae": PlainVAE, "conv-vae-switches": PlainSwitchesVAE}
 
 
-def seconds(settings: RunSettings, images: Images, pictures: Pictures) -> float:
+def seconds(settings: RunSettings, images: InputSplit, pictures: Pictures) -> float:
     """Seconds of the whole training of a row, extrapolated from STEPS steps."""
     variational = settings.model in PLAIN_VAES
     if variational:

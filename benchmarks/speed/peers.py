@@ -19,9 +19,10 @@ from pythae.trainers import BaseTrainer, BaseTrainerConfig
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from aelab.data.images import Images
-from aelab.models.base import Autoencoder, VariationalAutoencoder
+from aelab.data.input_sets import InputSplit
+from aelab.models.contract import Autoencoder
 from aelab.models.layers import UpConvolution
+from aelab.models.variational import LatentVariableModel
 from aelab.runs.train import new_model
 from aelab.settings import RunSettings
 from aelab.studies.compare import dataset
@@ -42,7 +43,7 @@ class Encoder(BaseEncoder):  # type: ignore[misc]
         self.latent_dim = model.code_size
 
     def forward(self, x: Tensor) -> ModelOutput:
-        if isinstance(self.model, VariationalAutoencoder):
+        if isinstance(self.model, LatentVariableModel):
             posterior = self.model.posterior(x)
             return ModelOutput(embedding=posterior.mu, log_covariance=posterior.log_var)
         return ModelOutput(embedding=self.model.encode(x))
@@ -59,18 +60,18 @@ class Decoder(BaseDecoder):  # type: ignore[misc]
         return ModelOutput(reconstruction=self.decode(z))
 
 
-def seconds_of_aelab(settings: RunSettings, images: Images) -> float:
+def seconds_of_aelab(settings: RunSettings, images: InputSplit) -> float:
     """An epoch of the row's recipe, without what is found in closed form before it."""
     (*_, state) = fit(new_model_of(settings), images, settings.recipe, initialise=False)
     return state.seconds
 
 
-def seconds_of_pythae(settings: RunSettings, images: Images, x: Tensor) -> float:
+def seconds_of_pythae(settings: RunSettings, images: InputSplit, x: Tensor) -> float:
     """An epoch of pythae's trainer, without what it does before and after."""
     model = with_pytorchs_layers(new_model_of(settings))
     shape = images.spec.shape
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
-        if isinstance(model, VariationalAutoencoder):
+        if isinstance(model, LatentVariableModel):
             config = VAEConfig(input_dim=shape, latent_dim=model.latent_dim)
             theirs: nn.Module = VAE(config, encoder=Encoder(model), decoder=Decoder(model))
         else:
@@ -93,7 +94,7 @@ def seconds_of_pythae(settings: RunSettings, images: Images, x: Tensor) -> float
         return time.perf_counter() - start
 
 
-def seconds_of_loop(settings: RunSettings, images: Images, x: Tensor) -> float:
+def seconds_of_loop(settings: RunSettings, images: InputSplit, x: Tensor) -> float:
     """An epoch of a bare loop over a DataLoader."""
     model = with_pytorchs_layers(new_model_of(settings))
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.recipe.learning_rate)
@@ -140,7 +141,7 @@ def measure(rounds: int) -> dict[str, Any]:
         hyperparameters.pop("initialisation", None)
         settings = replace(row.settings, recipe=recipe, hyperparameters=hyperparameters)
         whole = dataset(settings.data, None, 0).split("train")
-        assert isinstance(whole, Images)
+        assert isinstance(whole, InputSplit)
         images = replace(whole, index=whole.index[:n])
         precision = with_precision(recipe, images.spec).precision
         x = images.batch(torch.arange(n))

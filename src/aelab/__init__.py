@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from aelab.data.loading import load as load_data  # noqa: F401
     from aelab.models.zoo import build as build
     from aelab.runs.store import Run as Run
-    from aelab.runs.store import load as load
     from aelab.runs.train import train_run as train_run
     from aelab.settings import DataSettings as DataSettings
     from aelab.settings import Recipe as Recipe
@@ -34,7 +33,6 @@ PUBLIC = {
     "encode": "aelab.apps.encode:encode",
     "find_anomalies": "aelab.apps.anomalies:find_anomalies",
     "interpolate": "aelab.apps.generate:interpolate",
-    "load": "aelab.runs.store:load",
     "load_data": "aelab.data.loading:load",
     "load_study": "aelab.studies.study:load_study",
     "open_inputs": "aelab.data.inputs:open_inputs",

@@ -10,7 +10,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from tyro.conf import arg
 
 from aelab.evaluate.finite import not_finite
 from aelab.files import InputError
@@ -22,7 +24,7 @@ T = TypeVar("T")
 class DataSettings:
     """Which data a model is trained on, and how they are prepared."""
 
-    name: str = "fashion-mnist"
+    name: Annotated[str, arg(name="data")] = "fashion-mnist"
     """Name of the data set, or a path: a folder of images, an array (.npy, .npz), a table (.csv,
     .tsv, .parquet), an edge list (the same, or .txt), or a folder of arrays or tables named train,
     validation and test."""
@@ -34,7 +36,7 @@ class DataSettings:
     the original study. Data by path: by their folders or files train, validation and test if they
     have them; otherwise 80 %, 10 % and 10 %, stratified, by a fixed seed."""
 
-    scale: float = 1 / 255
+    scale: Annotated[float, arg(name="pixel-scale")] = 1 / 255
     """What a stored pixel value is multiplied by, where 255 is the largest there can be."""
 
     features: str | None = None
@@ -164,7 +166,7 @@ class RunSettings:
     """A name of the zoo, or ``module:Class``."""
 
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
-    """Arguments of the model's constructor."""
+    """Of the model, its network and its prior, under one roof."""
 
     data: DataSettings = field(default_factory=DataSettings)
     recipe: Recipe = field(default_factory=Recipe)
@@ -175,6 +177,12 @@ class RunSettings:
     start: str | None = None
     """SHA-256 of the weights that training starts from (those of another run), instead of random
     ones."""
+
+    network: str | None = None
+    """A name of the zoo, or ``module:Class``; the model's own unless given."""
+
+    prior: str | None = None
+    """What the model is trained with, where it is trained with a prior; the same."""
 
 
 def checked(settings: type[T], values: Mapping[str, Any], where: str) -> T:

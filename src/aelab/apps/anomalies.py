@@ -12,12 +12,12 @@ from torch import Tensor
 
 from aelab.apps.streams import OnDone, chunks, names_and_labels, table, text_columns, using
 from aelab.data.dataset import Dataset
-from aelab.data.images import ImageDataset
+from aelab.data.input_sets import InputDataset
 from aelab.data.inputs import Inputs
 from aelab.evaluate.anomaly import anomaly_scores, split_scores
 from aelab.figures import grids
 from aelab.files import InputError
-from aelab.models.base import Autoencoder
+from aelab.models.contract import Autoencoder
 from aelab.runs.store import Run
 
 
@@ -88,7 +88,7 @@ def threshold(run: Run, model: Autoencoder, data: Dataset, false_alarm_rate: flo
     if not 0 <= false_alarm_rate < 1:
         raise InputError(f"the false-alarm rate must be from 0 up to 1, not {false_alarm_rate}")
     run.refuse_other(data)
-    assert isinstance(data, ImageDataset)
+    assert isinstance(data, InputDataset)
     scores = split_scores(model, data.split("validation"))
     above = math.floor(false_alarm_rate * len(scores) + 1e-9)
     return scores.sort(descending=True).values[above].item()
@@ -104,7 +104,7 @@ def error_maps(run: Run, inputs: Inputs, numbers: tuple[int, ...]) -> Image:
         InputError: the inputs are no images.
     """
     with using(run) as model:
-        if len(model.spec.shape) != 3:
+        if model.spec.kind != "images":
             raise InputError(f"{run.folder}: its inputs are no images; there is nothing to draw")
         x = inputs.batch(torch.tensor(numbers))
         x_hat = model(x)

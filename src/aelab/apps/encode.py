@@ -18,7 +18,7 @@ from aelab.apps.streams import (
 )
 from aelab.data.inputs import Inputs
 from aelab.files import InputError
-from aelab.models.base import Autoencoder
+from aelab.models.contract import Autoencoder
 from aelab.runs.store import Run
 
 

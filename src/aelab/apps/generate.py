@@ -16,7 +16,7 @@ from aelab.data.preparation import restore
 from aelab.data.specs import InputSpec
 from aelab.figures import grids
 from aelab.files import InputError, atomic_folder
-from aelab.models.base import Autoencoder, Batch
+from aelab.models.contract import Autoencoder, InputBatch
 from aelab.models.sampling import between, sample_chunks
 from aelab.runs.store import Run
 
@@ -53,7 +53,7 @@ def write_samples(
             f"{path}: a picture shows up to {MOST_SHOWN:,} samples, not {n:,}; name a folder or a "
             f".npy file for more"
         )
-    if kind != ".npy" and len(run_spec(run).shape) != 3:
+    if kind != ".npy" and run_spec(run).kind != "images":
         raise InputError(f"{path}: the samples are no images; write them to a .npy file")
     seed = run.settings.seed if seed is None else seed
     with using(run) as model:
@@ -78,7 +78,7 @@ def run_spec(run: Run) -> InputSpec:
     return run.spec
 
 
-def counted(drawn: Iterator[Batch], on_done: OnDone | None) -> Iterator[Batch]:
+def counted(drawn: Iterator[InputBatch], on_done: OnDone | None) -> Iterator[InputBatch]:
     """The same, and `on_done` hears how many have gone by."""
     for x in drawn:
         yield x
@@ -86,14 +86,14 @@ def counted(drawn: Iterator[Batch], on_done: OnDone | None) -> Iterator[Batch]:
             on_done(len(x))
 
 
-def write_array(path: Path, n: int, spec: InputSpec, drawn: Iterator[Batch]) -> None:
+def write_array(path: Path, n: int, spec: InputSpec, drawn: Iterator[InputBatch]) -> None:
     """Samples as one array of stored values."""
     with array(path, (n, *spec.shape), np.dtype(spec.dtype)) as rows:
         for x in drawn:
             rows(restore(x, spec).numpy())
 
 
-def write_folder(path: Path, n: int, spec: InputSpec, drawn: Iterator[Batch]) -> None:
+def write_folder(path: Path, n: int, spec: InputSpec, drawn: Iterator[InputBatch]) -> None:
     """Samples as image files."""
     suffix = ".png" if MODES.get((spec.dtype, spec.shape[0]), "F") != "F" else ".tiff"
     digits = len(str(n - 1))
@@ -106,7 +106,7 @@ def write_folder(path: Path, n: int, spec: InputSpec, drawn: Iterator[Batch]) ->
                 number += 1
 
 
-def one_input(where: str, spec: InputSpec, data_dir: Path | None = None) -> Batch:
+def one_input(where: str, spec: InputSpec, data_dir: Path | None = None) -> InputBatch:
     """One input: an image file, or ``DATA:number`` for one of a folder, an array or a data set.
 
     Raises:
@@ -123,7 +123,9 @@ def one_input(where: str, spec: InputSpec, data_dir: Path | None = None) -> Batc
     return inputs.batch(torch.tensor([int(number or 0)]))
 
 
-def interpolate(model: Autoencoder, first: Batch, last: Batch, steps: int = 9) -> Batch:
+def interpolate(
+    model: Autoencoder, first: InputBatch, last: InputBatch, steps: int = 9
+) -> InputBatch:
     """The way from one input to another, ``decode((1 - t) z_1 + t z_2)`` in equal steps of t.
 
     Along a straight line, whatever the model: an autoencoder has no prior whose sphere it could
@@ -147,7 +149,7 @@ def interpolation(
         InputError: the run is no model of images, or an input cannot be used.
     """
     with using(run) as model:
-        if len(model.spec.shape) != 3:
+        if model.spec.kind != "images":
             raise InputError(f"{run.folder}: its inputs are no images; there is nothing to draw")
         ends = [one_input(where, model.spec, data_dir) for where in (first, last)]
         way = interpolate(model, ends[0], ends[1], steps)

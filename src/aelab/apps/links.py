@@ -13,7 +13,7 @@ from torch import Tensor
 from aelab.data.graphs import GraphDataset
 from aelab.data.link_graph import LinkGraph
 from aelab.files import InputError, atomic_path
-from aelab.models.link_base import LinkModel, NodeCode
+from aelab.models.contract import LinkModel, NodeCode
 
 BLOCK_PAIRS = 2**23  # logits in memory at a time
 

@@ -45,7 +45,7 @@ def reconstruct(
         InputError: the run has no codes of such inputs, or the folder is there already or cannot
             be written, or an image does not fit its format.
     """
-    if side_by_side and len(inputs.images.spec.shape) != 3:
+    if side_by_side and inputs.split.spec.kind != "images":
         raise InputError("rows of features cannot be put side by side; only images can")
     with (
         using(run) as model,
@@ -88,13 +88,13 @@ def writer(inputs: Inputs, folder: Path, *, wide: bool) -> Iterator[Write]:
         yield lambda numbers, stored: write_images(inputs, folder, numbers, stored)
         return
     if inputs.table is not None:
-        columns = inputs.images.spec.columns
-        names = columns.names if columns else [f"x{i}" for i in range(inputs.images.spec.size)]
+        columns = inputs.split.spec.columns
+        names = columns.names if columns else [f"x{i}" for i in range(inputs.split.spec.size)]
         with table(folder / inputs.table.name, dict.fromkeys(names, pyarrow.float32())) as rows:
             yield lambda _, stored: rows(dict(zip(names, stored.numpy().T, strict=True)))
         return
     layout = Layout.of(inputs)
-    shape = list(inputs.images.spec.shape)
+    shape = list(inputs.split.spec.shape)
     shape[-1] *= 2 if wide else 1
     size = layout.arranged(np.empty((0, *shape), layout.dtype)).shape[1:]
     with array(folder / f"{inputs.title}.npy", (len(inputs), *size), layout.dtype) as rows:
@@ -123,9 +123,9 @@ class Layout:
     def of(cls, inputs: Inputs) -> "Layout":
         """The layout of the inputs' file, or where they have none, that of the inputs."""
         if inputs.array is None:
-            return cls("as they are", inputs.images.pixels.numpy().dtype)
+            return cls("as they are", inputs.split.values.numpy().dtype)
         original = open_array(inputs.array, str(inputs.array))
-        shape = (len(inputs), *inputs.images.spec.shape)
+        shape = (len(inputs), *inputs.split.spec.shape)
         if original.shape == shape:
             return cls("as they are", original.dtype)
         return cls("no channel" if original.ndim < len(shape) else "channels last", original.dtype)

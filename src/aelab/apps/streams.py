@@ -18,7 +18,7 @@ from torch import Tensor
 from aelab.data.inputs import Inputs
 from aelab.files import InputError, atomic_path
 from aelab.machine import seeded, threads
-from aelab.models.base import Autoencoder
+from aelab.models.contract import Autoencoder
 from aelab.runs.store import Run
 
 CHUNK_VALUES = 2**20
@@ -54,7 +54,7 @@ def using(run: Run) -> Iterator[Autoencoder]:
 
 def chunks(inputs: Inputs, on_done: OnDone | None = None) -> Iterator[Int64[Tensor, " chunk"]]:
     """The numbers of the inputs in order, so many at a time; `on_done` hears of each chunk."""
-    size = max(1, CHUNK_VALUES // inputs.images.spec.size)
+    size = max(1, CHUNK_VALUES // inputs.split.spec.size)
     for numbers in torch.arange(len(inputs)).split(size):
         yield numbers
         if on_done is not None:

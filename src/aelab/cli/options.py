@@ -3,26 +3,19 @@
 import re
 from argparse import ArgumentError, ArgumentParser
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, make_dataclass, replace
+from dataclasses import Field, dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
-from docstring_parser import parse as parse_docstring
 from tyro.conf import Positional
 
 from aelab.data.loading import settled
 from aelab.evaluate.columns import QUICK_GROUPS, Group
 from aelab.files import InputError
-from aelab.models.zoo import model_class, rows_of
-from aelab.runs.record import hyperparameter_hints, model_defaults
+from aelab.models.zoo import NETWORKS, PRIORS, Blueprint, rows_of
 from aelab.settings import DataSettings, Recipe, RunSettings, thaw
 from aelab.studies.study import Asked, Study, default_settings, load_study
-
-DATA_OPTIONS = (
-    "splits", "features", "classes", "size", "grayscale", "strict", "impute", "label", "binarise"
-)  # fmt: skip
-"""Options of `aelab train` that are the data's settings of the same name."""
 
 Split = Literal["train", "validation", "test"]
 
@@ -37,45 +30,7 @@ class DataOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions(DataOptions):
-    """What is trained on, and where the run goes."""
-
-    data: str = "fashion-mnist"
-    """Name of a data set, or the path of a folder of images, of an array (.npy, .npz), of a table
-    (.csv, .tsv, .parquet), or of an edge list for the models of a graph."""
-
-    splits: Literal["standard", "original"] = "standard"
-    """standard: 55,000 training, 5,000 validation and 10,000 test images. original: 60,000
-    training images and 8,000 of the test images for validation, as in the original study. Data
-    by path: their own folders train, validation and test, or 80 %, 10 % and 10 %."""
-
-    pixel_scale: float = 1 / 255
-    """What a stored pixel value is multiplied by, where 255 is the largest there can be."""
-
-    size: str | None = None
-    """Resize images to this height and width, as 64 or 48x64. Unless given, images of another
-    size than most are left out."""
-
-    grayscale: bool = False
-    """Turn images grey."""
-
-    strict: bool = False
-    """Refuse the data if a file of a folder, or a column of a table, would be left out."""
-
-    impute: bool = False
-    """Take a missing value of a table to be the mean of the training rows."""
-
-    label: str | None = None
-    """Column of a table with the class of each row; it is no input."""
-
-    binarise: bool = False
-    """Draw each pixel as 0 or 1 with the probability of its intensity, anew at every step."""
-
-    features: str | None = None
-    """Table of node features, of a graph given as an edge list."""
-
-    classes: tuple[str, ...] | None = None
-    """Names of the only classes to train on; how well the others are told as anomalies is then
-    measured."""
+    """What a run is evaluated on, and where it goes."""
 
     split: Split | None = None
     """What it is evaluated on at the end: test unless given; of the original splits, which have
@@ -338,57 +293,62 @@ def seconds_of(text: str) -> float:
     return float(found[1]) * {"h": 3600, "m": 60, "min": 60}.get(found[2], 1)
 
 
-def start_asked(arguments: Sequence[str]) -> Path | None:
-    """The run that ``--from`` names, looked for first: the other options' defaults are its."""
+@dataclass(frozen=True)
+class Named:
+    """What decides which options there are, and their defaults: looked for before all others."""
+
+    start: Path | None = None
+    """The run that ``--from`` names."""
+
+    network: str | None = None
+    prior: str | None = None
+
+
+def named(arguments: Sequence[str]) -> Named:
+    """What ``--from``, ``--network`` and ``--prior`` name."""
     parser = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--from", type=Path, dest="start")
+    parser.add_argument("--network")
+    parser.add_argument("--prior")
     try:
-        found: Path | None = parser.parse_known_args(arguments)[0].start
+        return Named(**vars(parser.parse_known_args(arguments)[0]))
     except ArgumentError:  # for the real parser to tell
-        return None
-    return found
+        return Named()
 
 
-def train_options(model: str, start: RunSettings | None = None) -> type[Any]:
-    """The options of ``aelab train MODEL``: the general ones, the recipe's and the model's own.
+def train_options(blueprint: Blueprint, start: RunSettings | None = None) -> type[Any]:
+    """The options of ``aelab train MODEL``: the general ones, the data's, the recipe's, its own.
 
     The defaults are the settings `start` of the run that training starts from; failing that, of
     the model's row in one of the studies of DEFAULTS.
 
     Raises:
-        InputError: a hyperparameter has the name of a general option.
+        InputError: a hyperparameter has the name of another option.
     """
-    settings = start or default_settings(model)
-    taken = {option.name for options in (TrainOptions, Recipe) for option in fields(options)}
-    if clash := taken & hyperparameter_hints(model).keys():
+    settings = start or default_settings(blueprint)
+    taken = {option_name(option) for of in GENERAL for option in fields(of)} | {"network", "prior"}
+    if clash := taken & blueprint.hyperparameters.keys():
         raise InputError(
-            f"model {model}: {', '.join(sorted(clash))} is an option of aelab train already; "
-            f"rename the hyperparameter"
+            f"model {blueprint.name}: {', '.join(sorted(clash))} is an option of aelab train "
+            f"already; rename the hyperparameter"
         )
-    general = TrainOptions(
-        data=settings.data.name,
-        pixel_scale=settings.data.scale,
-        **{name: getattr(settings.data, name) for name in DATA_OPTIONS},
-    )
     # A run may be older than one of its model's hyperparameters.
-    defaults = {**model_defaults(model), **thaw(settings.hyperparameters)}
-    helps = {
-        parameter.arg_name: parameter.description or ""
-        for parameter in parse_docstring(model_class(model).__doc__ or "").params
-    }
+    defaults = {**blueprint.defaults, **thaw(settings.hyperparameters)}
     own = [
         (
             name,
-            Annotated[hint, tyro.conf.arg(help=helps.get(name, "").replace("\n", " "))],
+            Annotated[one.type, tyro.conf.arg(help=one.help.replace("\n", " "))],
             field(default=defaults[name]) if name in defaults else field(),
         )
-        for name, hint in hyperparameter_hints(model).items()
+        for name, one in blueprint.hyperparameters.items()
     ]
     return make_dataclass(
         "Train",
         [
-            ("run", TrainOptions, field(default=general)),
+            ("run", TrainOptions, field(default=TrainOptions())),
+            ("data", DataSettings, field(default=settings.data)),
             ("recipe", Recipe, field(default=settings.recipe)),
+            *parts(blueprint),
             *own,
         ],
         frozen=True,
@@ -396,14 +356,48 @@ def train_options(model: str, start: RunSettings | None = None) -> type[Any]:
     )
 
 
-def training(model: str, asked: Any) -> tuple[RunSettings, TrainOptions]:  # noqa: ANN401
+GENERAL = (TrainOptions, DataSettings, Recipe)
+"""The options of `aelab train` that every model has."""
+
+
+def option_name(option: Field[Any]) -> str:
+    """What an option is called where it is given, if that is not its field's name."""
+    return {"name": "data", "scale": "pixel_scale"}.get(option.name, option.name)
+
+
+def parts(blueprint: Blueprint) -> list[tuple[str, Any, Any]]:
+    """The options that choose a composition's network and prior."""
+    chosen = [
+        ("network", blueprint.network_name, NETWORKS, "What features and outputs are made with"),
+        ("prior", blueprint.prior_name, PRIORS, "What the model is trained with"),
+    ]
+    return [
+        (
+            part,
+            Annotated[
+                str,
+                tyro.conf.arg(
+                    help=f"{told}: {', '.join(known)}, or mypackage.mymodule:My{part.title()}. "
+                    f"Its own options follow from it."
+                ),
+            ],
+            field(default=name),
+        )
+        for part, name, known, told in chosen
+        if name is not None
+    ]
+
+
+def training(blueprint: Blueprint, asked: Any) -> tuple[RunSettings, TrainOptions]:  # noqa: ANN401
     """What `train_options` was filled with, as a run's settings and the rest."""
     options: TrainOptions = asked.run
-    hyperparameters = {name: getattr(asked, name) for name in hyperparameter_hints(model)}
-    data = DataSettings(
-        name=options.data,
-        scale=options.pixel_scale,
-        **{name: getattr(options, name) for name in DATA_OPTIONS},
+    settings = RunSettings(
+        blueprint.name,
+        {name: getattr(asked, name) for name in blueprint.hyperparameters},
+        settled(asked.data, rows_of(blueprint.name)),
+        asked.recipe,
+        options.seed,
+        network=blueprint.network_name,
+        prior=blueprint.prior_name,
     )
-    data = settled(data, rows_of(model))
-    return RunSettings(model, hyperparameters, data, asked.recipe, options.seed), options
+    return settings, options

@@ -12,8 +12,7 @@ from rich.table import Table
 
 from aelab.data.specs import GraphSpec, InputSpec
 from aelab.evaluate.columns import FACTS, METRICS, metric_named
-from aelab.models.link_base import LinkModel
-from aelab.models.zoo import ZOO, build, model_class
+from aelab.models.zoo import ZOO, resolve
 from aelab.runs.resumable import Note
 from aelab.runs.resumable import Progress as TrainingProgress
 from aelab.runs.store import Run
@@ -136,8 +135,9 @@ def zoo_table() -> Table:
     for title in ("model", "code", "parameters", "what it is", "source"):
         table.add_column(title, justify="right" if title in ("code", "parameters") else "left")
     for name, entry in ZOO.items():
-        links = issubclass(model_class(name), LinkModel)
-        model = build(name, GraphSpec(2708, 1433) if links else InputSpec((1, 28, 28)))
+        blueprint = resolve(name)
+        links = "links" in blueprint.takes
+        model = blueprint.build(GraphSpec(2708, 1433) if links else InputSpec((1, 28, 28)))
         parameters = sum(tensor.numel() for tensor in model.state_dict().values())
         table.add_row(name, f"{model.code_size:,}", f"{parameters:,}", entry.summary, entry.source)
     return table

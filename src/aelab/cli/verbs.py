@@ -90,7 +90,7 @@ def parse(options: type[T], verb: str, arguments: Sequence[str], doc: str | None
         prog=f"aelab {verb}",
         description=doc,
         args=arguments,
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+        config=(tyro.conf.OmitArgPrefixes,),
     )
 
 
@@ -117,13 +117,22 @@ def train(arguments: list[str]) -> int:
         )
         print(told, file=sys.stdout if arguments else sys.stderr)
         return 0 if arguments and arguments[0] in ("-h", "--help") else EXIT_USAGE
-    from aelab.cli.options import start_asked, train_options, training
+    from aelab.cli.options import named, train_options, training
+    from aelab.models.zoo import resolve
 
     model = arguments[0]
-    import_from_here(model)
-    start = run_in(folder) if (folder := start_asked(arguments[1:])) else None
-    defaults = start.settings if start and start.settings.model == model else None
-    asked = parse(train_options(model, defaults), f"train {model}", arguments[1:], train.__doc__)
+    chosen = named(arguments[1:])
+    import_from_here(model, chosen.network, chosen.prior)
+    start = run_in(chosen.start) if chosen.start else None
+    same = start is not None and start.settings.model == model
+    defaults = start.settings if start is not None and same else None
+    blueprint = resolve(
+        model,
+        chosen.network or (defaults.network if defaults else None),
+        chosen.prior or (defaults.prior if defaults else None),
+    )
+    options_class = train_options(blueprint, defaults)
+    asked = parse(options_class, f"train {model}", arguments[1:], train.__doc__)
     from aelab.cli.screen import TrainingScreen, print_run
     from aelab.data.loading import load_settings
     from aelab.machine import keep_freed_memory
@@ -131,7 +140,7 @@ def train(arguments: list[str]) -> int:
     from aelab.settings import usual_split
 
     keep_freed_memory()
-    settings, options = training(model, asked)
+    settings, options = training(blueprint, asked)
     out = options.out or Path("runs") / model.replace(":", ".") / f"seed-{options.seed}"
     data = load_settings(settings.data, options.data_dir, seed=settings.seed)
     for note in data.notes:
@@ -141,7 +150,7 @@ def train(arguments: list[str]) -> int:
             settings,
             data,
             out,
-            split=options.split or usual_split(options.splits),
+            split=options.split or usual_split(settings.data.splits),
             start=start,
             on_progress=lambda progress: screen.tell(model, progress),
         )
@@ -156,9 +165,10 @@ def evaluate(arguments: list[str]) -> int:
 
     options = parse(EvaluateOptions, "evaluate", arguments, evaluate.__doc__)
     from aelab.cli.screen import print_run
+    from aelab.runs.measure import evaluate_run
 
     run, data = opened(options, options.data_dir)
-    run.evaluate(data, options.split or run.metrics["split"], options.metrics)
+    evaluate_run(run, data, options.split or run.metrics["split"], options.metrics)
     print_run(run)
     warn(run.notes)
     return 0
@@ -171,10 +181,11 @@ def reconstruct(arguments: list[str]) -> int:
     options = parse(ReconstructOptions, "reconstruct", arguments, "Restore inputs by a run.")
     from aelab.apps.restore import reconstruct
     from aelab.figures import grids
+    from aelab.runs.measure import reconstructions
 
     if options.data is None:
         run, data = opened(options, options.data_dir)
-        picture = run.reconstructions(data, options.split or run.metrics["split"])
+        picture = reconstructions(run, data, options.split or run.metrics["split"])
         print(grids.save(picture, options.out or run.folder / "reconstructions.png"))
         return 0
     if options.out is None:
@@ -234,7 +245,7 @@ def anomalies(arguments: list[str]) -> int:
         f"{found.anomalies:,} of {len(inputs):,} score above {found.threshold:.6g}, as "
         f"{options.false_alarm_rate:.3g} of the validation inputs do: {options.out}"
     )
-    if found.highest and len(inputs.images.spec.shape) == 3:
+    if found.highest and inputs.split.spec.kind == "images":
         picture = error_maps(run, inputs, found.highest)
         print(grids.save(picture, options.out.with_suffix(".png")))
     return 0
@@ -259,7 +270,7 @@ def sample(arguments: list[str]) -> int:
             temperature=options.temperature,
             on_done=on_done,
         )
-    print(f"Codes drawn from {run.sampled_from}")
+    print(f"Codes drawn from {run.prior.told}")
     print(out)
     return 0
 
@@ -434,15 +445,16 @@ def opened_inputs(run: "Run", where: str, options: "InputOptions | ReconstructOp
 
 def import_own_class(model: str) -> None:
     """Import the class that the user names, so that runs of it can be opened."""
-    from aelab.models.zoo import model_class
+    from aelab.models.zoo import import_class
 
     import_from_here(model)
-    model_class(model)
-
-
-def import_from_here(model: str = ":") -> None:
-    """Let a class of the user's be found in the working folder, after all that is installed."""
     if ":" in model:
+        import_class("class", model, (object,))
+
+
+def import_from_here(*names: str | None) -> None:
+    """Let classes of the user's be found in the working folder, after all that is installed."""
+    if any(":" in (name or "") for name in names):
         sys.path.append(str(Path.cwd()))
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aelab.data import cache
-from aelab.data.images import ImageDataset
+from aelab.data.input_sets import InputDataset
 from aelab.data.ranges import values_spec
 from aelab.data.splits import ALL, Part, assemble, class_numbers, divide, one_class, split_named
 from aelab.files import InputError, MissingFileError, atomic_path
@@ -26,7 +26,7 @@ from aelab.settings import DataSettings
 SUFFIXES = (".npy", ".npz")
 
 
-def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) -> ImageDataset:
+def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) -> InputDataset:
     """Load arrays, split by their names or by a fixed seed.
 
     Raises:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from aelab.data.images import ImageDataset
+from aelab.data.input_sets import InputDataset
 from aelab.data.specs import InputSpec
 from aelab.data.splits import ALL, Part, assemble, class_numbers, divide
 from aelab.settings import DataSettings
@@ -16,7 +16,7 @@ from aelab.settings import DataSettings
 HIGH = 16.0
 
 
-def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) -> ImageDataset:
+def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) -> InputDataset:
     """Load the digits, split by a fixed seed; pixels ``[1797, 1, 8, 8]``, bytes of 0 to 16."""
     from sklearn.datasets import load_digits
 

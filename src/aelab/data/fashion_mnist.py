@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress, TaskID
 
-from aelab.data.images import ImageDataset, Images
+from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.data.specs import InputSpec
 from aelab.files import InputError, MissingFileError, atomic_path, user_cache
 from aelab.settings import DataSettings
@@ -124,7 +124,7 @@ class Place:
         return found
 
 
-def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) -> ImageDataset:
+def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) -> InputDataset:
     """Load FashionMNIST, split and scaled as `settings` say; pixels ``[70000, 1, 28, 28]``.
 
     The official training images come first, at 0 to 59,999, then the official test images. The
@@ -140,11 +140,11 @@ def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) ->
     spec = InputSpec(shape=(1, 28, 28), scale=settings.scale)
     shared = torch.from_numpy(pixels), torch.from_numpy(labels.astype(np.int64))
     splits = {
-        name: Images(*shared, index=torch.from_numpy(index), spec=spec)
+        name: InputSplit(*shared, index=torch.from_numpy(index), spec=spec)
         for name, index in split(labels, settings.splits).items()
     }
     content = "".join(file.sha256 for file in FILES).encode()
-    return ImageDataset(settings.name, splits, CLASSES, hashlib.sha256(content).hexdigest())
+    return InputDataset(settings.name, splits, CLASSES, hashlib.sha256(content).hexdigest())
 
 
 def split(labels: NDArray[np.uint8], how: str) -> dict[str, NDArray[np.int64]]:

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from aelab.data import cache
 from aelab.data.image_files import Kind, Wanted, kind_of, quiet, read
-from aelab.data.images import ImageDataset
+from aelab.data.input_sets import InputDataset
 from aelab.data.ranges import values_spec
 from aelab.data.splits import ALL, Part, assemble, class_numbers, divide, split_named
 from aelab.files import InputError, MissingFileError, read_json, write_json
@@ -54,7 +54,7 @@ class Pictures:
     """Of the names and contents of all files, and of what was made of them."""
 
 
-def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) -> ImageDataset:
+def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) -> InputDataset:
     """Load a folder of images, split by its own folders or by a fixed seed.
 
     Raises:

@@ -13,7 +13,7 @@ from torch import Tensor
 from aelab.data.arrays import array_files, described_shape, read_inputs, roles
 from aelab.data.folders import Skipped, classes_of, list_files, read_pictures, refuse_or_tell
 from aelab.data.image_files import Kind, Wanted
-from aelab.data.images import ImageDataset, Images
+from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.data.loading import ARRAY_SUFFIXES, LOADERS, TABLE_SUFFIXES, load_settings
 from aelab.data.ranges import FULL, found_range
 from aelab.data.specs import InputSpec
@@ -48,7 +48,7 @@ class RowNumbers(Sequence[str]):
 class Inputs:
     """Inputs of any number, read as they are asked for: ``inputs.batch(i)``."""
 
-    images: Images
+    split: InputSplit
     names: Sequence[str]
     """Of each input: a file's path in its folder, with /, or a row's number from 0 on."""
 
@@ -70,11 +70,11 @@ class Inputs:
     """What an array of outputs is called, without a suffix."""
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.split)
 
     def batch(self, i: Int64[Tensor, " batch"]) -> Float[Tensor, "batch *shape"]:
         """The prepared inputs `i`, float32."""
-        return self.images.batch(i)
+        return self.split.batch(i)
 
 
 def open_inputs(
@@ -110,7 +110,7 @@ def of_data_set(
     if not name:
         raise InputError(f"name a split, as {split}:test")
     data = load_settings(DataSettings(name), data_dir)
-    if not isinstance(data, ImageDataset):
+    if not isinstance(data, InputDataset):
         raise InputError(f"{name} is a graph; the run takes {described_shape(spec.shape)}")
     images = data.split(split)
     refuse_other(f"{name}:{split}", images.spec.shape, images.spec.dtype, spec)
@@ -137,7 +137,7 @@ def of_array(path: Path, spec: InputSpec) -> Inputs:
     refuse_other(str(path), tuple(values.shape[1:]), dtype, spec)
     if values.is_floating_point():
         found_range(str(path), values, np.arange(len(values)))  # it refuses what is not finite
-    images = Images(values, one_class(len(values)), torch.arange(len(values)), spec)
+    images = InputSplit(values, one_class(len(values)), torch.arange(len(values)), spec)
     return Inputs(images, RowNumbers(len(values)), array=files[name], title=path.stem)
 
 
@@ -148,13 +148,13 @@ def of_table(path: Path, spec: InputSpec) -> Inputs:
     refuse_bad(path, rows, impute=columns is not None and columns.impute)
     refuse_other(str(path), tuple(rows.values.shape[1:]), "float32", spec)
     n = len(rows.values)
-    images = Images(rows.values, one_class(n), torch.arange(n), spec)
+    images = InputSplit(rows.values, one_class(n), torch.arange(n), spec)
     return Inputs(images, RowNumbers(n), table=path)
 
 
 def of_pictures(path: Path, spec: InputSpec, *, strict: bool) -> Inputs:
     """The images of a folder, or one."""
-    if len(spec.shape) != 3:
+    if spec.kind != "images":
         raise InputError(f"the run takes {described_shape(spec.shape)}, and {path} is a folder")
     channels, height, width = spec.image_shape
     wanted = Wanted((height, width) if spec.resized else None, spec.grayscale)
@@ -168,7 +168,7 @@ def of_pictures(path: Path, spec: InputSpec, *, strict: bool) -> Inputs:
     folder = path if path.is_dir() else path.parent
     classes, labels = classes_of(pictures.names)
     return Inputs(
-        Images(pictures.values, labels, torch.arange(count), spec),
+        InputSplit(pictures.values, labels, torch.arange(count), spec),
         pictures.names,
         labels if len(classes) > 1 else None,
         classes if len(classes) > 1 else (),

@@ -66,9 +66,9 @@ def only_classes(data: Dataset, classes: tuple[str, ...]) -> Dataset:
     Raises:
         InputError: there is no such class, or the data are no images.
     """
-    from aelab.data.images import ImageDataset
+    from aelab.data.input_sets import InputDataset
 
-    if not isinstance(data, ImageDataset):
+    if not isinstance(data, InputDataset):
         raise InputError(f"{data.name} is no set of images: it has no classes to choose from")
     return data.only(classes)
 

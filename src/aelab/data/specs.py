@@ -5,9 +5,13 @@ Nothing here imports torch, so that a command line can be built, and its help sh
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 Dtype = Literal["uint8", "uint16", "float32"]
+
+Kind = Literal["images", "signals", "rows", "links"]
+"""What data are: images; signals on a line, a grid or a graph; rows of numbers, as of a table; or
+the links of one graph."""
 
 
 @dataclass(frozen=True)
@@ -80,13 +84,20 @@ class InputSpec:
         return math.prod(self.shape)
 
     @property
+    def kind(self) -> Kind:
+        """What the inputs are, by their shape and graph."""
+        if len(self.shape) == 1:
+            return "rows"
+        return "images" if len(self.shape) == 3 else "signals"
+
+    @property
     def image_shape(self) -> tuple[int, int, int]:
         """The shape of an image.
 
         Raises:
             ValueError: the inputs are no images.
         """
-        if len(self.shape) != 3:
+        if self.kind != "images":
             raise ValueError(f"it takes images, and the inputs have the shape {self.shape}")
         channels, height, width = self.shape
         return channels, height, width
@@ -109,7 +120,13 @@ class InputSpec:
 
 @dataclass(frozen=True)
 class GraphSpec:
-    """Size of the one graph that a link model is built for."""
+    """Size of the one graph that a link model is built for.
+
+    >>> GraphSpec(nodes=34, features=34).kind
+    'links'
+    """
+
+    kind: ClassVar[Kind] = "links"
 
     nodes: int
     """Number of nodes."""

@@ -10,7 +10,7 @@ from jaxtyping import Int64, Shaped
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aelab.data.images import ImageDataset, Images
+from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.data.specs import InputSpec
 from aelab.files import InputError
 
@@ -92,13 +92,13 @@ def assemble(
     classes: tuple[str, ...],
     sha256: str,
     notes: Sequence[str],
-) -> ImageDataset:
+) -> InputDataset:
     """The data set of these splits."""
     images = {
-        split: Images(part.values, part.labels, torch.from_numpy(index), spec)
+        split: InputSplit(part.values, part.labels, torch.from_numpy(index), spec)
         for split, (part, index) in splits.items()
     }
-    return ImageDataset(name, images, classes, sha256, tuple(notes))
+    return InputDataset(name, images, classes, sha256, tuple(notes))
 
 
 def class_numbers(of_each: NDArray[Any]) -> tuple[tuple[str, ...], Int64[Tensor, " n"]]:

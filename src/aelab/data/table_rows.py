@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aelab.data import cache
-from aelab.data.images import ImageDataset
+from aelab.data.input_sets import InputDataset
 from aelab.data.loading import TABLE_SUFFIXES
 from aelab.data.specs import Columns, InputSpec
 from aelab.data.splits import (
@@ -57,7 +57,7 @@ class Rows:
     """The value of the label's column, as text."""
 
 
-def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) -> ImageDataset:
+def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) -> InputDataset:
     """Load a table, or a folder of tables, split by their names or by a fixed seed.
 
     Raises:

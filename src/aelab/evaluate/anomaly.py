@@ -4,12 +4,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from aelab.data.images import ImageDataset, Images
-from aelab.evaluate.images import SEED, chunks
+from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.evaluate.links import auc
 from aelab.evaluate.metrics import squared_errors
+from aelab.evaluate.reconstruction import SEED, chunks
 from aelab.machine import generator_at, seeded
-from aelab.models.base import Autoencoder, Batch, Posterior, VariationalAutoencoder
+from aelab.models.contract import Autoencoder, InputBatch
+from aelab.models.variational import LatentVariableModel
 
 DRAWS = 8
 """Codes that a variational model's score is averaged over."""
@@ -17,39 +18,34 @@ DRAWS = 8
 Scores = Float[Tensor, " batch"]
 
 
-def anomaly_scores(model: Autoencoder, x: Batch) -> Scores:
+def anomaly_scores(model: Autoencoder, x: InputBatch) -> Scores:
     """Score inputs: the higher, the less like the training inputs.
 
     For autoencoders, the error of ``decode(encode(x))``, a value of the input, on a scale of
     [0, 1] (Sakurada & Yairi 2014). For variational ones, minus the evidence lower bound in nats,
-    ``mean_k -log p(x | z_k) + KL(q(z | x) || p(z))`` with ``z_k = mu + exp(log_var / 2) eps_k``
-    (after An & Cho 2015). The eps_k are the same for every input, so that a score follows
-    from its input alone, whatever is scored beside it.
+    ``mean_k (-log p(x | z_k) + KL(q(z | x) || p(z)))`` with z_k the sample that the posterior
+    makes of noise eps_k (after An & Cho 2015). The eps_k are the same for every input, so that a
+    score follows from its input alone, whatever is scored beside it.
     """
-    if not isinstance(model, VariationalAutoencoder):
+    if not isinstance(model, LatentVariableModel):
         return squared_errors(model(x), x, model.spec.peak)
     posterior = model.posterior(x)
-    size = posterior.mu.shape[1]
-    eps = torch.randn(DRAWS, size, generator=generator_at(SEED, "anomaly")).to(x.device)
-    reconstruction = torch.stack(
-        [model.likelihood.negative_log(model.decoder_output(at(posterior, e)), x) for e in eps]
-    )
-    return (reconstruction.mean(0) + posterior.kl()).double()
+    shape = (DRAWS, 1, posterior.noise_size)
+    bounds = []
+    for noise in torch.randn(shape, generator=generator_at(SEED, "anomaly")).to(x.device):
+        z = posterior.sample(noise)
+        negative_log = model.likelihood.negative_log(model.decoder_output(z), x)
+        bounds.append(negative_log + model.divergence(posterior, z))
+    return torch.stack(bounds).mean(0).double()
 
 
-def at(posterior: Posterior, eps: Float[Tensor, " latent"]) -> Float[Tensor, "batch code"]:
-    """The codes ``mu + exp(log_var / 2) eps``, a side channel as it is."""
-    moved = posterior.mu + (posterior.log_var / 2).exp() * eps
-    return Posterior(moved, posterior.log_var, posterior.side).mean()
-
-
-def split_scores(model: Autoencoder, images: Images) -> Scores:
+def split_scores(model: Autoencoder, images: InputSplit) -> Scores:
     """Score all inputs of a split, in order."""
     with seeded(SEED, "anomaly inputs"), torch.inference_mode():
         return torch.cat([anomaly_scores(model, x).cpu() for x in chunks(images)])
 
 
-def anomaly_auroc(model: Autoencoder, data: ImageDataset, split: str) -> float | None:
+def anomaly_auroc(model: Autoencoder, data: InputDataset, split: str) -> float | None:
     """How often an anomaly scores above a normal input: the area under the ROC curve.
 
     The normal inputs are the split's, the anomalies those of the classes that were left out of

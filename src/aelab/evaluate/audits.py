@@ -8,12 +8,13 @@ from typing import Any
 
 import torch
 
-from aelab.data.images import ImageDataset, Images
+from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.evaluate.codes import ACTIVE_VARIANCE, active_units
-from aelab.evaluate.images import CHUNK, Codes, chunks
 from aelab.evaluate.metrics import squared_errors
+from aelab.evaluate.reconstruction import CHUNK, Codes, chunks
 from aelab.evaluate.samples import distances_to_training
-from aelab.models.base import Autoencoder, Batch, VariationalAutoencoder
+from aelab.models.contract import Autoencoder, InputBatch
+from aelab.models.variational import LatentVariableModel
 
 NEAR = 1e-3
 """Mean squared difference a pixel below which two images are taken for one."""
@@ -32,7 +33,7 @@ class Finding:
     figures: dict[str, float] = field(default_factory=dict)
 
 
-def audit_model(model: Autoencoder, images: Images, codes: Codes) -> dict[str, dict[str, Any]]:
+def audit_model(model: Autoencoder, images: InputSplit, codes: Codes) -> dict[str, dict[str, Any]]:
     """The findings on one model, by audit, as JSON; `codes` are the split's latent numbers."""
     x = next(chunks(images))
     findings = {
@@ -43,7 +44,7 @@ def audit_model(model: Autoencoder, images: Images, codes: Codes) -> dict[str, d
     return {name: asdict(finding) for name, finding in findings.items()}
 
 
-def audit_side_channel(model: Autoencoder, x: Batch) -> Finding:
+def audit_side_channel(model: Autoencoder, x: InputBatch) -> Finding:
     """How much of a reconstruction follows the latent numbers, and how much the side channel.
 
     With z = (latent, side) of each image and of the next one: half of the answer is how far the
@@ -64,7 +65,7 @@ def audit_side_channel(model: Autoencoder, x: Batch) -> Finding:
         return swap_side_channel(model, x, z, own)
 
 
-def swap_side_channel(model: Autoencoder, x: Batch, z: Codes, own: Batch) -> Finding:
+def swap_side_channel(model: Autoencoder, x: InputBatch, z: Codes, own: InputBatch) -> Finding:
     """What becomes of the reconstructions `own` with the next image's side channel, or code."""
     latent = model.code_size - model.side_channel[0]
     following = z.roll(1, 0)
@@ -88,7 +89,7 @@ def swap_side_channel(model: Autoencoder, x: Batch, z: Codes, own: Batch) -> Fin
     return Finding(False, found, figures)
 
 
-def mean_error(x_hat: Batch, x: Batch, peak: float) -> float:
+def mean_error(x_hat: InputBatch, x: InputBatch, peak: float) -> float:
     """Mean squared error a pixel, pixels in [0, 1]."""
     return squared_errors(x_hat, x, peak).mean().item()
 
@@ -104,14 +105,14 @@ def audit_code_size(model: Autoencoder) -> Finding:
 def audit_dead_code(model: Autoencoder, codes: Codes) -> Finding:
     """Latent numbers that say nothing: collapsed to the prior, or the same for every image."""
     size = codes.shape[1]
-    if isinstance(model, VariationalAutoencoder):
+    if isinstance(model, LatentVariableModel):
         dead, why = size - active_units(codes), f"variance of at most {ACTIVE_VARIANCE}"
     else:
         dead, why = int((codes.max(0).values == codes.min(0).values).sum()), "never vary"
     return Finding(dead == 0, f"{dead} of {size} dead ({why})", {"dead": dead})
 
 
-def audit_data(data: ImageDataset, split: str) -> dict[str, dict[str, Any]]:
+def audit_data(data: InputDataset, split: str) -> dict[str, dict[str, Any]]:
     """The findings on a data set, by audit, as JSON."""
     findings = {
         "duplicates": audit_duplicates(data, split),
@@ -120,12 +121,12 @@ def audit_data(data: ImageDataset, split: str) -> dict[str, dict[str, Any]]:
     return {name: asdict(finding) for name, finding in findings.items()}
 
 
-def audit_pixels(data: ImageDataset, split: str) -> Finding:
+def audit_pixels(data: InputDataset, split: str) -> Finding:
     """Type and range of what is stored, and the range that models are given."""
     images = data.split(split)
     lowest = min(x.min().item() for x in chunks(images))
     highest = max(x.max().item() for x in chunks(images))
-    stored = images.pixels.dtype
+    stored = images.values.dtype
     found = (
         f"stored as {str(stored).removeprefix('torch.')}, given to models as float32 between "
         f"{lowest:g} and {highest:g}"
@@ -133,7 +134,7 @@ def audit_pixels(data: ImageDataset, split: str) -> Finding:
     return Finding(lowest >= 0 and highest <= data.spec.peak, found)
 
 
-def audit_duplicates(data: ImageDataset, split: str) -> Finding:
+def audit_duplicates(data: InputDataset, split: str) -> Finding:
     """Images of the split that are training images too, to the byte or nearly."""
     training = digests(data.split("train"))
     exact = sum(digest in training for digest in digests(data.split(split)).elements())
@@ -147,10 +148,10 @@ def audit_duplicates(data: ImageDataset, split: str) -> Finding:
     )
 
 
-def digests(images: Images) -> Counter[bytes]:
+def digests(images: InputSplit) -> Counter[bytes]:
     """A digest of the stored bytes of each image, and how often it is there."""
     return Counter(
         hashlib.blake2b(image.numpy().tobytes(), digest_size=16).digest()
         for some in images.index.split(CHUNK)  # there may be more than memory holds
-        for image in images.pixels[some]
+        for image in images.values[some]
     )

@@ -14,11 +14,12 @@ from sklearn.neighbors import KNeighborsClassifier
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from aelab.data.images import ImageDataset, Images
+from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.evaluate.columns import Figures
-from aelab.evaluate.images import Codes, chunks, fitted_components
+from aelab.evaluate.reconstruction import Codes, chunks, fitted_components
 from aelab.machine import threads
-from aelab.models.base import Autoencoder, VariationalAutoencoder
+from aelab.models.contract import Autoencoder
+from aelab.models.variational import LatentVariableModel
 
 NEIGHBOURS = 5
 MOST_VALUES = 2**28
@@ -37,14 +38,14 @@ arXiv 1509.00519, section 5.2)."""
 Labels = Int64[Tensor, " images"]
 
 
-def latent_codes(model: Autoencoder, images: Images) -> Codes:
+def latent_codes(model: Autoencoder, images: InputSplit) -> Codes:
     """The latent numbers of every code of a split, without a side channel."""
     latent = model.code_size - model.side_channel[0]
     with torch.inference_mode():
         return torch.cat([model.encode(x)[:, :latent].cpu() for x in chunks(images)])
 
 
-def code_figures(model: Autoencoder, data: ImageDataset, split: str, codes: Codes) -> Figures:
+def code_figures(model: Autoencoder, data: InputDataset, split: str, codes: Codes) -> Figures:
     """How well classes are told from `codes`, the split's latent numbers; and how many are in use.
 
     Classifiers are fitted on the training split's codes. Beside them stand the same on the
@@ -53,7 +54,7 @@ def code_figures(model: Autoencoder, data: ImageDataset, split: str, codes: Code
     figures: Figures = {"active_fraction": None}
     if codes.shape[1]:
         figures["active_fraction"] = codes.count_nonzero().item() / codes.numel()
-    if isinstance(model, VariationalAutoencoder):
+    if isinstance(model, LatentVariableModel):
         figures["active_units"] = active_units(codes)
     if len(data.classes) < 2 or not codes.shape[1]:
         return figures
@@ -126,14 +127,14 @@ def knn_accuracy(z_train: Array, y_train: Classes, z: Array, y: Classes) -> floa
 
 
 @lru_cache(maxsize=4)
-def pixel_accuracies(data: ImageDataset, split: str) -> tuple[float | None, float | None]:
+def pixel_accuracies(data: InputDataset, split: str) -> tuple[float | None, float | None]:
     """The same of the pixels themselves; found once for a data set."""
     training, images = data.split("train"), data.split(split)
     return accuracies(flat(training), training.classes, flat(images), images.classes)
 
 
 @lru_cache(maxsize=16)
-def pca_accuracies(data: ImageDataset, split: str, n: int) -> tuple[float | None, float | None]:
+def pca_accuracies(data: InputDataset, split: str, n: int) -> tuple[float | None, float | None]:
     """The same of `n` principal components; found once for a data set."""
     training, images = data.split("train"), data.split(split)
     mean, basis = fitted_components(data, n)
@@ -142,6 +143,6 @@ def pca_accuracies(data: ImageDataset, split: str, n: int) -> tuple[float | None
     return accuracies(z_train, training.classes, z, images.classes)
 
 
-def flat(images: Images) -> Codes:
+def flat(images: InputSplit) -> Codes:
     """The inputs of a split, a row each."""
     return torch.cat([x.flatten(1) for x in chunks(images)])

@@ -15,10 +15,10 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aelab.data.images import ImageDataset, Images
+from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.files import AelabError, read_metadata, read_tensors, user_cache, write_tensors
 from aelab.machine import seeded, threads
-from aelab.models.base import Losses, Trainable
+from aelab.models.contract import Losses, Trainable
 from aelab.models.losses import batch_mean
 from aelab.settings import Recipe
 from aelab.training.loop import fit
@@ -48,7 +48,7 @@ Labelled = tuple[Pictures, Int64[Tensor, " batch"]]
 class LabelledImages:
     """A split whose batches are images with their class numbers."""
 
-    images: Images
+    images: InputSplit
 
     def __len__(self) -> int:
         return len(self.images)
@@ -120,7 +120,7 @@ class FeatureNetwork:
 
 
 @lru_cache(maxsize=2)
-def feature_network(data: ImageDataset) -> FeatureNetwork | None:
+def feature_network(data: InputDataset) -> FeatureNetwork | None:
     """The features of a data set, from the cache or trained now; None if it has but one class.
 
     Raises:
@@ -140,7 +140,7 @@ def feature_network(data: ImageDataset) -> FeatureNetwork | None:
     return found
 
 
-def cache_path(data: ImageDataset) -> Path:
+def cache_path(data: InputDataset) -> Path:
     """Where the classifier of these training images is kept, by their content."""
     index = data.split("train").index.cpu().numpy().tobytes()
     key = hashlib.sha256(f"{VERSION} {data.sha256} ".encode() + index).hexdigest()
@@ -162,7 +162,7 @@ def cached(path: Path, classifier: Classifier) -> FeatureNetwork | None:
     return None
 
 
-def trained(classifier: Classifier, data: ImageDataset) -> FeatureNetwork:
+def trained(classifier: Classifier, data: InputDataset) -> FeatureNetwork:
     """Train by the recipe: the same bytes each time on one machine."""
     train = LabelledImages(data.split("train"))
     recipe = replace(RECIPE, epochs=min(MOST_EPOCHS, IMAGES_SEEN / len(train)))

@@ -7,11 +7,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from aelab.data.images import Images
-from aelab.evaluate.images import SEED, chunks
+from aelab.data.input_sets import InputSplit
+from aelab.evaluate.reconstruction import SEED, chunks
 from aelab.files import InputError
 from aelab.machine import permutation_at, seeded, set_global
-from aelab.models.base import Posterior, VariationalAutoencoder
+from aelab.models.posterior import Posterior
+from aelab.models.variational import LatentVariableModel
 
 SAMPLES = 5_000
 """Of z for each image; as many as in the papers."""
@@ -27,8 +28,8 @@ VALUES = 2**19
 
 
 def importance_bound(
-    model: VariationalAutoencoder,
-    images: Images,
+    model: LatentVariableModel,
+    images: InputSplit,
     samples: int = SAMPLES,
     tightened: int | None = None,
 ) -> tuple[float, float] | None:
@@ -41,7 +42,7 @@ def importance_bound(
 
     Where K draws of every image take too long, `tightened` says how many images get them, chosen
     at random: ``mean L_1 - mean (L_1 - L_K)``, the first mean over all images, with ten draws of
-    each, the second over the chosen. Images differ much in L_1 and little in L_1 - L_K, so that
+    each, the second over the chosen. InputSplit differ much in L_1 and little in L_1 - L_K, so that
     few hundred do. The error is that of the mean over images, the draws' own included.
 
     None where the decoder is given more than z: what a side channel holds has no density, and p(x)
@@ -68,7 +69,7 @@ def importance_bound(
                 place = len(loose)
                 draws = samples if place in chosen else min(samples, FEW)
                 set_global(SEED, "importance", place)
-                weights = log_weights(model, x[row : row + 1], one_of(posterior, row), draws)
+                weights = log_weights(model, x[row : row + 1], posterior.of(row), draws)
                 loose.append(-weights.mean().item())
                 if place in chosen:
                     gained[place] = loose[place] + log_mean_exp(weights).item()
@@ -90,24 +91,17 @@ def mean_and_error(loose: Sequence[float], gained: Mapping[int, float]) -> tuple
     return mean, (spread + unknown).sqrt().item()
 
 
-def one_of(posterior: Posterior, row: int) -> Posterior:
-    """The posterior of one of the images."""
-    return Posterior(posterior.mu[row : row + 1], posterior.log_var[row : row + 1])
-
-
 def log_weights(
-    model: VariationalAutoencoder,
+    model: LatentVariableModel,
     x: Float[Tensor, "1 *shape"],
     posterior: Posterior,
     samples: int,
 ) -> Float[Tensor, " samples"]:
     """``log p(x | z_k) + log p(z_k) - log q(z_k | x)`` of one image, in double precision."""
     weights = []
-    std = (posterior.log_var / 2).exp()
     for part in torch.arange(samples).split(max(1, VALUES // x.numel())):
-        eps = torch.randn(len(part), model.latent_dim, device=x.device)
-        z = posterior.mu + std * eps
-        prior_to_posterior = (posterior.log_var + eps.square() - z.square()).double().sum(1) / 2
+        z = posterior.sample(torch.randn(len(part), posterior.noise_size, device=x.device))
+        prior_to_posterior = model.prior.log_prob(z).double() - posterior.log_prob(z).double()
         output = model.decoder_output(z)
         negative_log = model.likelihood.negative_log(output, x.expand_as(output))
         weights.append(prior_to_posterior - negative_log.double())

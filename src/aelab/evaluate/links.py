@@ -14,7 +14,7 @@ from torch import Tensor
 
 from aelab.data.graphs import GraphDataset
 from aelab.files import InputError
-from aelab.models.link_base import LinkModel
+from aelab.models.contract import LinkModel
 
 Positives = Float[Tensor, " positives"]
 Negatives = Float[Tensor, " negatives"]

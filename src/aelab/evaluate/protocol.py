@@ -9,18 +9,18 @@ import torch
 
 from aelab.data.dataset import Dataset
 from aelab.data.graphs import GraphDataset
-from aelab.data.images import ImageDataset, Images
+from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.evaluate.anomaly import anomaly_auroc
 from aelab.evaluate.audits import audit_model
 from aelab.evaluate.codes import code_figures
 from aelab.evaluate.columns import QUICK_GROUPS, Figures
-from aelab.evaluate.images import evaluate_images, reconstruction_mse, validation_loss
 from aelab.evaluate.importance import SAMPLES, TIGHTENED, importance_bound
 from aelab.evaluate.links import evaluate_links, validation_auc
+from aelab.evaluate.reconstruction import evaluate_inputs, reconstruction_mse, validation_loss
 from aelab.evaluate.samples import sample_figures
-from aelab.models.base import Autoencoder, VariationalAutoencoder
-from aelab.models.link_base import LinkModel, Model
-from aelab.models.sampling import CodePrior
+from aelab.models.contract import Autoencoder, LinkModel, Model
+from aelab.models.priors.contract import Prior
+from aelab.models.variational import LatentVariableModel
 
 
 def evaluate(
@@ -29,7 +29,7 @@ def evaluate(
     split: str = "test",
     groups: Collection[str] = QUICK_GROUPS,
     *,
-    prior: CodePrior | None = None,
+    prior: Prior | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     """The figures of `model` on a split of `data`, group by group.
@@ -43,9 +43,9 @@ def evaluate(
     with evaluation_mode(model):
         if isinstance(model, LinkModel) and isinstance(data, GraphDataset):
             figures: dict[str, Any] = {**evaluate_links(model, data, split)}
-        elif isinstance(model, Autoencoder) and isinstance(data, ImageDataset):
+        elif isinstance(model, Autoencoder) and isinstance(data, InputDataset):
             figures = evaluate_autoencoder(model, data, split, groups)
-            if "samples" in groups and len(model.spec.shape) == 3:
+            if "samples" in groups and model.spec.kind == "images":
                 figures |= sample_figures(model, prior, data, split, seed)
         else:
             raise ValueError(f"{data.name} is no data set for a {type(model).__name__}")
@@ -54,7 +54,7 @@ def evaluate(
 
 
 def evaluate_autoencoder(
-    model: Autoencoder, data: ImageDataset, split: str, groups: Collection[str]
+    model: Autoencoder, data: InputDataset, split: str, groups: Collection[str]
 ) -> dict[str, Any]:
     """The figures of a model of images, and what the audits found."""
     images = data.split(split)
@@ -63,13 +63,13 @@ def evaluate_autoencoder(
             f"the model takes inputs of {model.spec}, and {data.name} has {images.spec}"
         )
     with channels_last(model):
-        figures, codes = evaluate_images(model, data, split, groups)
+        figures, codes = evaluate_inputs(model, data, split, groups)
         if "code" in groups:
             figures |= code_figures(model, data, split, codes)
             figures["audits"] = audit_model(model, images, codes)
         if "anomalies" in groups:
             figures["anomaly_auroc"] = anomaly_auroc(model, data, split)
-        if "importance" in groups and isinstance(model, VariationalAutoencoder):
+        if "importance" in groups and isinstance(model, LatentVariableModel):
             figures |= importance_figures(model, images)
     return figures
 
@@ -103,7 +103,7 @@ def channels_last(model: Autoencoder) -> Iterator[None]:
             parameter.data = values
 
 
-def importance_figures(model: VariationalAutoencoder, images: Images) -> dict[str, Any]:
+def importance_figures(model: LatentVariableModel, images: InputSplit) -> dict[str, Any]:
     """The importance-weighted bound, if the model has one, and what it was measured by."""
     found = importance_bound(model, images, SAMPLES, TIGHTENED)
     if found is None:
@@ -133,6 +133,6 @@ def validate(model: Model, data: Dataset) -> Validation:
         auc = validation_auc(model, data)
         return Validation(-auc, {"auc": auc})
     assert isinstance(model, Autoencoder)
-    assert isinstance(data, ImageDataset)
+    assert isinstance(data, InputDataset)
     images = data.split("validation")
     return Validation(validation_loss(model, images), {"mse": reconstruction_mse(model, images)})

@@ -8,11 +8,12 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from aelab.data.images import ImageDataset, Images
+from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.evaluate.features import FeatureNetwork, Pictures, feature_network
 from aelab.machine import permutation_at, threads
-from aelab.models.base import Autoencoder
-from aelab.models.sampling import CodePrior, sample
+from aelab.models.contract import Autoencoder
+from aelab.models.priors.contract import Prior
+from aelab.models.sampling import sample
 
 SAMPLES = 10_000
 
@@ -47,8 +48,8 @@ class Reference:
 
 def sample_figures(
     model: Autoencoder,
-    prior: CodePrior | None,
-    data: ImageDataset,
+    prior: Prior | None,
+    data: InputDataset,
     split: str,
     seed: int = 0,
     n: int = SAMPLES,
@@ -95,7 +96,7 @@ def sample_figures(
 
 
 @lru_cache(maxsize=2)
-def reference_of(data: ImageDataset, split: str, count: int, seed: int) -> Reference:
+def reference_of(data: InputDataset, split: str, count: int, seed: int) -> Reference:
     """`count` images of a split, and their figures against the training images."""
     images, train = data.split(split), data.split("train")
     compared = permutation_at(len(images), seed, "compared")[:count]
@@ -112,7 +113,7 @@ def reference_of(data: ImageDataset, split: str, count: int, seed: int) -> Refer
 
 
 @lru_cache(maxsize=2)
-def distances_to_training(data: ImageDataset, split: str) -> Float[Tensor, " images"]:
+def distances_to_training(data: InputDataset, split: str) -> Float[Tensor, " images"]:
     """How far each image of a split is from the nearest training image, pixels in [0, 1]."""
     images = data.split(split)
     with threads(1):
@@ -180,7 +181,7 @@ def share_among(points: OtherFeatures, centres: Features, radii: Radii) -> float
 
 
 def nearest_images(
-    queries: Pictures, images: Images
+    queries: Pictures, images: InputSplit
 ) -> tuple[Float[Tensor, " batch"], Int64[Tensor, " batch"]]:
     """For each query in [0, 1], the distance to the nearest image of a split, and which it is.
 

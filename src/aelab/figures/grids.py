@@ -8,12 +8,12 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from aelab.data.images import ImageDataset
+from aelab.data.input_sets import InputDataset
 from aelab.data.specs import InputSpec
-from aelab.evaluate.images import NOISE, SEED
+from aelab.evaluate.reconstruction import NOISE, SEED
 from aelab.files import atomic_path
 from aelab.machine import seeded
-from aelab.models.base import Autoencoder, Batch
+from aelab.models.contract import Autoencoder, InputBatch
 from aelab.models.layers import corrupt
 
 SMALLEST = 56
@@ -25,7 +25,7 @@ HEAD_HEIGHT = 16
 PER_CLASS = 5
 
 
-def to_bytes(x: Batch, spec: InputSpec) -> UInt8[Tensor, "batch channels height width"]:
+def to_bytes(x: InputBatch, spec: InputSpec) -> UInt8[Tensor, "batch channels height width"]:
     """Inputs as they are shown: from 0 to the largest there can be, in bytes of 0 to 255."""
     return (x / (spec.peak / 255)).round().clamp(0, 255).to(torch.uint8)
 
@@ -77,7 +77,7 @@ def save(picture: Image.Image, path: Path) -> Path:
     return path
 
 
-def reconstructions(model: Autoencoder, data: ImageDataset, split: str) -> Image.Image:
+def reconstructions(model: Autoencoder, data: InputDataset, split: str) -> Image.Image:
     """Originals beside their reconstructions, a row a class.
 
     For a model trained on noisy inputs: original, noisy input and what is made of that.
@@ -90,7 +90,8 @@ def reconstructions(model: Autoencoder, data: ImageDataset, split: str) -> Image
         if len(members) == 0:
             continue
         with seeded(SEED, "picture", number), torch.inference_mode():
-            given = x = images.batch(members)
+            x = images.batch(members)
+            given: Tensor = x
             if noisy:
                 given = corrupt(x, "gaussian", NOISE, model.spec.peak)
             x_hat = model(given)
@@ -101,7 +102,7 @@ def reconstructions(model: Autoencoder, data: ImageDataset, split: str) -> Image
     return grid(rows, model.spec, names, heads)
 
 
-def sample_grid(x: Batch, spec: InputSpec) -> Image.Image:
+def sample_grid(x: InputBatch, spec: InputSpec) -> Image.Image:
     """Samples in a near-square grid."""
     columns = max(1, round(len(x) ** 0.5))
     return grid(list(x.split(columns)), spec)

@@ -18,7 +18,7 @@ from PIL import Image
 from aelab.data.graphs import GraphDataset
 from aelab.evaluate.links import auc, average_precision, precision_recall, roc, split_scores
 from aelab.files import atomic_path
-from aelab.models.link_base import LinkModel
+from aelab.models.contract import LinkModel
 
 DPI = 120
 

@@ -1,15 +1,14 @@
 """Baselines that learn nothing of an image: `mean` and `copy`."""
 
-from typing import ClassVar
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from aelab.data.dataset import TrainingData
 from aelab.data.specs import InputSpec
-from aelab.models.base import Autoencoder, Batch, Code
+from aelab.models.contract import Autoencoder, Code, InputBatch
 from aelab.models.pca import mean_input
+from aelab.models.priors.normal import Normal
 
 
 class MeanImage(Autoencoder):
@@ -22,28 +21,24 @@ class MeanImage(Autoencoder):
     """
 
     mean: Float[Tensor, " size"]
-    sampled_from: ClassVar[str] = "nothing: all of its images are the mean"
 
     def __init__(self, spec: InputSpec) -> None:
         super().__init__(spec)
         self.register_buffer("mean", torch.zeros(spec.size))
+        self.prior = Normal(0)
 
     @property
     def code_size(self) -> int:
         """0."""
         return 0
 
-    def encode(self, x: Batch) -> Code:
+    def encode(self, x: InputBatch) -> Code:
         """Codes without numbers."""
         return x.flatten(1)[:, :0]
 
-    def decode(self, z: Code) -> Batch:
+    def decode(self, z: Code) -> InputBatch:
         """The mean, as often as there are codes."""
         return self.mean.expand(len(z), -1).reshape(-1, *self.spec.shape)
-
-    def sample_codes(self, n: int, temperature: float = 1.0) -> Code:
-        """`n` codes without numbers."""
-        return self.mean.new_empty(n, 0)
 
     def initialise(self, data: TrainingData) -> None:
         """The mean of the training inputs."""
@@ -65,10 +60,10 @@ class Copy(Autoencoder):
         """The size of an input."""
         return self.spec.size
 
-    def encode(self, x: Batch) -> Code:
+    def encode(self, x: InputBatch) -> Code:
         """The input's values."""
         return x.flatten(1)
 
-    def decode(self, z: Code) -> Batch:
+    def decode(self, z: Code) -> InputBatch:
         """The code in the shape of an input."""
         return z.reshape(-1, *self.spec.shape)

@@ -1,6 +1,6 @@
 """Graph autoencoders that predict the links of one graph: `gae` and `vgae`."""
 
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int64
@@ -9,10 +9,11 @@ from torch.nn import functional as F
 
 from aelab.data.link_graph import LinkGraph, Pairs, csr_matrix, normalised_adjacency
 from aelab.data.specs import GraphSpec
-from aelab.models.base import Losses, Posterior
-from aelab.models.layers import positive
-from aelab.models.link_base import LinkModel, NodeCode
+from aelab.models.contract import LinkModel, Losses, NodeCode
+from aelab.models.layers import one_of, positive
 from aelab.models.losses import batch_mean
+from aelab.models.posterior import Gaussian
+from aelab.models.priors.normal import Normal
 
 Encoder = Literal["gcn", "linear"]
 Negatives = Literal["auto", "all-pairs", "sampled"]
@@ -92,6 +93,7 @@ class GraphAutoencoder(LinkModel):
         width = hidden if encoder == "gcn" else spec.features
         self.mu = glorot(width, latent_dim)
         self.log_std = glorot(width, latent_dim) if variational else None
+        self.prior = Normal(latent_dim)
 
     @property
     def code_size(self) -> int:
@@ -115,7 +117,7 @@ class GraphAutoencoder(LinkModel):
         x: Float[Tensor, "nodes features"],
         propagation: Float[Tensor, "nodes nodes"],
         dropout: float = 0.0,
-    ) -> Posterior:
+    ) -> Gaussian:
         """Mean and log-variance of each node's code; a log-variance of 0 where there is none."""
         h = dropped(x, dropout)
         if self.first is not None:
@@ -125,9 +127,9 @@ class GraphAutoencoder(LinkModel):
             mu = self.scale * F.normalize(mu)
         mu = self.propagate(mu, propagation)
         if self.log_std is None:
-            return Posterior(mu, torch.zeros_like(mu))
+            return Gaussian(mu, torch.zeros_like(mu))
         log_std = self.propagate(h @ self.log_std, propagation).clamp(max=MAX_LOG_STD)
-        return Posterior(mu, 2 * log_std)
+        return Gaussian(mu, 2 * log_std)
 
     def propagate(self, h: NodeCode, propagation: Float[Tensor, "nodes nodes"]) -> NodeCode:
         """``P^k h``, with k = 1 in the gcn."""
@@ -149,7 +151,7 @@ class GraphAutoencoder(LinkModel):
             reconstruction = sampled_cross_entropy(self.decode(z, told), self.decode(z, non_links))
         if not self.variational:
             return {"reconstruction": reconstruction}
-        kl = batch_mean(posterior.kl()) / graph.nodes
+        kl = batch_mean(posterior.kl(self.prior, z)) / graph.nodes
         return {"reconstruction": reconstruction, "kl": self.beta * kl}
 
 
@@ -236,9 +238,3 @@ def dropped(h: Float[Tensor, "nodes width"], share: float) -> Float[Tensor, "nod
 def glorot(inputs: int, outputs: int) -> nn.Parameter:
     """Weights from Glorot & Bengio's uniform distribution."""
     return nn.Parameter(nn.init.xavier_uniform_(torch.empty(inputs, outputs)))
-
-
-def one_of(name: str, value: str, names: object) -> None:
-    """Refuse a `value` that is none of a Literal's `names`."""
-    if value not in get_args(names):
-        raise ValueError(f"{name} must be one of {', '.join(get_args(names))}, not {value!r}")

@@ -8,14 +8,14 @@ from torch import Tensor
 
 from aelab.data.dataset import TrainingData
 from aelab.data.specs import InputSpec
-from aelab.models.base import Autoencoder, Batch, Code
+from aelab.models.contract import Autoencoder, Code, InputBatch
 from aelab.models.layers import positive
 
 CHUNK, CHUNK_VALUES = 4096, 2**24
-"""Inputs read at a time, and the values in them, at most."""
+"""InputBatch read at a time, and the values in them, at most."""
 
 EXACT_SIZE = 4096
-"""Inputs up to this size have their whole covariance matrix decomposed."""
+"""InputBatch up to this size have their whole covariance matrix decomposed."""
 
 FEW = 1 / 3
 """Up to so many inputs for each of their values, they themselves are: that is quicker."""
@@ -52,11 +52,11 @@ class PCA(Autoencoder):
         """`latent_dim`."""
         return self.latent_dim
 
-    def encode(self, x: Batch) -> Code:
+    def encode(self, x: InputBatch) -> Code:
         """Coordinates along the components."""
         return (x.flatten(1) - self.mean) @ self.components.T
 
-    def decode(self, z: Code) -> Batch:
+    def decode(self, z: Code) -> InputBatch:
         """The point with those coordinates."""
         return (z @ self.components + self.mean).reshape(-1, *self.spec.shape)
 
@@ -72,7 +72,7 @@ def principal_components(
 ) -> tuple[Float[Tensor, " size"], Float[Tensor, "n size"]]:
     """Mean and first `n` principal components of all inputs, each of length 1, largest first.
 
-    The sign of a component is such that its largest entry is positive. Inputs are read in
+    The sign of a component is such that its largest entry is positive. InputBatch are read in
     chunks. Up to 4,096 values an input the covariance matrix is decomposed exactly; beyond, by
     subspace iteration (Halko, Martinsson & Tropp 2011, arXiv 0909.4061, algorithm 4.4).
     """

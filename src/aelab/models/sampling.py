@@ -1,83 +1,26 @@
-"""New images from a trained model, and a fitted prior for models that have none."""
+"""New inputs from a trained model and a prior; ways and walks through its codes."""
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from typing import ClassVar, Protocol, runtime_checkable
+from collections.abc import Iterator
 
-import numpy as np
 import torch
 from jaxtyping import Float
-from numpy.typing import NDArray
-from sklearn.mixture import GaussianMixture
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from aelab.data.dataset import TrainingData
 from aelab.files import InputError
-from aelab.machine import permutation_at, seed_at, seeded, set_global
-from aelab.models.base import Autoencoder, Batch, Code
+from aelab.machine import permutation_at, seeded, set_global
+from aelab.models.contract import Autoencoder, Code, InputBatch
+from aelab.models.priors.contract import Prior
 
-MOST_DIMENSIONS = 64
 MOST_CODES = 10_000
-COMPONENTS = 10
+"""Training inputs whose codes a prior is fitted to, at most."""
+
 CHUNK = 500
 
 
-@runtime_checkable
-class CodeSource(Protocol):
-    """Anything that draws codes: a model with a prior of its own, or a CodePrior."""
-
-    sampled_from: ClassVar[str]
-
-    def sample_codes(self, n: int, temperature: float = 1.0) -> Code:
-        """`n` codes, drawn from the global generator."""
-        ...
-
-
-@dataclass(frozen=True)
-class CodePrior:
-    """A Gaussian mixture over the leading principal coordinates of a model's training codes.
-
-    ``z = clip(mean + (means_k + T factors_k eps) basis)``, ``k ~ weights``, eps ~ N(0, 1),
-    clipped to the range each number had in training: activations that were never negative are
-    not drawn negative (fitting a mixture to an autoencoder's codes: Ghosh et al. 2020, arXiv
-    1903.12436, section 4).
-    """
-
-    sampled_from: ClassVar[str] = "a Gaussian mixture fitted to the codes of training images"
-
-    mean: Float[Tensor, " code"]
-    basis: Float[Tensor, "dimensions code"]
-    low: Float[Tensor, " code"]
-    high: Float[Tensor, " code"]
-    weights: Float[Tensor, " components"]
-    means: Float[Tensor, "components dimensions"]
-    factors: Float[Tensor, "components dimensions dimensions"]
-
-    def sample_codes(self, n: int, temperature: float = 1.0) -> Code:
-        """`n` codes, drawn from the global generator; `temperature` is T: 0 gives the means."""
-        component = self.weights.multinomial(n, replacement=True)
-        eps = torch.randn(n, self.means.shape[1])
-        step = (self.factors[component] @ eps[:, :, None]).squeeze(2)
-        z = self.mean + (self.means[component] + temperature * step) @ self.basis
-        return z.clamp(self.low, self.high)
-
-    def tensors(self) -> dict[str, Tensor]:
-        """All that defines it, by name."""
-        return asdict(self)
-
-    @classmethod
-    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> "CodePrior":
-        """The inverse of `tensors`."""
-        return cls(**tensors)
-
-
-def fit_prior(model: Autoencoder, data: TrainingData, *, seed: int = 0) -> CodePrior:
-    """Fit a CodePrior to the codes of up to 10,000 training inputs.
-
-    At most 64 principal coordinates are modelled, and only those that vary; along the others
-    every sample is at the mean. Codes that are not finite are left out.
+def fit_prior(prior: Prior, model: Autoencoder, data: TrainingData, *, seed: int = 0) -> None:
+    """Fit a prior to the codes of up to 10,000 training inputs; those not finite are left out.
 
     Raises:
         InputError: there is no other.
@@ -91,32 +34,7 @@ def fit_prior(model: Autoencoder, data: TrainingData, *, seed: int = 0) -> CodeP
             "no training input has a finite code, so no prior can be fitted: the training "
             "diverged; try a lower --learning-rate, or --clip-norm 1"
         )
-    with threadpool_limits(1):  # sums depend on the number of threads in their last bits
-        arrays = fit_mixture(codes.double().numpy(), seed_at(seed, "mixture") % 2**32)
-    return CodePrior(**{name: torch.from_numpy(a).float() for name, a in arrays.items()})
-
-
-def fit_mixture(z: NDArray[np.float64], seed: int) -> dict[str, NDArray[np.float64]]:
-    """The arrays of a CodePrior for codes `z`, a row each."""
-    mean = z.mean(0)
-    _, singular, rows = np.linalg.svd(z - mean, full_matrices=False)
-    spread = np.maximum(singular / np.sqrt(len(z)), np.finfo(np.float64).tiny)
-    # At least one, also of codes that are all the same.
-    kept = max(1, int((spread[:MOST_DIMENSIONS] > max(1e-4 * spread[0], 1e-12)).sum()))
-    basis = rows[:kept] * spread[:kept, None]  # of unit variance along each coordinate
-    coordinates = (z - mean) @ (rows[:kept] / spread[:kept, None]).T
-    components = min(COMPONENTS, len(np.unique(coordinates, axis=0)))
-    mixture = GaussianMixture(components, reg_covar=1e-4, random_state=seed)
-    mixture.fit(coordinates)
-    return {
-        "mean": mean,
-        "basis": basis,
-        "low": z.min(0),
-        "high": z.max(0),
-        "weights": mixture.weights_,
-        "means": mixture.means_,
-        "factors": np.linalg.cholesky(mixture.covariances_),
-    }
+    prior.fit(codes, seed=seed)
 
 
 def sample(
@@ -124,10 +42,10 @@ def sample(
     n: int,
     *,
     seed: int = 0,
-    prior: CodePrior | None = None,
+    prior: Prior | None = None,
     temperature: float = 1.0,
-) -> Batch:
-    """`n` new inputs, ``decode(z)`` for codes from the model's own prior or from `prior`.
+) -> InputBatch:
+    """`n` new inputs, ``decode(z)`` for codes from `prior`, or else from the model's own.
 
     The i-th follows from (seed, i): asking for more only adds to them. `temperature` scales the
     deviation of the prior, or that of each component of a mixture: below 1, samples are more
@@ -142,8 +60,8 @@ def sample(
 
 
 def sample_chunks(
-    model: Autoencoder, n: int, *, seed: int, prior: CodePrior | None, temperature: float
-) -> Iterator[Batch]:
+    model: Autoencoder, n: int, *, seed: int, prior: Prior | None, temperature: float
+) -> Iterator[InputBatch]:
     """The same, a chunk at a time: memory does not grow with `n`.
 
     Raises:
@@ -153,7 +71,7 @@ def sample_chunks(
         raise InputError(f"the number of samples must be 1 or more, not {n}")
     if not 0 <= temperature < math.inf:
         raise InputError(f"the temperature must be a number from 0 up, not {temperature}")
-    source = code_source(model, prior)
+    source = prior_of(model, prior)
     for i in range(0, n, CHUNK):
         with seeded(seed), torch.inference_mode():
             codes = [
@@ -163,23 +81,22 @@ def sample_chunks(
         yield x
 
 
-def draw(source: CodeSource, seed: int, number: int, temperature: float) -> Code:
+def draw(prior: Prior, seed: int, number: int, temperature: float) -> Code:
     """The code of one sample, by its address; the global generators are left there."""
     set_global(seed, "sample", number)
-    return source.sample_codes(1, temperature)
+    return prior.sample_codes(1, temperature)
 
 
-def code_source(model: Autoencoder, prior: CodePrior | None) -> CodeSource:
-    """What draws codes for a model: itself, or a prior fitted to its codes.
+def prior_of(model: Autoencoder, prior: Prior | None) -> Prior:
+    """What codes of a model are drawn from: the given prior, or else its own.
 
     Raises:
-        InputError: the model has no prior of its own and none is given.
+        InputError: there is neither.
     """
-    if isinstance(model, CodeSource):
-        return model
-    if prior is None:
+    found = prior or model.prior
+    if found is None:
         raise InputError(f"a {type(model).__name__} has no prior; fit one with fit_prior()")
-    return prior
+    return found
 
 
 def device_of(model: Autoencoder) -> torch.device:
@@ -207,7 +124,7 @@ def between(
 
 def traversal(
     model: Autoencoder, z: Float[Tensor, "1 code"], number: int, values: Float[Tensor, " steps"]
-) -> Batch:
+) -> InputBatch:
     """What becomes of one code when its latent number `number` takes each of `values`."""
     codes = z.repeat(len(values), 1)
     codes[:, number] = values

@@ -1,15 +1,25 @@
-"""The zoo: the one list of models. Importing it, or listing names, imports no torch."""
+"""The zoo: the one list of models, networks and priors, and what a name comes to.
+
+Importing it, or listing names, imports no torch. `resolve` turns names into a Blueprint once, at
+the edge; the Blueprint travels, and no other place looks a name up.
+"""
 
 import difflib
 import importlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+import inspect
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, is_dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
+from aelab.data.specs import Kind
 from aelab.files import InputError
+from aelab.settings import RunSettings, check_value, thaw
 
 if TYPE_CHECKING:
-    from aelab.models.link_base import Model
+    from aelab.models.contract import Autoencoder, LinkModel
+    from aelab.models.networks.contract import Network
+    from aelab.models.priors.contract import Prior
 
 
 @dataclass(frozen=True)
@@ -21,68 +31,100 @@ class ZooEntry:
 
     summary: str
     source: str
-    fixed: Mapping[str, Any] = field(default_factory=dict)
-    """Defaults of this variant that differ from the class's."""
+    network: str | None = None
+    """Of a composition, the network that it has unless another is named."""
 
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    """Defaults of this variant, and of its network, that differ from the classes' own."""
+
+    rows: Literal["edges", "inputs"] = "inputs"
+    """What the rows of a table are to it."""
+
+
+@dataclass(frozen=True)
+class PartEntry:
+    """A network or a prior of the zoo."""
+
+    path: str
+    summary: str
+
+
+AUTOENCODER = "aelab.models.autoencoder:DeterministicAutoencoder"
+VARIATIONAL = "aelab.models.variational:VariationalAutoencoder"
+LINKS = "aelab.models.links:GraphAutoencoder"
 
 ZOO: dict[str, ZooEntry] = {
     "vanilla": ZooEntry(
-        "aelab.models.dense:DenseAutoencoder",
+        AUTOENCODER,
         "one dense layer to the code and one back",
         "Rumelhart, Hinton & Williams 1986",
+        "dense",
+        {"activated_code": True},
     ),
     "multilayer": ZooEntry(
-        "aelab.models.dense:DenseAutoencoder",
+        AUTOENCODER,
         "a deeper dense encoder",
         "Hinton & Salakhutdinov 2006",
-        {"hidden": (128,)},
+        "dense",
+        {"activated_code": True, "hidden": (128,), "decoder_hidden": ()},
     ),
     "convolutional": ZooEntry(
-        "aelab.models.convolutional:ConvolutionalAutoencoder",
+        AUTOENCODER,
         "convolutions and pooling",
         "Masci et al. 2011",
+        "convolutional",
+        {"latent_dim": None, "channels": (16, 8, 8)},
     ),
     "sparse": ZooEntry(
         "aelab.models.sparse:SparseAutoencoder",
         "few active numbers in each code",
         "Makhzani & Frey 2014, arXiv 1312.5663",
+        "dense",
     ),
     "denoising": ZooEntry(
-        "aelab.models.convolutional:ConvolutionalAutoencoder",
-        "restores clean images from noisy ones",
+        AUTOENCODER,
+        "restores clean inputs from noisy ones",
         "Vincent et al. 2008",
-        {"channels": (32, 32), "noise_level": 0.2},
+        "convolutional",
+        {"latent_dim": None, "channels": (32, 32), "noise_level": 0.2},
     ),
     "vae": ZooEntry(
-        "aelab.models.vae:DenseVAE",
+        VARIATIONAL,
         "dense variational autoencoder",
         "Kingma & Welling 2014, arXiv 1312.6114",
+        "dense",
+        {"hidden": (500,)},
     ),
     "conv-vae": ZooEntry(
-        "aelab.models.conv_vae:ConvolutionalVAE",
+        VARIATIONAL,
         "convolutional variational autoencoder",
         "Kingma & Welling 2014, arXiv 1312.6114",
+        "convolutional",
+        {"hidden": (32,)},
     ),
     "conv-vae-switches": ZooEntry(
-        "aelab.models.conv_vae:SwitchesVAE",
+        "aelab.models.leaky:SwitchesVAE",
         "the same with max-pooling switches past the code",
         "Zeiler et al. 2011; the original study",
     ),
     "graph-vae": ZooEntry(
-        "aelab.models.graph_vae:GraphVAE",
+        VARIATIONAL,
         "variational, message passing on a graph",
         "Kingma & Welling 2014; Fey et al. 2018, arXiv 1711.08920",
+        "graph",
     ),
     "gae": ZooEntry(
-        "aelab.models.links:GraphAutoencoder",
+        LINKS,
         "links of one graph, by a code a node",
         "Kipf & Welling 2016, arXiv 1611.07308",
+        rows="edges",
     ),
     "vgae": ZooEntry(
-        "aelab.models.links:GraphAutoencoder",
+        LINKS,
         "the same, variational",
         "Kipf & Welling 2016, arXiv 1611.07308",
-        {"variational": True},
+        fixed={"variational": True},
+        rows="edges",
     ),
     "pca": ZooEntry(
         "aelab.models.pca:PCA",
@@ -101,6 +143,220 @@ ZOO: dict[str, ZooEntry] = {
     ),
 }
 
+NETWORKS: dict[str, PartEntry] = {
+    "dense": PartEntry(
+        "aelab.models.networks.dense:DenseNetwork", "fully connected layers, for any inputs"
+    ),
+    "convolutional": PartEntry(
+        "aelab.models.networks.convolutional:ConvolutionalNetwork",
+        "convolutions, for images and signals on a line or grid",
+    ),
+    "graph": PartEntry(
+        "aelab.models.networks.graph:GraphNetwork",
+        "message passing, for signals on a graph, a line or a grid, and images",
+    ),
+}
+
+PRIORS: dict[str, PartEntry] = {
+    "normal": PartEntry("aelab.models.priors.normal:Normal", "N(0, 1), trained with the model"),
+    "mixture": PartEntry(
+        "aelab.models.priors.mixture:Mixture", "a Gaussian mixture, fitted to a model's codes"
+    ),
+}
+
+DEFAULT_NETWORK, DEFAULT_PRIOR = "dense", "normal"
+"""Of a class of one's own that takes a network, or a prior."""
+
+FITTED_PRIOR = "mixture"
+"""What is fitted to the codes of a model that was trained with no prior."""
+
+
+@dataclass(frozen=True)
+class Hyperparameter:
+    """A keyword of a constructor: an option of the command line, and a field of a run's record."""
+
+    name: str
+    type: Any
+    default: Any
+    """`inspect.Parameter.empty` where it must be given."""
+
+    help: str
+    part: str
+    """Whose it is: model, network, prior, or the name of another part."""
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """What the names of a model, its network and its prior come to.
+
+    The classes, and all of their hyperparameters under one roof.
+
+    >>> blueprint = resolve("vae")
+    >>> blueprint.network_name, blueprint.prior_name, blueprint.defaults["hidden"]
+    ('dense', 'normal', (500,))
+    >>> resolve("vae", network="graph").defaults["hidden"]
+    (256,)
+    """
+
+    name: str
+    entry: ZooEntry
+    model: "type[Autoencoder | LinkModel]"
+    network_name: str | None
+    network: "type[Network] | None"
+    prior_name: str | None
+    prior: "type[Prior] | None"
+
+    @cached_property
+    def parts(self) -> dict[str, Any]:
+        """The classes that hyperparameters are of, by the name of the part: the model first."""
+        parts: dict[str, Any] = {"model": self.model}
+        if self.network is not None:
+            parts["network"] = self.network
+        for name, hint in keywords_of(self.model).items():
+            if is_prior(hint):
+                parts[name] = self.prior
+            elif is_dataclass(hint):
+                parts[name] = hint
+        return parts
+
+    @cached_property
+    def hyperparameters(self) -> dict[str, Hyperparameter]:
+        """All of them by name.
+
+        Raises:
+            InputError: two parts have one of the same name.
+        """
+        found: dict[str, Hyperparameter] = {}
+        for part, of in self.parts.items():
+            for own in hyperparameters_of(of, part):
+                if own.name in self.parts:
+                    continue
+                if own.name in found:
+                    raise InputError(
+                        f"model {self.name}: {own.name} is a hyperparameter of its {part} and of "
+                        f"its {found[own.name].part}; rename one"
+                    )
+                found[own.name] = own
+        return found
+
+    @cached_property
+    def defaults(self) -> dict[str, Any]:
+        """The constructors' defaults, with this variant's in their place.
+
+        What a variant fixes for its own network is left out with another network.
+        """
+        own = {
+            name: one.default
+            for name, one in self.hyperparameters.items()
+            if one.default is not inspect.Parameter.empty
+        }
+        return {**own, **self.fitting(self.entry.fixed, self.entry.network)}
+
+    def fitting(self, values: Mapping[str, Any], network: str | None) -> dict[str, Any]:
+        """Those of the values that were chosen with `network` that mean something here."""
+        known = self.hyperparameters
+        same = network == self.network_name
+        return {
+            name: value
+            for name, value in thaw(values).items()
+            if same or (name in known and known[name].part != "network")
+        }
+
+    @property
+    def takes(self) -> Collection[Kind]:
+        """The kinds of data that it can be built for."""
+        if self.network is None:
+            return self.model.takes
+        return [kind for kind in self.model.takes if kind in self.network.takes]
+
+    def complete(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """All hyperparameters: the given ones, and the defaults of the others.
+
+        Raises:
+            InputError: one that the model does not have, or of another type, or one missing.
+        """
+        hints = {name: one.type for name, one in self.hyperparameters.items()}
+        values = {**self.defaults, **thaw(given)}
+        for name, value in values.items():
+            check_value(f"model {self.name}: {name}", name, value, hints)
+        if missing := hints.keys() - values.keys():
+            raise InputError(f"model {self.name} needs {', '.join(sorted(missing))}")
+        return values
+
+    def build(self, spec: Any, **hyperparameters: Any) -> Any:  # noqa: ANN401 - either contract
+        """The model for data of `spec`, an InputSpec, or a GraphSpec for models of links.
+
+        Raises:
+            ValueError: data of a kind that it is not for, or a hyperparameter out of range.
+            TypeError: a hyperparameter that it does not have.
+        """
+        if spec.kind not in self.takes:
+            over = f" over the network {self.network_name}" if self.network_name else ""
+            raise InputError(
+                f"{self.name}{over} is for {' and '.join(self.takes)}, and these data are "
+                f"{spec.kind}"
+            )
+        values = {**self.defaults, **hyperparameters}
+        if unknown := values.keys() - self.hyperparameters.keys():
+            raise TypeError(f"{self.name} has no hyperparameter {', '.join(sorted(unknown))}")
+        of_part: dict[str, dict[str, Any]] = {part: {} for part in self.parts}
+        for name, value in values.items():
+            of_part[self.hyperparameters[name].part][name] = value
+        keywords, size = of_part.pop("model"), values.get("latent_dim")
+        positional = [spec]
+        if self.network is not None:
+            positional.append(self.network(spec, size, **of_part.pop("network")))
+        for part, own in of_part.items():
+            made = self.parts[part]
+            keywords[part] = made(size, **own) if is_prior(made) else made(**own)
+        return self.model(*positional, **keywords)
+
+
+def rows_of(model: str) -> Literal["edges", "inputs"]:
+    """What the rows of a table are to a model; a class of the zoo's is not imported for it."""
+    if model in ZOO:
+        return ZOO[model].rows
+    return "edges" if "links" in resolve(model).takes else "inputs"
+
+
+def resolve(model: str, network: str | None = None, prior: str | None = None) -> Blueprint:
+    """What a model's name comes to; the network and prior are the model's own unless named.
+
+    Each is a name of the zoo, or a class of one's own as ``module:Class``.
+
+    Raises:
+        InputError: there is no such name, a class cannot be imported or follows no contract, or
+            the model takes no network, or no prior.
+    """
+    from aelab.models.contract import Autoencoder, LinkModel
+    from aelab.models.networks.contract import Network
+
+    entry = find(model)
+    of_model = import_class("model", entry.path, (Autoencoder, LinkModel))
+    of_network = of_prior = None
+    if takes_network(of_model):
+        network = network or entry.network or DEFAULT_NETWORK
+        of_network = import_class("network", part_path("network", network, NETWORKS), (Network,))
+    elif network is not None:
+        raise InputError(f"{model} is no composition: it takes no network")
+    if any(is_prior(hint) for hint in keywords_of(of_model).values()):
+        prior = prior or DEFAULT_PRIOR
+        of_prior = prior_named(prior)
+        if not of_prior.trained_with_model:
+            raise InputError(f"the prior {prior} is fitted to codes; no model is trained with it")
+    elif prior is not None:
+        raise InputError(f"{model} is trained without a prior; one is fitted to its codes")
+    return Blueprint(model, entry, of_model, network, of_network, prior, of_prior)
+
+
+def blueprint_of(settings: RunSettings) -> Blueprint:
+    """What the names in a run's settings come to.
+
+    Raises:
+        InputError: as `resolve`.
+    """
+    return resolve(settings.model, settings.network, settings.prior)
+
 
 def find(model: str) -> ZooEntry:
     """The zoo's entry of that name, or one for a class given as ``module:Class``.
@@ -112,57 +368,123 @@ def find(model: str) -> ZooEntry:
         return ZOO[model]
     if ":" in model:
         return ZooEntry(model, "a class of your own", model)
-    close = difflib.get_close_matches(model, ZOO, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
     raise InputError(
-        f"there is no model {model!r}: {hint}The zoo has {', '.join(ZOO)}; "
+        f"there is no model {model!r}: {close_to(model, ZOO)}The zoo has {', '.join(ZOO)}; "
         f"a class of your own is written mypackage.mymodule:MyModel"
     )
 
 
-def model_class(model: str) -> "type[Model]":
-    """The class behind a name of the zoo or a ``module:Class``.
+def prior_named(name: str) -> "type[Prior]":
+    """The class of a prior.
 
     Raises:
-        InputError: it cannot be imported, or follows neither contract.
+        InputError: there is no such name, or the class cannot be imported or is no prior.
     """
-    from aelab.models.link_base import Model
+    from aelab.models.priors.contract import Prior
 
-    path = find(model).path
+    found: type[Prior] = import_class("prior", part_path("prior", name, PRIORS), (Prior,))
+    return found
+
+
+def part_path(kind: str, name: str, known: Mapping[str, PartEntry]) -> str:
+    """``module:Class`` of a network or a prior.
+
+    Raises:
+        InputError: there is no such name.
+    """
+    if name in known:
+        return known[name].path
+    if ":" in name:
+        return name
+    raise InputError(
+        f"there is no {kind} {name!r}: {close_to(name, known)}There are {', '.join(known)}; "
+        f"a class of your own is written mypackage.mymodule:My{kind.title()}"
+    )
+
+
+def close_to(name: str, known: Collection[str]) -> str:
+    """A hint at what may have been meant."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]!r}? " if close else ""
+
+
+def import_class(kind: str, path: str, contracts: tuple[type, ...]) -> Any:  # noqa: ANN401
+    """The class at ``module:Class``.
+
+    Raises:
+        InputError: it cannot be imported, or follows none of the contracts.
+    """
     module_name, _, class_name = path.partition(":")
     try:
         found = getattr(importlib.import_module(module_name), class_name)
     except Exception as error:  # whatever the user's own module raises
         raise InputError(
-            f"model {path!r} cannot be imported ({type(error).__name__}: {error}); is its folder "
+            f"{kind} {path!r} cannot be imported ({type(error).__name__}: {error}); is its folder "
             f"on PYTHONPATH?"
         ) from error
-    if not (isinstance(found, type) and issubclass(found, Model)):
-        raise InputError(
-            f"{path} is no subclass of aelab.models.base.Autoencoder, nor of "
-            f"aelab.models.link_base.LinkModel"
-        )
+    if not (isinstance(found, type) and issubclass(found, contracts)):
+        named = " nor of ".join(f"{one.__module__}.{one.__name__}" for one in contracts)
+        raise InputError(f"{path} is no subclass of {named}")
     return found
 
 
-def rows_of(model: str) -> Literal["edges", "inputs"]:
-    """What the rows of a table are to a model."""
-    from aelab.models.link_base import LinkModel
-
-    return "edges" if issubclass(model_class(model), LinkModel) else "inputs"
+def takes_network(model: type[Any]) -> bool:
+    """Whether a model is a composition: its constructor takes a network."""
+    return "network" in inspect.signature(model.__init__).parameters
 
 
-def build(model: str, spec: Any, **hyperparameters: Any) -> Any:  # noqa: ANN401 - either contract
+def is_prior(hint: object) -> bool:
+    """Whether an annotation is a prior's class."""
+    from aelab.models.priors.contract import Prior
+
+    return isinstance(hint, type) and issubclass(hint, Prior)
+
+
+def keywords_of(of: type[Any]) -> dict[str, Any]:
+    """The keyword arguments of a constructor and their types; of a dataclass, its fields."""
+    hints = get_type_hints(of.__init__)
+    kinds = inspect.Parameter
+    wanted = {kinds.KEYWORD_ONLY, *([kinds.POSITIONAL_OR_KEYWORD] if is_dataclass(of) else [])}
+    return {
+        name: hints.get(name, Any)
+        for name, parameter in inspect.signature(of).parameters.items()
+        if parameter.kind in wanted
+    }
+
+
+def hyperparameters_of(of: type[Any], part: str) -> list[Hyperparameter]:
+    """The keyword arguments of a constructor, with their help from the class's docstring."""
+    from docstring_parser import parse
+
+    told = {p.arg_name: p.description or "" for p in parse(of.__doc__ or "").params}
+    parameters = inspect.signature(of).parameters
+    return [
+        Hyperparameter(name, hint, parameters[name].default, told.get(name, ""), part)
+        for name, hint in keywords_of(of).items()
+    ]
+
+
+def build(
+    model: str,
+    spec: Any,  # noqa: ANN401
+    *,
+    network: str | None = None,
+    prior: str | None = None,
+    **hyperparameters: Any,  # noqa: ANN401
+) -> Any:  # noqa: ANN401 - either contract
     """A model of the zoo, or of a class of one's own, for data of `spec`.
 
     `spec` is an InputSpec, or a GraphSpec for the models that predict links.
 
-    >>> from aelab.settings import InputSpec
+    >>> from aelab.data.specs import InputSpec
     >>> build("vanilla", InputSpec((1, 28, 28)), latent_dim=16).code_size
     16
+    >>> build("vae", InputSpec((1, 28, 28)), network="convolutional", channels=(8, 8)).code_size
+    32
 
     Raises:
-        ValueError: an unknown name, or a hyperparameter out of range.
+        ValueError: an unknown name, data of a kind that the model is not for, or a hyperparameter
+            out of range.
         TypeError: a hyperparameter that the model does not have.
     """
-    return model_class(model)(spec, **{**find(model).fixed, **hyperparameters})
+    return resolve(model, network, prior).build(spec, **hyperparameters)

@@ -1,6 +1,7 @@
 """Figures of a run's codes: the map of a split's codes, and what single numbers do."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -14,13 +15,13 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from torch import Tensor
 
-from aelab.data.images import ImageDataset
-from aelab.evaluate.images import CHUNK
+from aelab.data.input_sets import InputDataset
+from aelab.evaluate.reconstruction import CHUNK
 from aelab.figures.style import COLOURS, GREY, MARKERS, new_figure, styled
 from aelab.files import InputError
-from aelab.models.base import Autoencoder, Code, VariationalAutoencoder
-from aelab.models.losses import kl_standard_normal
+from aelab.models.contract import Autoencoder, Code
 from aelab.models.sampling import latent_size, traversal
+from aelab.models.variational import LatentVariableModel
 from aelab.report.tiles import TileRow, as_tiles, inputs, mosaic, one_thread
 from aelab.runs.store import Run
 
@@ -43,7 +44,7 @@ PRIOR_RANGE = 3.0
 """Standard deviations of the prior that a variational model's latent number is gone through."""
 
 
-def codes_of(run: Run, data: ImageDataset, split: str, most: int) -> Code:
+def codes_of(run: Run, data: InputDataset, split: str, most: int) -> Code:
     """Codes of the first images of a split.
 
     Raises:
@@ -59,7 +60,7 @@ def codes_of(run: Run, data: ImageDataset, split: str, most: int) -> Code:
 
 @styled
 def latent_map(
-    run: Run, data: ImageDataset, *, split: str = "test", name: str | None = None
+    run: Run, data: InputDataset, *, split: str = "test", name: str | None = None
 ) -> Figure:
     """The codes of a split in two dimensions, by class, and what the decoder makes of that plane.
 
@@ -195,7 +196,7 @@ def apart(
 
 def traversals(
     run: Run,
-    data: ImageDataset,
+    data: InputDataset,
     *,
     split: str = "test",
     numbers: int = 8,
@@ -217,16 +218,16 @@ def traversals(
     with one_thread():
         use, latent = use_of(run, data, split)
         z = model.encode(inputs(run, data, split, torch.tensor([0])))
-        order = use.sort(descending=True, stable=True).indices[:numbers].tolist()
-        unit_ = "KL {:.2f} nats" if isinstance(model, VariationalAutoencoder) else "std {:.2f}"
+        unit_ = use.text
+        order = use.of_each.sort(descending=True, stable=True).indices[:numbers].tolist()
         rows = []
         for number in order:
             values = values_of(model, latent[:, number], steps)
             images = as_tiles(traversal(model, z, number, values), model.spec)
             notes = [f"{round(value, 1) + 0.0:.1f}" for value in values.tolist()]  # no -0.0
-            label = f"number {number + 1}\n{unit_.format(use[number].item())}"
+            label = f"number {number + 1}\n{unit_.format(use.of_each[number].item())}"
             rows.append(TileRow(label, images, notes))
-    listed = ", ".join(f"{n + 1} ({unit_.format(use[n].item())})" for n in order)
+    listed = ", ".join(f"{n + 1} ({unit_.format(use.of_each[n].item())})" for n in order)
     return mosaic(
         f"{name}: its {len(order)} most used of {latent.shape[1]} latent numbers, each by itself",
         rows,
@@ -234,23 +235,32 @@ def traversals(
     )
 
 
-def use_of(
-    run: Run, data: ImageDataset, split: str
-) -> tuple[Float[Tensor, " latent"], Float[Tensor, "images latent"]]:
+@dataclass(frozen=True)
+class Use:
+    """How much each latent number is used, and how that is told."""
+
+    of_each: Float[Tensor, " latent"]
+    text: str
+
+
+def use_of(run: Run, data: InputDataset, split: str) -> tuple[Use, Float[Tensor, "images latent"]]:
     """How much each latent number is used, and its values over the first images of a split."""
     model = run.autoencoder
     z = codes_of(run, data, split, TRIED)[:, : latent_size(model)]
-    if not isinstance(model, VariationalAutoencoder):
-        return z.std(0, correction=0), z
-    posterior = model.posterior(inputs(run, data, split, torch.arange(len(z))))
-    return kl_standard_normal(posterior.mu, posterior.log_var).mean(0), z
+    kl = None
+    if isinstance(model, LatentVariableModel):
+        posterior = model.posterior(inputs(run, data, split, torch.arange(len(z))))
+        kl = posterior.kl_of_each(model.latent_prior)
+    return Use(z.std(0, correction=0), "std {:.2f}") if kl is None else Use(
+        kl.mean(0), "KL {:.2f} nats"
+    ), z
 
 
 def values_of(
     model: Autoencoder, values: Float[Tensor, " images"], steps: int
 ) -> Float[Tensor, " steps"]:
     """The values that a latent number is given."""
-    if isinstance(model, VariationalAutoencoder):
+    if isinstance(model, LatentVariableModel):
         return torch.linspace(-PRIOR_RANGE, PRIOR_RANGE, steps)
     low, high = values.quantile(torch.tensor(INNER)).tolist()
     return torch.linspace(low, high, steps)

@@ -5,16 +5,23 @@ from collections.abc import Sequence
 import torch
 from matplotlib.figure import Figure
 
-from aelab.data.images import ImageDataset
+from aelab.data.input_sets import InputDataset
 from aelab.evaluate.samples import nearest_images
-from aelab.models.sampling import between
+from aelab.models.contract import InputBatch
+from aelab.models.sampling import between, sample
 from aelab.report.tiles import Runs, TileRow, as_tiles, chosen, inputs, mosaic, one_thread, unit
+from aelab.runs.store import Run
 
 SAMPLES = 10
 STEPS = 9
 
 
-def samples(runs: Runs, data: ImageDataset, *, n: int = SAMPLES) -> Figure:
+def new_inputs(run: Run, n: int) -> InputBatch:
+    """`n` samples by the run's own seed."""
+    return sample(run.autoencoder, n, seed=run.settings.seed, prior=run.prior)
+
+
+def samples(runs: Runs, data: InputDataset, *, n: int = SAMPLES) -> Figure:
     """New images from every model, and below each the training image that is nearest to it.
 
     The distance is Euclidean, of pixels in [0, 1]: a sample that is a copy has one of nearly 0.
@@ -25,7 +32,7 @@ def samples(runs: Runs, data: ImageDataset, *, n: int = SAMPLES) -> Figure:
     """
     training = data.split("train")
     with one_thread():
-        drawn = {name: unit(run.sample(n), run.autoencoder.spec) for name, run in runs.items()}
+        drawn = {name: unit(new_inputs(run, n), run.autoencoder.spec) for name, run in runs.items()}
         queries = torch.cat(list(drawn.values()))
         distances, indices = nearest_images(queries, training)
     rows, told = [], []
@@ -46,7 +53,7 @@ def samples(runs: Runs, data: ImageDataset, *, n: int = SAMPLES) -> Figure:
 
 def interpolation(
     runs: Runs,
-    data: ImageDataset,
+    data: InputDataset,
     *,
     split: str = "test",
     classes: Sequence[str] = (),
@@ -83,7 +90,7 @@ def interpolation(
     )
 
 
-def garments(data: ImageDataset, classes: Sequence[str] = ()) -> list[tuple[str, ...]]:
+def garments(data: InputDataset, classes: Sequence[str] = ()) -> list[tuple[str, ...]]:
     """Pairs of classes to go between: those named, or the outermost and the two next to them."""
     if classes:
         return [(classes[0], classes[-1])]

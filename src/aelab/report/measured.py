@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from aelab.models.zoo import resolve
 from aelab.report.material import Material
-from aelab.runs.record import model_defaults, parse_origin
+from aelab.runs.record import parse_origin
 from aelab.runs.store import Run
 from aelab.settings import checked, thaw, usual_split
 from aelab.studies.study import Asked, default_settings
@@ -143,14 +144,21 @@ def run_command(run: Run) -> str:
     """`aelab train`, with the settings that are not what it would take by itself."""
     own, model = run.settings, run.settings.model
     words = ["aelab", "train", model]
-    usual = default_settings(model)
-    if (origin := parse_origin(run.config)) is not None:
+    usual = default_settings(resolve(model))
+    origin = parse_origin(run.config)
+    if origin is not None:
         folder, usual = origin
         words += ["--from", folder]
     # The epochs say what a budget of seconds came to here.
     recipe = asdict(replace(own.recipe, seconds=None))
+    words += options(
+        {"network": own.network, "prior": own.prior},
+        {"network": usual.network, "prior": usual.prior},
+    )
     words += options(named(asdict(own.data)), named(asdict(usual.data)))
-    usual_model = {**model_defaults(model), **thaw(usual.hyperparameters)}
+    if own.network != usual.network and origin is None:  # then the defaults are others
+        usual = default_settings(run.blueprint)
+    usual_model = {**run.blueprint.defaults, **thaw(usual.hyperparameters)}
     words += options(thaw(own.hyperparameters), usual_model)
     words += options(recipe, asdict(usual.recipe))
     words += options({"seed": own.seed}, {"seed": 0})

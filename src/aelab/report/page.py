@@ -14,12 +14,11 @@ import jinja2
 from matplotlib.figure import Figure
 
 from aelab.data.graphs import GraphDataset
-from aelab.data.images import ImageDataset
+from aelab.data.input_sets import InputDataset
 from aelab.evaluate.columns import METRICS, metric_named
 from aelab.figures import style
 from aelab.files import InputError, atomic_path, write_text
-from aelab.models.base import Autoencoder
-from aelab.models.link_base import LinkModel
+from aelab.models.contract import Autoencoder, LinkModel
 from aelab.report import codes, generated, measured, nodes, restored, scores, training
 from aelab.report.answer import answers
 from aelab.report.material import Material, gather
@@ -143,7 +142,7 @@ def drawn(material: Material, classes: Sequence[str]) -> Iterator[Section]:
         material = pictured(material)
     data, split = material.data, material.results["split"]
     yield table_figures(material)
-    if isinstance(data, ImageDataset) and len(data.spec.shape) == 3:
+    if isinstance(data, InputDataset) and data.spec.kind == "images":
         chosen(data, split, classes)  # a class that is not there is told at once
         yield from image_figures(material, data, classes)
     elif isinstance(data, GraphDataset):
@@ -168,7 +167,7 @@ def table_figures(material: Material) -> Section:
 
 
 def image_figures(
-    material: Material, data: ImageDataset, classes: Sequence[str]
+    material: Material, data: InputDataset, classes: Sequence[str]
 ) -> Iterator[Section]:
     """What every model makes of the same images, and what it makes by itself."""
     results, runs, split = material.results, material.runs, material.results["split"]
@@ -185,7 +184,7 @@ def image_figures(
     section.add("psnr-against-noise", lambda: scores.psnr_against_noise(results))
     section.add("denoising", lambda: restored.denoising(runs, data, split=split))
     yield section
-    sources = {run.sampled_from for run in runs.values()}
+    sources = {run.prior.told for run in runs.values()}
     section = Section(
         "Samples",
         f"Codes come from {'; or from '.join(sorted(sources))}. A sample at nearly no distance "
@@ -217,9 +216,9 @@ def own_figures(material: Material, name: str, classes: Sequence[str]) -> Sectio
     section.add(f"{name}-training", lambda: training.training_curves(run, name=name))
     if isinstance(run.model, LinkModel) and isinstance(data, GraphDataset):
         section.add(f"{name}-nodes", lambda: nodes.node_map(run, data, name=name))
-    if not (isinstance(run.model, Autoencoder) and isinstance(data, ImageDataset)):
+    if not (isinstance(run.model, Autoencoder) and isinstance(data, InputDataset)):
         return section
-    if len(data.spec.shape) == 3:
+    if data.spec.kind == "images":
         section.add(f"{name}-map", lambda: codes.latent_map(run, data, split=split, name=name))
         section.add(
             f"{name}-reconstructions",

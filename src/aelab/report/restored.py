@@ -7,12 +7,12 @@ from jaxtyping import Int64
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from aelab.data.images import ImageDataset
-from aelab.evaluate.images import CORRUPTIONS, SEED
+from aelab.data.input_sets import InputDataset
 from aelab.evaluate.metrics import psnr, squared_errors
+from aelab.evaluate.reconstruction import CORRUPTIONS, SEED
 from aelab.files import InputError
 from aelab.machine import seeded
-from aelab.models.base import Batch
+from aelab.models.contract import InputBatch
 from aelab.models.layers import corrupt
 from aelab.report.tiles import (
     Runs,
@@ -35,7 +35,7 @@ NOISE_LEVELS = tuple(level for kind, level in CORRUPTIONS.values() if kind == "g
 
 def reconstructions(
     run: Run,
-    data: ImageDataset,
+    data: InputDataset,
     *,
     split: str = "test",
     classes: Sequence[str] = (),
@@ -80,7 +80,7 @@ def reconstructions(
 
 
 def compared(
-    runs: Runs, data: ImageDataset, *, split: str = "test", classes: Sequence[str] = ()
+    runs: Runs, data: InputDataset, *, split: str = "test", classes: Sequence[str] = ()
 ) -> Figure:
     """The same images restored by every model, with the error and each image's MSE.
 
@@ -116,7 +116,7 @@ def compared(
 
 
 def across(
-    data: ImageDataset, split: str, classes: Sequence[str] = ()
+    data: InputDataset, split: str, classes: Sequence[str] = ()
 ) -> tuple[Int64[Tensor, " images"], list[str]]:
     """At most ACROSS images and the class of each: as many of each class as there is room for."""
     found = chosen(data, split, classes, ACROSS)
@@ -128,7 +128,7 @@ def across(
 
 def denoising(
     runs: Runs,
-    data: ImageDataset,
+    data: InputDataset,
     *,
     split: str = "test",
     levels: Sequence[float] = NOISE_LEVELS,
@@ -171,18 +171,18 @@ def denoising(
     )
 
 
-def with_noise(x: Batch, level: float, peak: float) -> Batch:
+def with_noise(x: InputBatch, level: float, peak: float) -> InputBatch:
     """Inputs with Gaussian noise: of one level, the same for every model."""
     with seeded(SEED, "picture"):
         return corrupt(x, "gaussian", level, peak)
 
 
-def decibels(x_hat: Batch, x: Batch, peak: float) -> list[str]:
+def decibels(x_hat: InputBatch, x: InputBatch, peak: float) -> list[str]:
     """PSNR of each image, to print below it."""
     return [f"{psnr(error):.1f} dB" for error in squared_errors(x_hat, x, peak).tolist()]
 
 
-def worst(runs: Runs, data: ImageDataset, *, split: str = "test", count: int = 8) -> Figure:
+def worst(runs: Runs, data: InputDataset, *, split: str = "test", count: int = 8) -> Figure:
     """The images of a split that each model restores worst, and what it makes of them.
 
     Raises:

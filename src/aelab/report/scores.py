@@ -14,8 +14,8 @@ from matplotlib.patches import Patch
 from aelab.evaluate.metrics import psnr
 from aelab.figures.style import BLACK, BLUE, GREY, ORANGE, line_styles, new_figure, styled
 from aelab.files import InputError
-from aelab.models.base import VariationalAutoencoder
-from aelab.models.zoo import ZOO, model_class
+from aelab.models.variational import LatentVariableModel
+from aelab.models.zoo import ZOO, resolve
 from aelab.studies.tables import Results, code_size
 from aelab.studies.verdicts import overcomplete
 
@@ -42,7 +42,7 @@ def is_variational(row: Row) -> bool:
     """Whether a row's model is a variational one."""
     known = row["model"] in ZOO
     return "kl" in row["metrics"] or (
-        known and issubclass(model_class(row["model"]), VariationalAutoencoder)
+        known and issubclass(resolve(row["model"]).model, LatentVariableModel)
     )
 
 

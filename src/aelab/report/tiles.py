@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from aelab.data.images import ImageDataset
+from aelab.data.input_sets import InputDataset
 from aelab.data.specs import InputSpec
-from aelab.evaluate.images import SEED
+from aelab.evaluate.reconstruction import SEED
 from aelab.figures.grids import as_picture, to_bytes
 from aelab.figures.style import DPI, styled, without_frame
 from aelab.machine import seeded, threads
-from aelab.models.base import Batch
+from aelab.models.contract import InputBatch
 from aelab.runs.store import Run
 
 Runs = Mapping[str, Run]
@@ -62,20 +62,20 @@ def one_thread() -> Iterator[None]:
         yield
 
 
-def inputs(run: Run, data: ImageDataset, split: str, i: Int64[Tensor, " batch"]) -> Batch:
+def inputs(run: Run, data: InputDataset, split: str, i: Int64[Tensor, " batch"]) -> InputBatch:
     """Images `i` of a split, prepared as the run's model takes them."""
     images = replace(data.split(split), spec=run.autoencoder.spec)
     with seeded(SEED, "picture"):
         return images.batch(i)
 
 
-def unit(x: Batch, spec: InputSpec) -> Float[Tensor, "batch channels height width"]:
+def unit(x: InputBatch, spec: InputSpec) -> Float[Tensor, "batch channels height width"]:
     """Inputs or reconstructions on a scale where pixels lie in [0, 1]."""
     return x / spec.peak
 
 
 def chosen(
-    data: ImageDataset, split: str, classes: Sequence[str] = (), per_class: int = 1
+    data: InputDataset, split: str, classes: Sequence[str] = (), per_class: int = 1
 ) -> dict[str, Int64[Tensor, " images"]]:
     """The first images of each class of a split; of all classes unless some are named.
 
@@ -91,12 +91,12 @@ def chosen(
     return {name: members for name, members in found.items() if len(members)}
 
 
-def as_tiles(x: Batch, spec: InputSpec) -> Tiles:
+def as_tiles(x: InputBatch, spec: InputSpec) -> Tiles:
     """Inputs or reconstructions as pictures."""
     return np.stack([np.asarray(as_picture(stored)) for stored in to_bytes(x.cpu(), spec)])
 
 
-def error_tiles(x_hat: Batch, x: Batch, spec: InputSpec) -> Tiles:
+def error_tiles(x_hat: InputBatch, x: InputBatch, spec: InputSpec) -> Tiles:
     """|x_hat - x| a pixel, the mean over channels, in the colours of ERRORS."""
     error = unit((x_hat - x).abs(), spec).mean(1).clamp(0, MOST_ERROR) / MOST_ERROR
     return coloured(error.numpy())

@@ -1,24 +1,21 @@
 """The content of a run's config.json: all that it follows from, and whether two are the same."""
 
-import inspect
 import json
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from aelab.data.dataset import Dataset
 from aelab.data.specs import Columns, GraphSpec, InputSpec, SignalGraph
 from aelab.evaluate.finite import not_finite
 from aelab.files import InputError
-from aelab.models.zoo import find, model_class
-from aelab.settings import DataSettings, Recipe, RunSettings, check_value, thaw
+from aelab.models.zoo import blueprint_of
+from aelab.runs.upgrade import FORMAT
+from aelab.settings import DataSettings, Recipe, RunSettings, thaw
 from aelab.training.precision import with_precision
-
-FORMAT = 2
-"""Of a run folder; a study sets a folder of another format aside and trains it again."""
 
 
 def describe(
@@ -31,10 +28,13 @@ def describe(
     Raises:
         InputError: a hyperparameter that the model does not take, or a number that is not finite.
     """
+    blueprint = blueprint_of(settings)
     config = {
         "format": FORMAT,
         "model": settings.model,
-        "hyperparameters": all_hyperparameters(settings),
+        "network": blueprint.network_name,
+        "prior": blueprint.prior_name,
+        "hyperparameters": blueprint.complete(settings.hyperparameters),
         "input": asdict(data.spec),
         "data": {**asdict(settings.data), "sha256": data.sha256},
         "recipe": asdict(with_precision(settings.recipe, data.spec)),
@@ -58,6 +58,8 @@ def describe_origin(folder: Path, settings: RunSettings) -> dict[str, Any]:
     """
     return {
         "folder": str(folder),
+        "network": settings.network,
+        "prior": settings.prior,
         "hyperparameters": dict(settings.hyperparameters),
         "data": asdict(settings.data),
         "recipe": asdict(settings.recipe),
@@ -79,43 +81,6 @@ def parse_origin(config: Mapping[str, Any]) -> tuple[str, RunSettings] | None:
     return str(folder), parse_settings(settings)
 
 
-def all_hyperparameters(settings: RunSettings) -> dict[str, Any]:
-    """The constructor's defaults, the variant's arguments and the given ones, in this order.
-
-    Raises:
-        InputError: one that the model does not have, or of another type, or one missing.
-    """
-    hints = hyperparameter_hints(settings.model)
-    values = {**model_defaults(settings.model), **thaw(settings.hyperparameters)}
-    for name, value in values.items():
-        check_value(f"model {settings.model}: {name}", name, value, hints)
-    if missing := hints.keys() - values.keys():
-        raise InputError(f"model {settings.model} needs {', '.join(sorted(missing))}")
-    return values
-
-
-def hyperparameter_hints(model: str) -> dict[str, Any]:
-    """The keyword arguments of a model's constructor and their types."""
-    constructor = model_class(model).__init__
-    hints = get_type_hints(constructor)
-    return {
-        name: hints.get(name, Any)
-        for name, parameter in inspect.signature(constructor).parameters.items()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    }
-
-
-def model_defaults(model: str) -> dict[str, Any]:
-    """The constructor's defaults, with those of this variant of the zoo in their place."""
-    parameters = inspect.signature(model_class(model).__init__).parameters.values()
-    own = {
-        parameter.name: parameter.default
-        for parameter in parameters
-        if parameter.kind is parameter.KEYWORD_ONLY and parameter.default is not parameter.empty
-    }
-    return {**own, **find(model).fixed}
-
-
 def parse_settings(config: Mapping[str, Any]) -> RunSettings:
     """The settings in a config; a field that is younger than the config has its default.
 
@@ -131,6 +96,8 @@ def parse_settings(config: Mapping[str, Any]) -> RunSettings:
             Recipe(**config["recipe"]),
             config["seed"],
             config.get("start"),
+            config.get("network"),
+            config.get("prior"),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise damaged(error) from error
@@ -183,5 +150,11 @@ def same_work(config: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
 def work(config: Mapping[str, Any]) -> tuple[RunSettings, InputSpec | GraphSpec, str | None]:
     """All that training follows from: complete settings, the inputs, and the data's SHA-256."""
     settings, spec = parse_settings(config), parse_spec(config)
-    values = {**model_defaults(settings.model), **settings.hyperparameters}
-    return replace(settings, hyperparameters=thaw(values)), spec, config["data"].get("sha256")
+    blueprint = blueprint_of(settings)
+    settings = replace(
+        settings,
+        network=blueprint.network_name,
+        prior=blueprint.prior_name,
+        hyperparameters={**blueprint.defaults, **thaw(settings.hyperparameters)},
+    )
+    return settings, spec, config["data"].get("sha256")

@@ -23,9 +23,11 @@ from aelab.files import (
     write_text,
 )
 from aelab.machine import forget_peak_memory, machine, peak_memory, threads
-from aelab.models.link_base import LinkModel, Model
-from aelab.models.sampling import CodeSource, fit_prior
+from aelab.models.contract import Autoencoder, Model
+from aelab.models.sampling import fit_prior
+from aelab.models.zoo import FITTED_PRIOR, prior_named
 from aelab.runs.store import Run
+from aelab.runs.upgrade import FORMAT, OLDEST, upgraded_weights
 from aelab.training.loop import TrainState, count_steps, fit, refuse_lost_weights
 
 
@@ -95,15 +97,20 @@ class Training:
         self.model.to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         self.model.eval()
         refuse_lost_weights(self.model, self.recipe)
-        if not isinstance(self.model, CodeSource | LinkModel):
-            with threads(self.recipe.threads):
-                training = self.data.to("cpu").split("train")
-                prior = fit_prior(self.model, training, seed=self.settings.seed)
-            write_tensors(self.run.folder / "prior.safetensors", prior.tensors())
+        if isinstance(self.model, Autoencoder) and self.model.prior is None:
+            self.fit_prior(self.model, FITTED_PRIOR)
         write_tensors(self.run.folder / "steps.safetensors", self.state.trace)
         write_json(self.run.folder / "timings.json", recorded(self.timings(peak)))
         # The weights come last: where they are, training is over.
         write_tensors(self.run.folder / "model.safetensors", self.model.state_dict())
+
+    def fit_prior(self, model: Autoencoder, name: str) -> None:
+        """Fit a prior to the codes of training inputs, and leave it beside the weights."""
+        prior = prior_named(name)(model.code_size)
+        with threads(self.recipe.threads):
+            training = self.data.to("cpu").split("train")
+            fit_prior(prior, model, training, seed=self.settings.seed)
+        write_tensors(self.run.prior_path(name), prior.tensors())
 
     def timings(self, peak: int | None) -> dict[str, float | str | None]:
         """What the training cost; nothing else depends on it."""
@@ -169,6 +176,7 @@ class Training:
             for name, tensor in named.items()
         }
         progress = {
+            "format": FORMAT,
             "step": self.state.step,
             "seconds": self.state.seconds,
             "history": self.history,
@@ -188,6 +196,10 @@ class Training:
             for key, tensor in read_tensors(self.checkpoint).items():
                 group, _, name = key.partition("/")
                 groups[group][name] = tensor
+            for group in ("model", "best", "moments"):
+                groups[group] = upgraded_weights(
+                    groups[group], self.run.config, progress.get("format", OLDEST)
+                )
             self.model.load_state_dict(groups["model"])
             self.best, self.history = groups["best"], progress["history"]
             self.state = TrainState(

@@ -1,7 +1,7 @@
 """The run folder: one trained model with all that it follows from and all that it gave.
 
-``config.json`` (what was asked), ``model.safetensors``, ``prior.safetensors`` (for models of
-images without a prior of their own), ``history.jsonl`` (an epoch a line), ``steps.safetensors``
+``config.json`` (what was asked), ``model.safetensors``, ``priors/`` (those that were fitted to
+its codes), ``history.jsonl`` (an epoch a line), ``steps.safetensors``
 (each loss term, a number a step), ``metrics.json``, ``timings.json``, pictures; while training,
 ``checkpoint/`` and ``.lock`` (the process that trains it).
 """
@@ -12,32 +12,29 @@ import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from html import escape
 from pathlib import Path
 from typing import Any
 
-from PIL.Image import Image
-from torch import Tensor
-
 from aelab.data.dataset import Dataset
 from aelab.data.graphs import GraphDataset
-from aelab.data.images import ImageDataset
 from aelab.data.specs import GraphSpec, InputSpec
-from aelab.evaluate.columns import FACTS, QUICK_GROUPS, metric_named
-from aelab.evaluate.finite import JOINT, NOT_FINITE, recorded, told
-from aelab.evaluate.images import original_figure
-from aelab.evaluate.protocol import evaluate
-from aelab.figures import grids, html, style
-from aelab.files import InputError, MissingFileError, read_json, read_tensors, write_json
-from aelab.machine import seeded, threads
-from aelab.models.base import Autoencoder
-from aelab.models.link_base import LinkModel, Model
-from aelab.models.sampling import CodePrior, code_source, sample
-from aelab.models.zoo import ZOO, build
-from aelab.runs.record import FORMAT, parse_settings, parse_spec
+from aelab.evaluate.finite import JOINT, NOT_FINITE, told
+from aelab.files import InputError, MissingFileError, read_json, read_tensors
+from aelab.machine import seeded
+from aelab.models.contract import Autoencoder, LinkModel, Model
+from aelab.models.priors.contract import Prior
+from aelab.models.zoo import (
+    FITTED_PRIOR,
+    NETWORKS,
+    PRIORS,
+    ZOO,
+    Blueprint,
+    blueprint_of,
+    prior_named,
+)
+from aelab.runs.record import parse_settings, parse_spec
+from aelab.runs.upgrade import FORMAT, format_of, upgraded, upgraded_weights
 from aelab.settings import RunSettings, thaw
-
-SAMPLES_SHOWN = 64
 
 
 @dataclass(frozen=True)
@@ -46,6 +43,10 @@ class Run:
 
     folder: Path
     config: Mapping[str, Any]
+    """As it is written today."""
+
+    found_format: int = FORMAT
+    """That its files were written in."""
 
     @classmethod
     def open(cls, folder: str | Path) -> "Run":
@@ -60,9 +61,12 @@ class Run:
         if not path.is_file():
             raise MissingFileError(f"{folder} is no run: it has no config.json")
         config = read_json(path)
-        if not isinstance(config, dict) or config.get("format") != FORMAT:
-            raise InputError(f"{path} is no config of a run of format {FORMAT}")
-        return cls(folder, config)
+        if not isinstance(config, dict):
+            raise InputError(f"{path} is no config of a run")
+        try:
+            return cls(folder, upgraded(config), format_of(config))
+        except (InputError, KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{path} cannot be read: {error}") from error
 
     @property
     def settings(self) -> RunSettings:
@@ -71,6 +75,23 @@ class Run:
             return parse_settings(self.config)
         except InputError as error:
             raise InputError(f"{self.folder}: {error}") from error
+
+    @cached_property
+    def blueprint(self) -> Blueprint:
+        """The classes of its model, network and prior.
+
+        Raises:
+            InputError: one of them is a class of one's own, and nobody here has imported it.
+        """
+        settings = self.settings
+        for name, known in (
+            (settings.model, ZOO),
+            (settings.network, NETWORKS),
+            (settings.prior, PRIORS),
+        ):
+            if name is not None and name not in known:
+                refuse_unknown_class(self.folder, name)
+        return blueprint_of(settings)
 
     @property
     def spec(self) -> InputSpec | GraphSpec:
@@ -93,13 +114,11 @@ class Run:
                 f"{self.folder} is not finished: it has no model.safetensors; train it again "
                 f"with the same settings and it goes on from where it was"
             )
-        settings = self.settings
-        refuse_unknown_class(self.folder, settings.model)
-        tensors = read_tensors(path)
+        tensors = upgraded_weights(read_tensors(path), self.config, self.found_format)
         try:
-            hyperparameters = thaw(settings.hyperparameters)
-            with seeded(settings.seed, "initialisation"):  # it draws weights, to be replaced
-                model: Model = build(settings.model, self.spec, **hyperparameters)
+            hyperparameters = thaw(self.settings.hyperparameters)
+            with seeded(self.settings.seed, "initialisation"):  # it draws weights, to be replaced
+                model: Model = self.blueprint.build(self.spec, **hyperparameters)
             model.load_state_dict(tensors)
         except (TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise self._damaged("model.safetensors or config.json", error) from error
@@ -151,15 +170,35 @@ class Run:
             )
 
     @cached_property
-    def prior(self) -> CodePrior | None:
-        """The fitted prior, for models that have none of their own."""
-        path = self.folder / "prior.safetensors"
-        if not path.is_file():
-            return None
+    def prior(self) -> Prior:
+        """What codes of new samples are drawn from: the model's own prior, or a fitted one.
+
+        Raises:
+            InputError: the model predicts links, and draws no samples; or the file is damaged.
+        """
+        if not isinstance(self.model, Autoencoder):
+            raise InputError(f"{self.folder}: {self.settings.model} draws no samples")
+        return self.model.prior or self.fitted_prior(FITTED_PRIOR)
+
+    def fitted_prior(self, name: str) -> Prior:
+        """The prior of that name that was fitted to the codes of the run.
+
+        Raises:
+            MissingFileError: there is none.
+            InputError: its file is damaged.
+        """
+        path = self.prior_path(name)
+        if self.found_format < 3:  # there was one, and it had no name
+            path = self.folder / "prior.safetensors"
+        tensors = read_tensors(path)
         try:
-            return CodePrior.from_tensors(read_tensors(path))
-        except TypeError as error:
-            raise self._damaged("prior.safetensors", error) from error
+            return prior_named(name).from_tensors(tensors, self.autoencoder.code_size)
+        except RuntimeError as error:
+            raise self._damaged(path.name, error) from error
+
+    def prior_path(self, name: str) -> Path:
+        """Where a fitted prior is, or will be."""
+        return self.folder / "priors" / f"{name}.safetensors"
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -213,110 +252,9 @@ class Run:
         """Where its pictures are, or will be."""
         if isinstance(self.spec, GraphSpec):
             return [self.folder / "curves.png"]
-        if len(self.spec.shape) != 3:
+        if self.spec.kind != "images":
             return []
         return [self.folder / "reconstructions.png", self.folder / "samples.png"]
-
-    @property
-    def sampled_from(self) -> str:
-        """Where the codes of its samples are drawn from, for people to read."""
-        if not isinstance(self.model, Autoencoder):
-            raise InputError(f"{self.folder}: {self.settings.model} draws no samples")
-        return code_source(self.model, self.prior).sampled_from
-
-    def sample(self, n: int, *, seed: int | None = None, temperature: float = 1.0) -> Tensor:
-        """`n` new inputs, by the run's own seed unless another is given; see `sampling.sample`.
-
-        Raises:
-            InputError: the model predicts links, and has no inputs to draw.
-        """
-        if not isinstance(self.model, Autoencoder):
-            raise InputError(f"{self.folder}: {self.settings.model} draws no samples")
-        seed = self.settings.seed if seed is None else seed
-        return sample(self.model, n, seed=seed, prior=self.prior, temperature=temperature)
-
-    def evaluate(
-        self, data: Dataset, split: str, groups: Collection[str] = QUICK_GROUPS
-    ) -> dict[str, Any]:
-        """Evaluate on a split, add to what is known of that split, and write metrics.json.
-
-        Raises:
-            InputError: the data are not those that the run was trained on.
-        """
-        self.refuse_other(data)
-        settings = self.settings
-        with threads(settings.recipe.threads):
-            figures = evaluate(
-                self.model, data, split, groups, prior=self.prior, seed=settings.seed
-            )
-            if settings.data.splits == "original" and isinstance(data, ImageDataset):
-                assert isinstance(self.model, Autoencoder)
-                figures["original_figure"] = original_figure(
-                    self.model, data.split(split), settings.recipe.batch_size
-                )
-        known = self.evaluated(split)
-        done = sorted({*known.get("groups", ()), *groups})
-        metrics = recorded({**figures, "split": split, "groups": done}, known)
-        write_json(self.folder / "metrics.json", metrics)
-        return metrics
-
-    def reconstructions(self, data: Dataset, split: str) -> Image:
-        """A picture of originals beside their reconstructions.
-
-        Raises:
-            InputError: the run is no model of images.
-        """
-        if not (isinstance(self.model, Autoencoder) and isinstance(data, ImageDataset)):
-            raise InputError(f"{self.folder}: {self.settings.model} reconstructs no images")
-        self.refuse_pictures()
-        self.refuse_other(data)
-        with threads(self.settings.recipe.threads):
-            return grids.reconstructions(self.model, data, split)
-
-    def refuse_pictures(self) -> None:
-        """Raise InputError if its inputs are no images."""
-        if not self.pictures:
-            raise InputError(f"{self.folder}: its inputs are rows of numbers, and no pictures")
-
-    def samples(self, n: int = SAMPLES_SHOWN, *, seed: int | None = None) -> Image:
-        """A picture of `n` new images.
-
-        Raises:
-            InputError: the run is no model of images.
-        """
-        self.refuse_pictures()
-        with threads(self.settings.recipe.threads):
-            drawn = self.sample(n, seed=seed)
-        assert isinstance(self.model, Autoencoder)
-        return grids.sample_grid(drawn, self.model.spec)
-
-    def draw(self, data: Dataset, split: str) -> None:
-        """Write the pictures."""
-        if isinstance(self.model, LinkModel) and isinstance(data, GraphDataset):
-            curves = style.link_curves({self.settings.model: self.model}, data, split)
-            style.save(curves, self.pictures[0])
-        elif self.pictures:
-            grids.save(self.reconstructions(data, split), self.pictures[0])
-            grids.save(self.samples(), self.pictures[1])
-
-    def _repr_html_(self) -> str:
-        """The run in a notebook: its figures and its pictures."""
-        model = escape(self.settings.model)
-        title = f"<h4>{model}, seed {self.settings.seed}</h4>"
-        if not (self.folder / "metrics.json").is_file():
-            return f"{title}<p>{escape(str(self.folder))} is not finished</p>"
-        figures = {
-            metric_named(name): value
-            for name, value in self.metrics.items()
-            if name not in FACTS and value is not None
-        }
-        columns = {
-            "metric": [metric.title for metric in figures],
-            "figure": [f"{value:,.{metric.digits}f}" for metric, value in figures.items()],
-            "unit": [metric.unit for metric in figures],
-        }
-        shown = [html.picture(path, f"{model}: {path.stem}") for path in self.pictures]
-        return f"{title}{html.table(columns)}{''.join(shown)}"
 
     def _table(self, name: str, *keys: str) -> dict[str, Any]:
         table = read_json(self.folder / name)
@@ -328,23 +266,14 @@ class Run:
         return InputError(f"{self.folder}: {name} is damaged or of another version ({error})")
 
 
-def refuse_unknown_class(folder: Path, model: str) -> None:
+def refuse_unknown_class(folder: Path, path: str) -> None:
     """Raise InputError if a run names a class that nobody here has imported.
 
     A folder may come from anywhere; importing what it names would run whatever that does.
     """
-    module = model.partition(":")[0]
-    if model not in ZOO and module not in sys.modules:
+    module = path.partition(":")[0]
+    if module not in sys.modules:
         raise InputError(
-            f"{folder} names the class {model}; if you trust it, import {module} first (on the "
-            f"command line: --model {model})"
+            f"{folder} names the class {path}; if you trust it, import {module} first (on the "
+            f"command line: --model {path})"
         )
-
-
-def load(folder: str | Path) -> Model:
-    """The trained model of a run folder, bit for bit as it was saved.
-
-    Raises:
-        AelabError: there is no finished run, or it is damaged.
-    """
-    return Run.open(folder).model

@@ -11,15 +11,15 @@ from typing import Any
 import torch
 
 from aelab.data.dataset import Dataset
-from aelab.data.graphs import GraphDataset
-from aelab.data.specs import InputSpec
+from aelab.data.specs import InputSpec, Kind
 from aelab.evaluate.columns import QUICK_GROUPS
 from aelab.files import InputError, write_json
 from aelab.machine import seeded
-from aelab.models.link_base import LinkModel, Model
-from aelab.models.zoo import build, model_class
+from aelab.models.contract import Model
+from aelab.models.zoo import Blueprint, blueprint_of
 from aelab.runs.lock import LOCK, locked
-from aelab.runs.record import all_hyperparameters, describe, describe_origin, same_work
+from aelab.runs.measure import draw_run, evaluate_run
+from aelab.runs.record import describe, describe_origin, same_work
 from aelab.runs.resumable import OnProgress, Training
 from aelab.runs.store import Run
 from aelab.settings import RunSettings
@@ -52,51 +52,56 @@ def train_run(
     folder = Path(folder)
     data.split(split)
     refuse_device(settings.recipe.device)
-    refuse_kind(settings.model, data)
+    blueprint = blueprint_of(settings)
+    refuse_kind(blueprint, data)
     origin = None
     if start is not None:
         refuse_start(start, settings, data)
         settings = replace(settings, start=start.weights_sha256)
         origin = describe_origin(start.folder, start.settings)
-    settings = with_epochs(settings, data, folder)
+    settings = with_epochs(settings, blueprint, data, folder)
     config = describe(settings, data, origin)
-    model = new_model(settings, data)
+    model = new_model(settings, blueprint, data)
     if start is not None:
         take_weights(model, start)
     claim(folder, config)
-    run = Run(folder, json.loads(json.dumps(config)))
+    trained = folder / "model.safetensors"
+    # A trained folder may be of an earlier format, and stays so.
+    run = Run.open(folder) if trained.is_file() else Run(folder, json.loads(json.dumps(config)))
     if run.is_finished(split, groups):
         return run
     with locked(folder):
         claim(folder, config)  # by now another process may have trained something there
-        if not (folder / "model.safetensors").is_file():
+        if not trained.is_file():
             write_json(folder / "config.json", config)
             Training(run, model, data).go(on_progress)
         if not run.is_finished(split, groups):
             missing = set(groups) - set(run.evaluated(split).get("groups", ()))
-            run.evaluate(data, split, missing or groups)
-            run.draw(data, split)
+            evaluate_run(run, data, split, missing or groups)
+            draw_run(run, data, split)
         shutil.rmtree(folder / "checkpoint", ignore_errors=True)
     return run
 
 
-def new_model(settings: RunSettings, data: Dataset) -> Model:
+def new_model(settings: RunSettings, blueprint: Blueprint, data: Dataset) -> Model:
     """The model as it is before training.
 
     Raises:
         InputError: it cannot be built for these data with these hyperparameters.
     """
-    hyperparameters = all_hyperparameters(settings)
+    hyperparameters = blueprint.complete(settings.hyperparameters)
     try:
         with seeded(settings.seed, "initialisation"):
-            model: Model = build(settings.model, data.spec, **hyperparameters)
+            model: Model = blueprint.build(data.spec, **hyperparameters)
     except (TypeError, ValueError, RuntimeError, MemoryError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"model {settings.model}: {reason}") from error
     return model
 
 
-def with_epochs(settings: RunSettings, data: Dataset, folder: Path) -> RunSettings:
+def with_epochs(
+    settings: RunSettings, blueprint: Blueprint, data: Dataset, folder: Path
+) -> RunSettings:
     """The settings with a budget of seconds turned into epochs; those of a run that is there.
 
     The speed is that of a few steps of a model that is thrown away, after some to warm up.
@@ -110,7 +115,7 @@ def with_epochs(settings: RunSettings, data: Dataset, folder: Path) -> RunSettin
     measured: list[tuple[int, float]] = []
     steps_per_epoch = 1
     endless = replace(recipe, epochs=1e6)
-    for state in fit(new_model(settings, data), training, endless, seed=settings.seed):
+    for state in fit(new_model(settings, blueprint, data), training, endless, seed=settings.seed):
         measured.append((state.step, state.seconds))
         steps_per_epoch = state.steps_per_epoch
         if measured[-1][1] - measured[0][1] >= MEASURED_SHARE * recipe.seconds:
@@ -122,14 +127,20 @@ def with_epochs(settings: RunSettings, data: Dataset, folder: Path) -> RunSettin
     return replace(settings, recipe=replace(recipe, epochs=steps / steps_per_epoch))
 
 
-def refuse_kind(model: str, data: Dataset) -> None:
-    """Raise InputError if a model of images meets a graph, or the other way round."""
-    if issubclass(model_class(model), LinkModel) == isinstance(data, GraphDataset):
+def refuse_kind(blueprint: Blueprint, data: Dataset) -> None:
+    """Raise InputError if a model meets data of a kind that it is not for."""
+    if data.spec.kind in blueprint.takes:
         return
-    wanted, given = (
-        ("images", "a graph") if isinstance(data, GraphDataset) else ("a graph", "images")
+    over = f" over the network {blueprint.network_name}" if blueprint.network_name else ""
+    raise InputError(
+        f"{blueprint.name}{over} is a model of {' and '.join(map(told_kind, blueprint.takes))}, "
+        f"and {data.name} is {told_kind(data.spec.kind)}; see --data"
     )
-    raise InputError(f"{model} is a model of {wanted}, and {data.name} is {given}; see --data")
+
+
+def told_kind(kind: Kind) -> str:
+    """A kind of data in words."""
+    return {"links": "the links of a graph", "rows": "rows of numbers"}.get(kind, kind)
 
 
 def refuse_start(start: Run, settings: RunSettings, data: Dataset) -> None:

@@ -9,15 +9,16 @@ from statistics import mean, stdev
 from typing import Any
 
 from aelab.data.dataset import Dataset
-from aelab.data.images import ImageDataset
+from aelab.data.input_sets import InputDataset
 from aelab.data.loading import load_settings, only_classes
 from aelab.evaluate.audits import audit_data
 from aelab.evaluate.columns import FACTS, METRICS, SLOW_GROUPS, metric_named
 from aelab.evaluate.finite import NOT_FINITE, recorded, told
 from aelab.figures import html
 from aelab.files import InputError
+from aelab.models.zoo import blueprint_of
 from aelab.runs.jobs import run_all
-from aelab.runs.record import all_hyperparameters, describe
+from aelab.runs.record import describe
 from aelab.runs.resumable import Note, Progress
 from aelab.runs.store import Run
 from aelab.runs.train import make_way, refuse_kind, train_run
@@ -36,9 +37,10 @@ def check_row(row: Row, split: str, data_dir: Path | None, seed: int) -> None:
     """
     settings = row.settings
     try:
-        all_hyperparameters(settings)
+        blueprint = blueprint_of(settings)
+        blueprint.complete(settings.hyperparameters)
         data = dataset(settings.data, data_dir, seed)
-        refuse_kind(settings.model, data)
+        refuse_kind(blueprint, data)
         data.split(split)
     except InputError as error:
         raise InputError(f"row {row.name}: {error}") from error
@@ -319,6 +321,6 @@ def audits_of_data(study: Study, data_dir: Path | None, seed: int) -> dict[str, 
         return audits
     for settings in dict.fromkeys(replace(row.settings.data, classes=None) for row in study.rows):
         data = dataset(settings, data_dir, seed)
-        if isinstance(data, ImageDataset) and data.name not in audits:
+        if isinstance(data, InputDataset) and data.name not in audits:
             audits[data.name] = audit_data(data, study.split)
     return audits

@@ -10,9 +10,8 @@ from typing import Any, Literal
 from aelab.data.loading import settled
 from aelab.evaluate.columns import METRICS, QUICK_GROUPS, Group
 from aelab.files import InputError, MissingFileError
-from aelab.models.zoo import find, rows_of
-from aelab.runs.record import model_defaults
-from aelab.settings import DataSettings, Recipe, RunSettings, checked, thaw
+from aelab.models.zoo import Blueprint, find, rows_of
+from aelab.settings import DataSettings, Recipe, RunSettings, checked
 
 DEFAULTS = ("default", "links")
 """The studies whose rows `aelab train` takes its defaults from."""
@@ -190,6 +189,8 @@ class RowTable:
     """The keys of a row in a study file."""
 
     model: str
+    network: str | None = None
+    prior: str | None = None
     hyperparameters: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     recipe: dict[str, Any] = field(default_factory=dict)
@@ -247,6 +248,8 @@ def parse_row(name: str, values: Mapping[str, Any], table: StudyTable, budget: s
     recipe = {**table.recipe, **row.recipe, **table.budgets.get(budget, {})}
     settings = RunSettings(
         model=row.model,
+        network=row.network,
+        prior=row.prior,
         hyperparameters=row.hyperparameters,
         data=settled(
             checked(DataSettings, {**table.data, **row.data}, f"{where}: data"), rows_of(row.model)
@@ -282,12 +285,22 @@ def refuse_unknown_names(study: Study) -> None:
                 raise InputError(f"the claim {claim.claim!r} names no row of the study: {row!r}")
 
 
-def default_settings(model: str) -> RunSettings:
+def default_settings(blueprint: Blueprint) -> RunSettings:
     """What `aelab train` trains a model with: the settings of its row in the studies DEFAULTS.
 
-    Of a model without such a row, the constructor's and the recipe's own.
+    What a row chose for its own network is left out with another one. Of a model without such a
+    row, the constructors' and the recipe's own.
     """
+    model = blueprint.name
     rows = (load_study(study).row(model) for study in DEFAULTS)
     settings = next((row.settings for row in rows if row), RunSettings(model))
-    hyperparameters = {**model_defaults(model), **thaw(settings.hyperparameters)}
-    return replace(settings, hyperparameters=hyperparameters)
+    network = settings.network or blueprint.entry.network
+    return replace(
+        settings,
+        network=blueprint.network_name,
+        prior=blueprint.prior_name,
+        hyperparameters={
+            **blueprint.defaults,
+            **blueprint.fitting(settings.hyperparameters, network),
+        },
+    )

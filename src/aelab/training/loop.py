@@ -11,14 +11,18 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim.adam import adam
 
+from aelab.data.batch import Batch
 from aelab.data.dataset import TrainingData
 from aelab.files import AelabError
 from aelab.machine import permutation_at, seeded, set_global, threads
-from aelab.models.base import Trainable
+from aelab.models.contract import Trainable
 from aelab.settings import Recipe
 from aelab.training.precision import with_precision
 
 REPORTS_PER_EPOCH = 20
+
+IMAGE_DIMENSIONS = 4
+"""Of a batch of images, whose channels can be innermost."""
 
 
 class TrainingDivergedError(AelabError):
@@ -137,11 +141,11 @@ def run_steps(
     for step in steps:
         set_global(seed, "noise", step)
         first = step % steps_per_epoch * recipe.batch_size
-        x = data.batch(order[first : first + recipe.batch_size])
-        if recipe.channels_last:
-            x = x.contiguous(memory_format=torch.channels_last)
+        batch = data.batch(order[first : first + recipe.batch_size])
+        if recipe.channels_last and isinstance(batch, Batch) and batch.dim() == IMAGE_DIMENSIONS:
+            batch = batch.with_inputs(batch.contiguous(memory_format=torch.channels_last))
         with autocast:
-            losses = model.loss(x)
+            losses = model.loss(batch)
         optimizer.forget_gradients()
         reduce(torch.add, losses.values()).backward()
         if recipe.clip_norm is not None:

@@ -10,9 +10,9 @@ Random weights of He's scale (He et al. 2015, arXiv 1502.01852, section 2.2) kee
 passes through rectifiers; PyTorch's own, of a sixth of that variance, let it fade.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float, Int64
@@ -20,13 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aelab.data.dataset import TrainingData
-from aelab.models.base import Batch
 from aelab.models.pca import in_chunks, principal_components
-
-DenseInitialisation = Literal["random", "pca"]
-ConvolutionalInitialisation = Literal["random", "he"]
-DENSE: tuple[str, ...] = get_args(DenseInitialisation)
-CONVOLUTIONAL: tuple[str, ...] = get_args(ConvolutionalInitialisation)
 
 LAST_SCALE = 0.3
 """Of the output layer's weights, so that training begins near the inputs' mean."""
@@ -50,8 +44,8 @@ DARKEST, LEAST_SLOPE = 0.03, 0.1
 """Of a sigmoid output: means are at least so far from 0 and 1, its slope is taken to be so much."""
 
 
-PLACES, RIDGE = 20_000, 1e-3
-"""Of a regression: rows at a time, and what is added to the squares, as a share of their mean."""
+Transposed = nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d
+Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d | Transposed
 
 
 @dataclass(frozen=True)
@@ -87,20 +81,6 @@ class Components:
 
 
 @dataclass(frozen=True)
-class Values:
-    """Numbers at hand, as if they were training inputs."""
-
-    x: Float[Tensor, "n *shape"]
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def batch(self, i: Int64[Tensor, " batch"]) -> Tensor:
-        """The rows `i`."""
-        return self.x[i]
-
-
-@dataclass(frozen=True)
 class Sample:
     """Some of the training inputs, evenly spaced."""
 
@@ -110,7 +90,7 @@ class Sample:
     def __len__(self) -> int:
         return len(self.index)
 
-    def batch(self, i: Int64[Tensor, " batch"]) -> Batch:
+    def batch(self, i: Int64[Tensor, " batch"]) -> Float[Tensor, "batch *shape"]:
         """The prepared inputs `i` of these."""
         x: Tensor = self.data.batch(self.index[i])
         return x
@@ -139,21 +119,6 @@ def components_of(data: TrainingData, n: int) -> Components:
     some = int((std > SMALLEST * std.max()).sum())
     left = whole / len(sample) - std[:some].square().sum()
     return Components(mean, directions[:some], std[:some], left.clamp(min=0).item() / len(mean))
-
-
-def check_initialisation(name: str, known: tuple[str, ...], activation: str = "") -> None:
-    """Refuse what is not known, and an activation that would bend the components carried.
-
-    Raises:
-        ValueError: naming the hyperparameter.
-    """
-    if name not in known:
-        raise ValueError(f"initialisation must be {' or '.join(known)}, not {name!r}")
-    if name == "pca" and activation == "tanh":
-        raise ValueError(
-            "initialisation pca needs an activation that leaves positive numbers as they are, "
-            "not tanh; with tanh, take initialisation random"
-        )
 
 
 def linear_layers(module: nn.Module) -> list[nn.Linear]:
@@ -268,78 +233,45 @@ def decode_components(
     set_units(last, weight.T, mean - offset * weight.sum(0))
 
 
-@torch.no_grad()
-def set_posterior_variance(heads: nn.Linear, components: Components) -> None:
-    """Start the log-variances, the second half of `heads`, from probabilistic PCA's posterior.
+def posterior_variance(components: Components) -> Float[Tensor, " n"]:
+    """What the reconstruction leaves of each whitened coordinate: the posterior variance of PCA.
 
-    ``v / s_k^2`` of a whitened coordinate, v the mean variance that the components leave (Tipping &
+    ``v / s_k^2``, v the mean variance that the components leave (probabilistic PCA: Tipping &
     Bishop 1999, section 3.3: sigma^2 M^-1, where M is the diagonal of the eigenvalues s_k^2).
     """
-    latent, n = heads.out_features // 2, len(components)
-    share = components.residual / components.std.square()
-    heads.weight[latent : latent + n] = 0
-    heads.bias[latent : latent + n] = share.clamp(LEAST_POSTERIOR, 1).log()
+    return (components.residual / components.std.square()).clamp(LEAST_POSTERIOR, 1)
 
 
 @torch.no_grad()
-def start_at_he_scale(model: nn.Module, data: TrainingData, *, squashed: bool) -> None:
-    """Draw the weights of `model` from normal distributions of He's scale, its biases 0.
+def start_at_he_scale(layers: Sequence[nn.Module], data: TrainingData, *, squashed: bool) -> None:
+    """Draw the weights of `layers` from normal distributions of He's scale, their biases 0.
 
     Variance 2 / n before a rectifier and 1 / n in linear layers, n the inputs that a number is the
     sum of; a strided transposed convolution has a stride-th of its kernel in each direction. The
     last layer, which the output is taken to be, is smaller, with a bias at the inputs' mean.
     """
-    layers = [
-        m for m in model.modules() if isinstance(m, nn.Linear | nn.Conv2d | nn.ConvTranspose2d)
-    ]
     for layer in layers:
-        if isinstance(layer, nn.ConvTranspose2d):
-            inputs = layer.weight[:, 0].numel() / (layer.stride[0] * layer.stride[1])
-        else:
-            inputs = layer.weight[0].numel()
+        assert isinstance(layer, nn.Linear | Convolution)
+        inputs = float(layer.weight[0].numel())
+        if isinstance(layer, Transposed):
+            inputs = layer.weight[:, 0].numel() / math.prod(layer.stride)
         gain = 1 if isinstance(layer, nn.Linear) else 2
         layer.weight.normal_(0, (gain / inputs) ** 0.5)
         assert layer.bias is not None
         layer.bias.zero_()
     last = layers[-1]
+    assert isinstance(last, Convolution)
+    assert last.bias is not None
     last.weight.mul_(LAST_SCALE)
     mean = data.batch(evenly_spaced(len(data), MEAN_INPUTS)).mean()
-    assert last.bias is not None
     last.bias.fill_(near_logit(mean) if squashed else mean)
+
+
+def weighted_layers(*modules: nn.Module) -> list[nn.Module]:
+    """The linear layers and convolutions of modules, in the order of their use."""
+    return [m for of in modules for m in of.modules() if isinstance(m, nn.Linear | Convolution)]
 
 
 def near_logit(x: Tensor) -> Tensor:
     """What a sigmoid makes x of, or nearly: it never gets to 0 and 1."""
     return x.clamp(DARKEST, 1 - DARKEST).logit()
-
-
-@torch.no_grad()
-def fit_transposed(
-    layer: nn.ConvTranspose2d,
-    inputs: Float[Tensor, "n channels rows columns"],
-    targets: Float[Tensor, "n outputs height width"],
-) -> None:
-    """Make a transposed convolution of stride 1, without padding, put out `targets` for `inputs`.
-
-    Ridge regression, ``W = (A^T A + r I)^-1 A^T Y`` of what is centred: the rows of A are the
-    inputs under the kernel at each place, those of Y what is put out there, and r is RIDGE times
-    the mean of A^T A's diagonal.
-    """
-    size = layer.kernel_size[0]
-    rows = layer.in_channels * size**2
-    products = torch.zeros(rows + 1, rows + 1 + layer.out_channels, dtype=torch.float64)
-    part = max(1, PLACES // targets[0, 0].numel())
-    for some, put_out in zip(inputs.split(part), targets.split(part), strict=True):
-        patches = F.unfold(F.pad(some, (size - 1,) * 4), size).mT.flatten(0, 1)
-        patches = torch.cat([patches, torch.ones_like(patches[:, :1])], 1)
-        both = torch.cat([patches, put_out.flatten(2).mT.flatten(0, 1)], 1)
-        products += (patches.T @ both).cpu()
-    sums, means = products[:rows, rows], products[rows] / products[rows, rows]
-    products = products[:rows] - sums[:, None] * means
-    gram, cross = products[:, :rows], products[:, rows + 1 :]
-    ridge = RIDGE * gram.diagonal().mean().clamp(min=SMALLEST)
-    weight = torch.linalg.solve(gram + ridge * torch.eye(rows, dtype=gram.dtype), cross)
-    kernel = weight.unflatten(0, (layer.in_channels, size, size)).flip(1, 2)
-    layer.weight.copy_(kernel.permute(0, 3, 1, 2))
-    assert layer.bias is not None
-    layer.bias.copy_(means[rows + 1 :] - means[:rows] @ weight)

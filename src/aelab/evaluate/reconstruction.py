@@ -9,14 +9,15 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from aelab.data.images import ImageDataset, Images
+from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.evaluate.columns import Figures
 from aelab.evaluate.metrics import psnr, squared_errors
 from aelab.machine import seeded, set_global, threads
-from aelab.models.base import Autoencoder, Batch, Code, VariationalAutoencoder
+from aelab.models.contract import Autoencoder, Code, InputBatch
 from aelab.models.layers import NoiseKind, corrupt
 from aelab.models.losses import PerExample, squared_error
 from aelab.models.pca import EXACT_SIZE, principal_components
+from aelab.models.variational import LatentVariableModel
 
 CHUNK = 100
 """Examples evaluated at a time: what fits a processor's cache is done in half the time. The noise
@@ -45,8 +46,8 @@ SSIM_WINDOW = 11
 Codes = Float[Tensor, "images code"]
 
 
-def evaluate_images(
-    model: Autoencoder, data: ImageDataset, split: str, groups: Collection[str]
+def evaluate_inputs(
+    model: Autoencoder, data: InputDataset, split: str, groups: Collection[str]
 ) -> tuple[dict[str, Any], Codes]:
     """The figures of the groups reconstruction, robustness and bound, and facts of code and cost.
 
@@ -63,7 +64,7 @@ def evaluate_images(
         result["psnr"] = psnr(result["mse"]) if measurable else None
         result["by_class"] = mean_by_class(figures["mse"], images, data.classes)
         result["worst"] = worst(figures["mse"])
-    if "bound" in groups and isinstance(model, VariationalAutoencoder):
+    if "bound" in groups and isinstance(model, LatentVariableModel):
         name = model.likelihood.name
         result[f"negative_elbo_{name}"] = result[f"reconstruction_{name}"] + result["kl"]
     facts = {
@@ -76,7 +77,7 @@ def evaluate_images(
 
 
 def figures_of_each(
-    model: Autoencoder, images: Images, groups: Collection[str]
+    model: Autoencoder, images: InputSplit, groups: Collection[str]
 ) -> tuple[dict[str, Float[Tensor, " images"]], Codes]:
     """Each figure of each example of a split; and the latent numbers of its codes."""
     latent = model.code_size - model.side_channel[0]
@@ -92,7 +93,7 @@ def figures_of_each(
 
 
 def figures_of_chunk(
-    model: Autoencoder, x: Batch, z: Code, number: int, groups: Collection[str]
+    model: Autoencoder, x: InputBatch, z: Code, number: int, groups: Collection[str]
 ) -> dict[str, PerExample]:
     """The figures of some inputs x, whose codes are z."""
     peak = model.spec.peak
@@ -107,13 +108,13 @@ def figures_of_chunk(
     ):
         set_global(SEED, name, number)
         figures[name] = squared_errors(model(corrupt(x, kind, level, peak)), x, peak)
-    if "bound" in groups and isinstance(model, VariationalAutoencoder):
+    if "bound" in groups and isinstance(model, LatentVariableModel):
         set_global(SEED, "bound", number)
         figures[f"reconstruction_{model.likelihood.name}"], figures["kl"] = model.bound(x)
     return figures
 
 
-def ssim(x_hat: Batch, x: Batch, peak: float) -> PerExample:
+def ssim(x_hat: InputBatch, x: InputBatch, peak: float) -> PerExample:
     """Structural similarity, Gaussian window of σ = 1.5 (Wang et al. 2004, section III.B).
 
     Images are mirrored at their edges, so that every place counts.
@@ -127,14 +128,14 @@ def ssim(x_hat: Batch, x: Batch, peak: float) -> PerExample:
     return similarity
 
 
-def relative_to_pca(mse: float, data: ImageDataset, split: str, code_size: int) -> Figures:
+def relative_to_pca(mse: float, data: InputDataset, split: str, code_size: int) -> Figures:
     """What PCA of that code size reaches, and the share of it that `mse` is."""
     reference = pca_mse(data, split, code_size)
     return {"pca_mse": reference, "pca_share": mse / reference if reference else None}
 
 
 def mean_by_class(
-    values: Float[Tensor, " images"], images: Images, classes: tuple[str, ...]
+    values: Float[Tensor, " images"], images: InputSplit, classes: tuple[str, ...]
 ) -> dict[str, float]:
     """Mean over the examples of each class that the split has."""
     members = {name: values[images.classes == number] for number, name in enumerate(classes)}
@@ -150,7 +151,7 @@ def worst(errors: Float[Tensor, " images"]) -> list[dict[str, float]]:
     ]
 
 
-def multiply_adds(model: Autoencoder, images: Images) -> int:
+def multiply_adds(model: Autoencoder, images: InputSplit) -> int:
     """Multiplications with an addition in ``decode(encode(x))`` of one image.
 
     Of matrix products, convolutions and gathered sums; what is done element by element is not
@@ -176,7 +177,7 @@ def bag_operations(weight: Any, indices: Any, *_: Any, **__: Any) -> int:  # noq
     return int(2 * indices[0] * weight[1])
 
 
-def mean_over(images: Images, figure: Callable[[Tensor], PerExample]) -> float:
+def mean_over(images: InputSplit, figure: Callable[[Tensor], PerExample]) -> float:
     """Mean over a split of a figure of each example; its noise is the same for every model."""
     total = 0.0
     with seeded(SEED), torch.inference_mode():
@@ -186,7 +187,7 @@ def mean_over(images: Images, figure: Callable[[Tensor], PerExample]) -> float:
     return total / len(images)
 
 
-def chunks(images: Images) -> Iterator[Tensor]:
+def chunks(images: InputSplit) -> Iterator[Tensor]:
     """The inputs of a split in order; binarised ones are drawn the same for every model."""
     for number, i in enumerate(torch.arange(len(images)).split(CHUNK)):
         with seeded(SEED, "inputs", number):
@@ -194,12 +195,12 @@ def chunks(images: Images) -> Iterator[Tensor]:
         yield x
 
 
-def reconstruction_mse(model: Autoencoder, images: Images) -> float:
+def reconstruction_mse(model: Autoencoder, images: InputSplit) -> float:
     """Error of ``decode(encode(x))``, per pixel, on a scale of [0, 1]."""
     return mean_over(images, lambda x: squared_errors(model(x), x, model.spec.peak))
 
 
-def validation_loss(model: Autoencoder, images: Images) -> float:
+def validation_loss(model: Autoencoder, images: InputSplit) -> float:
     """The model's own objective on a split: what the best epoch is chosen by."""
     total = 0.0
     with seeded(SEED), torch.inference_mode():
@@ -209,7 +210,7 @@ def validation_loss(model: Autoencoder, images: Images) -> float:
     return total / len(images)
 
 
-def pca_mse(data: ImageDataset, split: str, code_size: int) -> float | None:
+def pca_mse(data: InputDataset, split: str, code_size: int) -> float | None:
     """Error on `split` of PCA fitted on the training split; None for an overcomplete code."""
     if code_size >= data.spec.size:
         return None
@@ -224,7 +225,7 @@ def pca_mse(data: ImageDataset, split: str, code_size: int) -> float | None:
 
 
 def fitted_components(
-    data: ImageDataset, n: int
+    data: InputDataset, n: int
 ) -> tuple[Float[Tensor, " size"], Float[Tensor, "n size"]]:
     """Mean and `n` principal components of the training split."""
     most = min(data.spec.size, len(data.split("train")))  # as many as training inputs can span
@@ -233,24 +234,24 @@ def fitted_components(
 
 
 @lru_cache(maxsize=2)
-def all_components(data: ImageDataset, n: int) -> tuple[Tensor, Tensor]:
+def all_components(data: InputDataset, n: int) -> tuple[Tensor, Tensor]:
     """The last few are kept at hand."""
     with threads(1), seeded(SEED, "components"):  # whoever asks first, the same bits
         return principal_components(data.split("train"), n)
 
 
-def original_figure(model: Autoencoder, images: Images, batch_size: int) -> float:
+def original_figure(model: Autoencoder, images: InputSplit, batch_size: int) -> float:
     """What the original study reported for a model.
 
     For autoencoders, the squared error a pixel, in the scale of its inputs. For variational
     ones, the squared error summed over a whole batch plus the KL divergence averaged over it.
     """
-    if isinstance(model, VariationalAutoencoder):
+    if isinstance(model, LatentVariableModel):
 
         def batch_loss(x: Tensor) -> Tensor:
             posterior = model.posterior(x)
-            error = squared_error(model.decode(posterior.sample()), x)
-            return batch_size * error + posterior.kl()
+            z = posterior.sample()
+            return batch_size * squared_error(model.decode(z), x) + model.divergence(posterior, z)
 
         return mean_over(images, batch_loss)
     return mean_over(images, lambda x: squared_errors(model(x), x))

@@ -1,13 +1,16 @@
-"""Variational autoencoder of signals on a graph: `graph-vae`."""
+"""Message passing on a graph that signals live on, `graph`."""
 
+from collections.abc import Collection
 from itertools import pairwise
+from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from aelab.data.specs import InputSpec
-from aelab.models.base import Batch, Code, Posterior, VariationalAutoencoder
-from aelab.models.graph_layers import (
+from aelab.data.specs import InputSpec, Kind
+from aelab.models.layers import Activation, activation_named, multilayer_perceptron
+from aelab.models.networks.contract import Code, Features, InputBatch, Network
+from aelab.models.networks.graph_layers import (
     Graph,
     GraphConvolution,
     coarsen,
@@ -15,67 +18,51 @@ from aelab.models.graph_layers import (
     input_graph,
     upwards,
 )
-from aelab.models.layers import (
-    Activation,
-    OutputActivation,
-    activation_named,
-    multilayer_perceptron,
-)
-from aelab.models.losses import LikelihoodName
 
 
-class GraphVAE(VariationalAutoencoder):
-    """Variational autoencoder of signals on one graph; an image's is its pixel grid.
+class GraphNetwork(Network):
+    """Message passing on the one graph that inputs live on; an image's is its pixel grid.
 
     A level's message passing is ``y_i = b + sum_j sum_k u_k(p_j - p_i) W_k x_j``
     (GraphConvolution), from the nodes j of one level to the nodes i of the next, a quarter as
     many, which `coarsen` made of the graph alone; the decoder goes the same way back. A node's
-    input is its signal and its position. ``q(z | x) = N(mu(h), exp(log_var(h)))`` with ``h`` all
-    nodes of the coarsest level; the decoder sees z only, and ends in an offset for each node.
+    input is its signal and its position. The features h are all nodes of the coarsest level,
+    through dense layers; the decoder sees z only, and ends in an offset for each node (layers
+    after Fey et al. 2018, arXiv 1711.08920).
 
     Args:
         spec: Shape and preparation of the input, and its graph.
-        latent_dim: Numbers in the code.
+        code_size: Numbers in the code; none makes the last hidden layer the code.
         channels: Channels of each level; each level has about a quarter of the nodes before.
         hidden: Sizes of dense layers between coarsest level and code; the decoder's are the same
             backwards.
         kernels: Relative positions that have weights of their own, at most; those between them
             share. 16 cover the neighbourhood of 2×2 pixels on a grid.
         activation: After each hidden layer.
-        output: Output activation of the Gaussian likelihoods' mean; unless given, sigmoid for
-            inputs in [0, 1] and linear for others.
-        likelihood: gaussian (one variance, fitted), gaussian-fixed, bernoulli or
-            continuous-bernoulli.
-        variance: The variance of gaussian-fixed; 0.5 makes it the squared error.
-        beta: Weight of the KL divergence; 1 is the evidence lower bound.
+
+    >>> network = GraphNetwork(InputSpec((1, 8, 8)), 4, channels=(2,), hidden=(16,))
+    >>> network.encode(torch.zeros(5, 1, 8, 8)).shape, network.decode(torch.zeros(5, 4)).shape
+    (torch.Size([5, 16]), torch.Size([5, 1, 8, 8]))
     """
+
+    takes: ClassVar[Collection[Kind]] = ("images", "signals")
 
     positions: Float[Tensor, "nodes dimensions 1"]
 
     def __init__(
         self,
         spec: InputSpec,
+        code_size: int | None,
         *,
-        latent_dim: int = 32,
         channels: tuple[int, ...] = (32, 64),
         hidden: tuple[int, ...] = (256,),
         kernels: int = 16,
         activation: Activation = "silu",
-        output: OutputActivation | None = None,
-        likelihood: LikelihoodName = "gaussian",
-        variance: float = 0.5,
-        beta: float = 1.0,
     ) -> None:
-        super().__init__(
-            spec,
-            latent_dim=latent_dim,
-            likelihood=likelihood,
-            variance=variance,
-            beta=beta,
-            output=output,
-        )
+        super().__init__(spec, code_size)
         if not channels:
             raise ValueError("channels must name at least one level")
+        self.activation = activation
         graph = input_graph(spec)
         self.register_buffer("positions", centred(graph)[:, :, None], persistent=False)
         encoder: list[nn.Module] = []
@@ -91,30 +78,35 @@ class GraphVAE(VariationalAutoencoder):
             graph = coarse
         self.encoder = nn.ModuleList(encoder)
         self.decoder = nn.ModuleList(decoder[::-1])
-        self.activation = activation_named(activation)
-        self.features = (len(graph), channels[-1])
+        self.activate = activation_named(activation)
+        self.level_shape = (len(graph), channels[-1])
         size = len(graph) * channels[-1]
-        self.heads = multilayer_perceptron([size, *hidden, 2 * latent_dim], activation)
-        self.from_code = multilayer_perceptron([latent_dim, *hidden[::-1], size], activation)
+        self.features = [size, *hidden][-1]
+        self.to_features: nn.Module = nn.Identity()
+        if hidden:
+            layers = multilayer_perceptron([size, *hidden], activation)
+            self.to_features = layers.append(activation_named(activation))
+        layers = multilayer_perceptron([self.code_size, *hidden[::-1], size], activation)
+        self.from_code = layers.append(activation_named(activation))
 
-    def posterior(self, x: Batch) -> Posterior:
-        """Mean and log-variance are the two halves of one linear layer."""
+    def encode(self, x: InputBatch) -> Features:
+        """All nodes of the coarsest level, through the dense layers."""
         first, *others = self.encoder
         signal = x.flatten(2).permute(2, 1, 0).contiguous()
         # Message passing is linear: positions, the same for every input, pass once a batch.
-        h: Tensor = self.activation(first(signal) + self.place(self.positions))
+        level: Tensor = self.activate(first(signal) + self.place(self.positions))
         for layer in others:
-            h = self.activation(layer(h))
-        mu, log_var = self.heads(h.flatten(0, 1).T).chunk(2, dim=1)
-        return Posterior(mu, log_var)
+            level = self.activate(layer(level))
+        h: Tensor = self.to_features(level.flatten(0, 1).T)
+        return h
 
-    def decoder_output(self, z: Code) -> Batch:
+    def decode(self, z: Code) -> InputBatch:
         """One value a node and channel, from the code alone."""
-        h = self.activation(self.from_code(z)).T.reshape(*self.features, -1)
+        level = self.from_code(z).T.reshape(*self.level_shape, -1)
         for layer in self.decoder[:-1]:
-            h = self.activation(layer(h))
-        output: Tensor = self.decoder[-1](h)
-        return output.permute(2, 1, 0).contiguous().reshape(-1, *self.spec.shape)
+            level = self.activate(layer(level))
+        y: Tensor = self.decoder[-1](level)
+        return y.permute(2, 1, 0).contiguous().reshape(-1, *self.spec.shape)
 
 
 def centred(graph: Graph) -> Float[Tensor, "nodes dimensions"]:

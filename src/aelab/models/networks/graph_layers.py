@@ -9,6 +9,7 @@ and the matrix products need no transposition.
 
 import math
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Literal
 
 import numpy as np
@@ -55,16 +56,16 @@ class Messages:
 
 
 def input_graph(spec: InputSpec) -> Graph:
-    """The graph that inputs of `spec` live on; an image's is its pixel grid.
+    """The graph that inputs of `spec` live on; unless given one, their line, pixels or volume.
 
     Raises:
         ValueError: the graph is no graph, or none for inputs of this shape.
     """
     if spec.graph is not None:
         return checked_graph(spec.graph, math.prod(spec.shape[1:]))
-    if len(spec.shape) != 3:
-        raise ValueError(f"inputs of shape {spec.shape} are no images and come without a graph")
-    return pixel_grid(*spec.image_shape[1:])
+    if spec.kind == "rows":
+        raise ValueError(f"inputs of shape {spec.shape} are rows and come without a graph")
+    return grid_graph(*spec.shape[1:])
 
 
 def checked_graph(graph: SignalGraph, nodes: int) -> Graph:
@@ -106,22 +107,23 @@ def each_once(pairs: Int64[Tensor, "2 pairs"]) -> Int64[Tensor, "2 distinct"]:
     return torch.stack([keys // base, keys % base])
 
 
-def pixel_grid(height: int, width: int) -> Graph:
-    """Pixels row by row, each joined with its (up to) 8 neighbours.
+def grid_graph(*size: int) -> Graph:
+    """The points of a grid, the last dimension first, each joined with those around it.
 
-    >>> pixel_grid(2, 2).edges.shape
-    torch.Size([2, 12])
+    On a line these are up to 2, of pixels up to 8, in a volume up to 26.
+
+    >>> grid_graph(2, 2).edges.shape, grid_graph(5).edges.shape
+    (torch.Size([2, 12]), torch.Size([2, 8]))
     """
-    rows, columns = (
-        torch.arange(height).repeat_interleave(width),
-        torch.arange(width).repeat(height),
-    )
+    points = torch.cartesian_prod(*[torch.arange(side) for side in size]).reshape(-1, len(size))
+    strides = torch.tensor([math.prod(size[k + 1 :]) for k in range(len(size))])
     pairs = []
-    for down, right in ((0, 1), (1, -1), (1, 0), (1, 1)):
-        inside = (rows + down < height) & (columns + right >= 0) & (columns + right < width)
-        source = (rows * width + columns)[inside]
-        pairs.append(torch.stack([source, source + down * width + right]))
-    return Graph(torch.stack([rows, columns], 1).double(), both_ways(torch.cat(pairs, 1)))
+    for step in product((-1, 0, 1), repeat=len(size)):
+        if step > (0,) * len(size):  # each pair of opposite steps once
+            target = points + torch.tensor(step)
+            inside = ((target >= 0) & (target < torch.tensor(size))).all(1)
+            pairs.append(torch.stack([points[inside] @ strides, target[inside] @ strides]))
+    return Graph(points.double(), both_ways(torch.cat(pairs, 1)))
 
 
 def coarsen(graph: Graph) -> tuple[Graph, Int64[Tensor, " nodes"]]:
@@ -132,7 +134,7 @@ def coarsen(graph: Graph) -> tuple[Graph, Int64[Tensor, " nodes"]]:
     positions; two are neighbours where any of their nodes are. Ties go by position, so that the
     numbering of the nodes does not matter.
 
-    >>> len(coarsen(pixel_grid(28, 28))[0])
+    >>> len(coarsen(grid_graph(28, 28))[0])
     196
     """
     pair = matching(graph)

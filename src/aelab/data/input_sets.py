@@ -1,4 +1,4 @@
-"""Images and other inputs in one tensor: a batch is an index, a cast and a product."""
+"""Data sets of inputs in one tensor: a batch is an index, a cast and a product."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -7,21 +7,22 @@ import torch
 from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
+from aelab.data.batch import Batch
 from aelab.data.preparation import prepare
 from aelab.data.specs import InputSpec
 from aelab.files import InputError
 
 
 @dataclass(frozen=True, eq=False)
-class Images:
+class InputSplit:
     """One split of a data set; ``batch(i)`` gives its inputs ``x``.
 
     The splits of a data set may share one tensor of stored values, which may be a file's
     (memory-mapped); `index` says which are this split's.
     """
 
-    pixels: Shaped[Tensor, "images *shape"]
-    """Stored values: bytes, 16-bit numbers or floats; the rows of a table are no images."""
+    values: Shaped[Tensor, "images *shape"]
+    """As they are stored: bytes, 16-bit numbers or floats."""
 
     labels: Int64[Tensor, " images"]
     index: Int64[Tensor, " n"]
@@ -30,18 +31,18 @@ class Images:
     def __len__(self) -> int:
         return len(self.index)
 
-    def batch(self, i: Int64[Tensor, " batch"]) -> Float[Tensor, "batch *shape"]:
-        """Give the prepared inputs of the examples `i` of this split, float32.
+    def batch(self, i: Int64[Tensor, " batch"]) -> Batch:
+        """Give the prepared inputs of the examples `i` of this split, float32, and their labels.
 
         Binarised ones are drawn from the global generator.
         """
         x = prepare(self.stored(i), self.spec)
-        return x.bernoulli() if self.spec.binarise else x
+        return Batch(x.bernoulli() if self.spec.binarise else x, labels=self.classes_of(i))
 
     def stored(self, i: Int64[Tensor, " batch"]) -> Shaped[Tensor, "batch *shape"]:
         """Give the stored values of the examples `i` of this split."""
         # Whole rows at once, where [] goes by values.
-        return self.pixels.index_select(0, self.index.index_select(0, i))
+        return self.values.index_select(0, self.index.index_select(0, i))
 
     def intensities(self, i: Int64[Tensor, " batch"]) -> Float[Tensor, "batch *shape"]:
         """Give the images `i` of this split on a scale of [0, 1], whatever the spec."""
@@ -56,25 +57,25 @@ class Images:
         """Give the class numbers of the examples `i` of this split."""
         return self.labels[self.index[i]]
 
-    def to(self, device: str | torch.device) -> "Images":
+    def to(self, device: str | torch.device) -> "InputSplit":
         """Move the split: its tensors on `device`."""
-        moved = {name: getattr(self, name).to(device) for name in ("pixels", "labels", "index")}
+        moved = {name: getattr(self, name).to(device) for name in ("values", "labels", "index")}
         return replace(self, **moved)
 
-    def where(self, chosen: Bool[Tensor, " n"]) -> "Images":
+    def where(self, chosen: Bool[Tensor, " n"]) -> "InputSplit":
         """Keep the examples that are chosen, in their order."""
         return replace(self, index=self.index[chosen])
 
 
 @dataclass(frozen=True, eq=False)
-class ImageDataset:
+class InputDataset:
     """A data set of images, or of a table's rows, with its splits.
 
     They are `train` and `validation` and maybe `test`.
     """
 
     name: str
-    splits: Mapping[str, Images]
+    splits: Mapping[str, InputSplit]
     classes: tuple[str, ...]
     sha256: str
     """Of the stored content, before any preparation."""
@@ -82,7 +83,7 @@ class ImageDataset:
     notes: tuple[str, ...] = ()
     """What was found and done on reading, one sentence each, for the user."""
 
-    anomalies: Mapping[str, Images] = field(default_factory=dict)
+    anomalies: Mapping[str, InputSplit] = field(default_factory=dict)
     """What `only` left out of each split."""
 
     @property
@@ -90,13 +91,13 @@ class ImageDataset:
         """Shape and preparation of an input."""
         return self.splits["train"].spec
 
-    def to(self, device: str) -> "ImageDataset":
+    def to(self, device: str) -> "InputDataset":
         """Move the data set: its tensors on `device`."""
         splits = {name: images.to(device) for name, images in self.splits.items()}
         anomalies = {name: images.to(device) for name, images in self.anomalies.items()}
         return replace(self, splits=splits, anomalies=anomalies)
 
-    def only(self, names: Sequence[str]) -> "ImageDataset":
+    def only(self, names: Sequence[str]) -> "InputDataset":
         """Keep the images of these classes in the splits, and the others as anomalies.
 
         Raises:
@@ -123,7 +124,7 @@ class ImageDataset:
                 f"{self.name} has no class {unknown[0]!r}; it has {', '.join(self.classes)}"
             )
 
-    def binarised(self) -> "ImageDataset":
+    def binarised(self) -> "InputDataset":
         """The same data, each value of an input 1 with its probability, and else 0.
 
         Raises:
@@ -138,7 +139,7 @@ class ImageDataset:
         )
         return replace(self, splits=splits, anomalies=anomalies)
 
-    def split(self, name: str) -> Images:
+    def split(self, name: str) -> InputSplit:
         """The split called `name`.
 
         Raises:

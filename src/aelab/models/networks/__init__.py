@@ -1,0 +1,1 @@
+"""Networks: from inputs to features, from codes to outputs. `zoo.NETWORKS` lists them."""

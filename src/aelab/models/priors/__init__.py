@@ -1,0 +1,1 @@
+"""Priors: what new codes are drawn from. `zoo.PRIORS` lists them."""

@@ -1,0 +1,66 @@
+"""The contract of a prior: what codes are drawn from, and how likely a code is."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar, Self
+
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+Codes = Float[Tensor, "batch code"]
+PerCode = Float[Tensor, " batch"]
+
+
+class Prior(nn.Module, ABC):
+    """p(z) of codes of `code_size` numbers.
+
+    A prior is trained with a model, then its parameters are the model's and its `log_prob` stands
+    in the bound; or it is fitted to the codes of a trained model. It is built from the size of
+    the code and keyword hyperparameters.
+
+    >>> from aelab.models.priors.normal import Normal
+    >>> prior = Normal(2)
+    >>> prior.sample_codes(3).shape
+    torch.Size([3, 2])
+    """
+
+    trained_with_model: ClassVar[bool]
+    """Whether a model can be trained with it; otherwise it is fitted afterwards."""
+
+    told: str
+    """Where its codes come from, for people to read."""
+
+    def __init__(self, code_size: int) -> None:
+        super().__init__()
+        self.code_size = code_size
+
+    @abstractmethod
+    def log_prob(self, z: Codes) -> PerCode:
+        """``log p(z)`` of each code, in nats."""
+
+    @abstractmethod
+    def sample_codes(self, n: int, temperature: float = 1.0) -> Codes:
+        """`n` codes, drawn from the global generator.
+
+        `temperature` scales the deviation of what is drawn: below 1, codes are more alike.
+        """
+
+    def fit(
+        self, codes: Codes, labels: Int64[Tensor, " batch"] | None = None, *, seed: int = 0
+    ) -> None:
+        """Fit it to codes, and their labels where there are classes; here there is nothing to."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that defines it, by name."""
+        return dict(self.state_dict())
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor], code_size: int) -> Self:
+        """The inverse of `tensors`.
+
+        Raises:
+            RuntimeError: they are those of another prior.
+        """
+        prior = cls(code_size)
+        prior.load_state_dict(dict(tensors))
+        return prior

@@ -1,0 +1,189 @@
+"""Variational autoencoders over any network, and what every latent-variable model shares."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from aelab.data.dataset import TrainingData
+from aelab.data.specs import InputSpec
+from aelab.models.contract import Autoencoder, Code, InputBatch, Losses
+from aelab.models.layers import OutputActivation, output_activation, positive
+from aelab.models.losses import (
+    UNIT_INTERVAL_ONLY,
+    Likelihood,
+    LikelihoodName,
+    PerExample,
+    batch_mean,
+    likelihood_named,
+)
+from aelab.models.networks.contract import CodeLayer, Network
+from aelab.models.posterior import Gaussian, Posterior
+from aelab.models.priors.contract import Prior
+
+
+@dataclass(frozen=True)
+class Bound:
+    """How the evidence lower bound is made up: ``E_q[-log p(x | z)] + beta KL(q(z | x) || p(z))``.
+
+    Args:
+        likelihood: gaussian (one variance, fitted), gaussian-fixed, bernoulli or
+            continuous-bernoulli.
+        variance: The variance of gaussian-fixed; 0.5 makes it the squared error.
+        beta: Weight of the KL divergence; 1 is the evidence lower bound.
+        output: Output activation of the Gaussian likelihoods' mean; unless given, sigmoid for
+            inputs in [0, 1] and linear for others.
+
+    >>> Bound(beta=4.0).likelihood_of(InputSpec((1, 28, 28))).name
+    'gaussian'
+    """
+
+    likelihood: LikelihoodName = "gaussian"
+    variance: float = 0.5
+    beta: float = 1.0
+    output: OutputActivation | None = None
+
+    def __post_init__(self) -> None:
+        if not self.beta >= 0:
+            raise ValueError(f"beta must be 0 or more, not {self.beta}")
+
+    def likelihood_of(self, spec: InputSpec) -> Likelihood:
+        """The likelihood of inputs of `spec`.
+
+        Raises:
+            ValueError: it is none for such inputs.
+        """
+        if self.likelihood in UNIT_INTERVAL_ONLY and not spec.in_unit_interval:
+            raise ValueError(
+                f"the likelihood {self.likelihood} is of inputs in [0, 1], and these lie beyond; "
+                f"take gaussian"
+            )
+        activation = output_activation(self.output, spec)
+        return likelihood_named(self.likelihood, self.variance, activation)
+
+
+class LatentVariableModel(Autoencoder):
+    """A model trained on its evidence lower bound (Kingma & Welling 2014, arXiv 1312.6114).
+
+    ``loss = E_q[-log p(x | z)] + beta KL(q(z | x) || p(z))`` with one sample of z; beta = 1
+    is the bound itself. p(z) is the prior that it is trained with. A subclass gives `posterior`
+    and `decoder_output`.
+    """
+
+    prior: Prior
+
+    def __init__(self, spec: InputSpec, prior: Prior, latent_dim: int, bound: Bound) -> None:
+        super().__init__(spec)
+        positive("latent_dim", latent_dim)
+        self.prior = prior
+        self.latent_dim = latent_dim
+        self.likelihood = bound.likelihood_of(spec)
+        self.beta = bound.beta
+
+    @property
+    def code_size(self) -> int:
+        """Latent numbers, and side numbers if the decoder is given any."""
+        return self.latent_dim + self.side_channel[0]
+
+    @abstractmethod
+    def posterior(self, x: InputBatch) -> Posterior:
+        """q(z | x)."""
+
+    @abstractmethod
+    def decoder_output(self, z: Code) -> InputBatch:
+        """What the decoder's last layer puts out; the likelihood makes p(x | z) of it."""
+
+    def encode(self, x: InputBatch) -> Code:
+        """The posterior's mean."""
+        return self.posterior(x).mean()
+
+    def decode(self, z: Code) -> InputBatch:
+        """The likelihood's mean."""
+        return self.likelihood.mean(self.decoder_output(z))
+
+    def bound(self, x: InputBatch) -> tuple[PerExample, PerExample]:
+        """The two terms of minus the evidence lower bound, in nats.
+
+        ``-log p(x | z)`` at one sample z of the posterior, and ``KL(q(z | x) || p(z))``.
+        """
+        posterior = self.posterior(x)
+        z = posterior.sample()
+        negative_log = self.likelihood.negative_log(self.decoder_output(z), x)
+        return negative_log, self.divergence(posterior, z)
+
+    @property
+    def latent_prior(self) -> Prior:
+        """The prior of the latent numbers alone."""
+        return self.prior
+
+    def divergence(self, posterior: Posterior, z: Code) -> PerExample:
+        """``KL(q(z | x) || p(z))`` in nats, or its estimate by one sample z."""
+        return posterior.kl(self.latent_prior, z)
+
+    def loss(self, x: InputBatch) -> Losses:
+        """The bound's two terms, the KL divergence times beta."""
+        reconstruction, kl = self.bound(x)
+        return {"reconstruction": batch_mean(reconstruction), "kl": self.beta * batch_mean(kl)}
+
+    def initialise(self, data: TrainingData) -> None:
+        """Tell the likelihood the variance of the training inputs (of up to 1,000)."""
+        x = data.batch(torch.arange(min(len(data), 1000)))
+        self.likelihood.initialise((x - x.mean(0)).square().mean().clamp(min=1e-4).item())
+
+
+class VariationalAutoencoder(LatentVariableModel):
+    """Variational autoencoder of a network E, D (Kingma & Welling 2014, arXiv 1312.6114).
+
+    ``q(z | x) = N(mu(h), exp(log_var(h)))`` with ``h = E(x)`` and two halves of one linear layer,
+    and ``p(x | z)`` the likelihood around D(z), which sees the latent numbers only.
+
+    Args:
+        spec: Shape and preparation of the input.
+        network: Makes features of inputs, and outputs of codes.
+        latent_dim: Numbers in the code.
+        prior: What codes are drawn from, and the KL divergence is from.
+        bound: Likelihood and weight of the KL divergence.
+
+    >>> from aelab.models.networks.dense import DenseNetwork
+    >>> from aelab.models.priors.normal import Normal
+    >>> spec = InputSpec((1, 28, 28))
+    >>> model = VariationalAutoencoder(
+    ...     spec, DenseNetwork(spec, 8, hidden=(64,)), latent_dim=8, prior=Normal(8), bound=Bound()
+    ... )
+    >>> sorted(model.loss(torch.rand(5, 1, 28, 28)))
+    ['kl', 'reconstruction']
+    """
+
+    def __init__(
+        self,
+        spec: InputSpec,
+        network: Network,
+        *,
+        latent_dim: int = 32,
+        prior: Prior,
+        bound: Bound,
+    ) -> None:
+        super().__init__(spec, prior, latent_dim, bound)
+        self.network = network
+        self.heads = nn.Linear(network.features, 2 * latent_dim)
+
+    @torch.no_grad()
+    def initialise(self, data: TrainingData) -> None:
+        """Let the network start from the data; the posterior as wide as its start leaves it."""
+        super().initialise(data)
+        code = CodeLayer(self.heads)
+        variance = self.network.initialise(data, code, squashed=self.likelihood.squashed)
+        if variance is not None:
+            carried = slice(self.latent_dim, self.latent_dim + len(variance))
+            self.heads.weight[carried] = 0
+            self.heads.bias[carried] = variance.log()
+
+    def posterior(self, x: InputBatch) -> Gaussian:
+        """Mean and log-variance are the two halves of one linear layer."""
+        mu, log_var = self.heads(self.network.encode(x)).chunk(2, dim=1)
+        return Gaussian(mu, log_var)
+
+    def decoder_output(self, z: Code) -> InputBatch:
+        """The network's output for the latent numbers."""
+        return self.network.decode(z)

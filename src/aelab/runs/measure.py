@@ -1,0 +1,91 @@
+"""What is measured and drawn of a run that is trained."""
+
+from collections.abc import Collection
+from typing import Any
+
+from PIL.Image import Image
+
+from aelab.data.dataset import Dataset
+from aelab.data.graphs import GraphDataset
+from aelab.data.input_sets import InputDataset
+from aelab.evaluate.columns import QUICK_GROUPS
+from aelab.evaluate.finite import recorded
+from aelab.evaluate.protocol import evaluate
+from aelab.evaluate.reconstruction import original_figure
+from aelab.figures import grids, style
+from aelab.files import InputError, write_json
+from aelab.machine import threads
+from aelab.models.contract import Autoencoder, LinkModel
+from aelab.models.sampling import sample
+from aelab.runs.store import Run
+
+SAMPLES_SHOWN = 64
+
+
+def evaluate_run(
+    run: Run, data: Dataset, split: str, groups: Collection[str] = QUICK_GROUPS
+) -> dict[str, Any]:
+    """Evaluate on a split, add to what is known of that split, and write metrics.json.
+
+    Raises:
+        InputError: the data are not those that the run was trained on.
+    """
+    run.refuse_other(data)
+    settings, model = run.settings, run.model
+    prior = run.prior if isinstance(model, Autoencoder) else None
+    with threads(settings.recipe.threads):
+        figures = evaluate(model, data, split, groups, prior=prior, seed=settings.seed)
+        if settings.data.splits == "original" and isinstance(data, InputDataset):
+            assert isinstance(model, Autoencoder)
+            figures["original_figure"] = original_figure(
+                model, data.split(split), settings.recipe.batch_size
+            )
+    known = run.evaluated(split)
+    done = sorted({*known.get("groups", ()), *groups})
+    metrics = recorded({**figures, "split": split, "groups": done}, known)
+    write_json(run.folder / "metrics.json", metrics)
+    return metrics
+
+
+def draw_run(run: Run, data: Dataset, split: str) -> None:
+    """Write the pictures of a run."""
+    model = run.model
+    if isinstance(model, LinkModel) and isinstance(data, GraphDataset):
+        curves = style.link_curves({run.settings.model: model}, data, split)
+        style.save(curves, run.pictures[0])
+    elif run.pictures:
+        grids.save(reconstructions(run, data, split), run.pictures[0])
+        grids.save(samples(run), run.pictures[1])
+
+
+def reconstructions(run: Run, data: Dataset, split: str) -> Image:
+    """A picture of originals beside their reconstructions.
+
+    Raises:
+        InputError: the run is no model of images.
+    """
+    if not (isinstance(run.model, Autoencoder) and isinstance(data, InputDataset)):
+        raise InputError(f"{run.folder}: {run.settings.model} reconstructs no images")
+    refuse_pictures(run)
+    run.refuse_other(data)
+    with threads(run.settings.recipe.threads):
+        return grids.reconstructions(run.model, data, split)
+
+
+def samples(run: Run, n: int = SAMPLES_SHOWN, *, seed: int | None = None) -> Image:
+    """A picture of `n` new images.
+
+    Raises:
+        InputError: the run is no model of images.
+    """
+    refuse_pictures(run)
+    with threads(run.settings.recipe.threads):
+        seed = run.settings.seed if seed is None else seed
+        drawn = sample(run.autoencoder, n, seed=seed, prior=run.prior)
+    return grids.sample_grid(drawn, run.autoencoder.spec)
+
+
+def refuse_pictures(run: Run) -> None:
+    """Raise InputError if its inputs are no images."""
+    if not run.pictures:
+        raise InputError(f"{run.folder}: its inputs are rows of numbers, and no pictures")
