@@ -5,6 +5,7 @@ never meets half of one. What cannot be written or read is told in one line that
 """
 
 import json
+import math
 import os
 import secrets
 import shutil
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     import torch
 
 JSON_LIMIT = 64 * 2**20
+
+JOINT = ": "
+"""Between the keys of a path."""
 
 
 class AelabError(Exception):
@@ -101,6 +105,22 @@ def write_json(path: str | Path, value: Any) -> None:  # noqa: ANN401 - whatever
         ValueError: `value` holds a NaN or an infinity, which JSON has not.
     """
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def not_finite(value: object, path: str = "") -> Iterator[tuple[str, float]]:
+    """Every number in `value` that is not finite, with its path.
+
+    >>> list(not_finite({"mse": 1.0, "by_class": {"cats": math.inf}, "worst": [0.0, -math.inf]}))
+    [('by_class: cats', inf), ('worst: 1', -inf)]
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from not_finite(item, f"{path}{JOINT}{key}" if path else str(key))
+    elif isinstance(value, list | tuple):
+        for number, item in enumerate(value):
+            yield from not_finite(item, f"{path}{JOINT}{number}")
 
 
 def read_json(path: str | Path, limit: int = JSON_LIMIT) -> Any:  # noqa: ANN401

@@ -14,8 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_t
 
 from tyro.conf import arg
 
-from aelab.evaluate.finite import not_finite
-from aelab.files import InputError
+from aelab.files import InputError, not_finite
 
 T = TypeVar("T")
 

@@ -1,17 +1,15 @@
 """Numbers that are not finite: JSON has none, so they are left empty and told of."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from aelab.evaluate.columns import METRICS
+from aelab.files import JOINT, not_finite
 
 NOT_FINITE = "not_finite"
 """Key of a table of figures: which of them were not finite, and what they were."""
-
-JOINT = ": "
-"""Between the keys of a path."""
 
 DIVERGED = (
     "the model's outputs are larger than its arithmetic holds; try a lower --learning-rate, or "
@@ -20,22 +18,6 @@ DIVERGED = (
 SAMPLES = "the samples are not finite, or too few to compare"
 FEW = 3
 SINGLE = "a standard error takes two images or more"
-
-
-def not_finite(value: object, path: str = "") -> Iterator[tuple[str, float]]:
-    """Every number in `value` that is not finite, with its path.
-
-    >>> list(not_finite({"mse": 1.0, "by_class": {"cats": math.inf}, "worst": [0.0, -math.inf]}))
-    [('by_class: cats', inf), ('worst: 1', -inf)]
-    """
-    if isinstance(value, float) and not math.isfinite(value):
-        yield path, value
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from not_finite(item, f"{path}{JOINT}{key}" if path else str(key))
-    elif isinstance(value, list | tuple):
-        for number, item in enumerate(value):
-            yield from not_finite(item, f"{path}{JOINT}{number}")
 
 
 def emptied(value: Any) -> Any:  # noqa: ANN401 - whatever JSON holds

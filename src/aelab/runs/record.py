@@ -10,8 +10,7 @@ from typing import Any
 
 from aelab.data.dataset import Dataset
 from aelab.data.specs import Columns, GraphSpec, InputSpec, SignalGraph
-from aelab.evaluate.finite import not_finite
-from aelab.files import InputError
+from aelab.files import InputError, not_finite
 from aelab.models.zoo import blueprint_of
 from aelab.runs.upgrade import FORMAT
 from aelab.settings import DataSettings, Recipe, RunSettings, thaw

@@ -18,8 +18,8 @@ from typing import Any
 from aelab.data.dataset import Dataset
 from aelab.data.graphs import GraphDataset
 from aelab.data.specs import GraphSpec, InputSpec
-from aelab.evaluate.finite import JOINT, NOT_FINITE, told
-from aelab.files import InputError, MissingFileError, read_json, read_tensors
+from aelab.evaluate.finite import NOT_FINITE, told
+from aelab.files import JOINT, InputError, MissingFileError, read_json, read_tensors
 from aelab.machine import seeded
 from aelab.models.contract import Autoencoder, LinkModel, Model
 from aelab.models.priors.contract import Prior
