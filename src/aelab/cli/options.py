@@ -11,7 +11,7 @@ import tyro
 from tyro.conf import Positional
 
 from aelab.data.loading import settled
-from aelab.evaluate.columns import QUICK_GROUPS, Group
+from aelab.evaluate.columns import QUICK_GROUPS, Group, SlowGroup
 from aelab.files import InputError
 from aelab.models.zoo import NETWORKS, PRIORS, Blueprint, rows_of
 from aelab.settings import DataSettings, Recipe, RunSettings, thaw
@@ -232,7 +232,7 @@ class CompareOptions(DataOptions):
     time_budget: str | None = None
     """Train every row for about so long instead of so many epochs: 60s, 2m."""
 
-    metrics: tuple[Literal["importance", "samples"], ...] = ()
+    metrics: tuple[SlowGroup, ...] = ()
     """Slow metrics besides the study's own: importance (the importance-weighted bound of
     variational models, minutes a row), samples (Fréchet distance and the like)."""
 

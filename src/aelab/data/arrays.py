@@ -7,7 +7,7 @@ classes in ``y``, or ``y_train`` and so on. Large arrays stay in their files.
 
 import shutil
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,6 @@ from aelab.data.ranges import values_spec
 from aelab.data.splits import ALL, Part, assemble, class_numbers, divide, one_class, split_named
 from aelab.files import InputError, MissingFileError, atomic_path
 from aelab.settings import DataSettings
-
-SUFFIXES = (".npy", ".npz")
 
 
 def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) -> InputDataset:
@@ -75,7 +73,7 @@ def array_files(root: Path) -> dict[str, Path]:
         return {path.stem: path for path in sorted(root.glob("*.npy"))}
     if not root.is_file():
         raise MissingFileError(f"{root} does not exist; check the path")
-    return unpacked(root) if root.suffix.lower() == ".npz" else {"x": root}
+    return UNPACKERS[root.suffix.lower()](root)
 
 
 def unpacked(archive: Path) -> dict[str, Path]:
@@ -111,6 +109,13 @@ def _unpack(archive: Path, zipped: zipfile.ZipFile, info: zipfile.ZipInfo, path:
         )
     with zipped.open(info) as packed, atomic_path(path) as temporary, temporary.open("wb") as file:
         shutil.copyfileobj(packed, file, 2**20)
+
+
+UNPACKERS: dict[str, Callable[[Path], dict[str, Path]]] = {
+    ".npy": lambda path: {"x": path},
+    ".npz": unpacked,
+}
+"""By suffix, what gives the arrays in a file by name, each as the path of an ``.npy`` file."""
 
 
 def roles(root: Path, files: Mapping[str, Path]) -> tuple[dict[str, str], dict[str, str]]:

@@ -27,10 +27,10 @@ from aelab.data.table_files import (
     as_ids,
     as_numbers,
     as_text,
+    is_columnar,
     is_number,
-    is_parquet,
     layout_of,
-    read_parquet,
+    read_columnar,
     read_text,
     refuse_missing,
     trimmed,
@@ -90,8 +90,8 @@ def read_pairs(path: Path) -> tuple[Ids, list[str]]:
         InputError: the file is no edge list.
         MissingFileError: there is no such file.
     """
-    if is_parquet(path):
-        names, columns, notes = _parquet_ends(path)
+    if is_columnar(path):
+        names, columns, notes = _columnar_ends(path)
     else:
         names, columns, notes = _text_ends(path)
     for name, column in zip(names, columns, strict=True):
@@ -108,7 +108,7 @@ def read_features(path: Path) -> tuple[Ids, NDArray[np.float32]]:
         InputError: a value is missing or no number, or an id stands twice.
         MissingFileError: there is no such file.
     """
-    table = read_parquet(path) if is_parquet(path) else _feature_text(path)
+    table = read_columnar(path) if is_columnar(path) else _feature_text(path)
     if table.num_columns < 2:
         raise InputError(
             f"{path} has {table.num_columns} column(s); the first must be the node's id, and the "
@@ -160,8 +160,8 @@ def _text_ends(path: Path) -> Ends:
     return list(cells) if known else ["1", "2"], columns, notes
 
 
-def _parquet_ends(path: Path) -> Ends:
-    table = read_parquet(path)
+def _columnar_ends(path: Path) -> Ends:
+    table = read_columnar(path)
     if table.num_columns < 2:
         raise InputError(f"{path} has {table.num_columns} column(s); an edge list has two")
     ends = _known_ends(table.column_names) or (0, 1)

@@ -23,9 +23,21 @@ EDGE_LIST = "aelab.data.graphs:load_settings"
 FOLDER = "aelab.data.folders:load"
 ARRAY = "aelab.data.arrays:load"
 TABLE = "aelab.data.table_rows:load"
-TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".pq")
+
+FORMATS = {
+    ".csv": TABLE,
+    ".tsv": TABLE,
+    ".parquet": TABLE,
+    ".pq": TABLE,
+    ".txt": EDGE_LIST,
+    ".npy": ARRAY,
+    ".npz": ARRAY,
+}
+"""What loads a file, by its suffix. A table is an edge list unless its rows are inputs."""
+
+TABLE_SUFFIXES = tuple(suffix for suffix, loader in FORMATS.items() if loader == TABLE)
 EDGE_LIST_SUFFIXES = (*TABLE_SUFFIXES, ".txt")
-ARRAY_SUFFIXES = (".npy", ".npz")
+ARRAY_SUFFIXES = tuple(suffix for suffix, loader in FORMATS.items() if loader == ARRAY)
 
 
 def load(
@@ -102,12 +114,9 @@ def loader_of(settings: DataSettings) -> str:
     suffix = path.suffix.lower()
     if path.is_dir():
         return loader_of_folder(path)
-    if suffix in ARRAY_SUFFIXES:
-        return ARRAY
-    if suffix in TABLE_SUFFIXES and settings.rows == "inputs":
-        return TABLE
-    if suffix in EDGE_LIST_SUFFIXES:
-        return EDGE_LIST
+    if suffix in FORMATS:
+        loader = FORMATS[suffix]
+        return EDGE_LIST if loader == TABLE and settings.rows != "inputs" else loader
     close = get_close_matches(settings.name, LOADERS, n=1)
     meant = f"; did you mean {close[0]}?" if close else ""
     raise InputError(

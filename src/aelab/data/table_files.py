@@ -1,7 +1,7 @@
 """Tables that users bring: text with a delimiter, or Parquet; each complaint names its place."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -22,11 +22,6 @@ LINE_LIMIT = 2**22  # characters of a first line
 
 Ids = NDArray[Any]
 """Node ids, as NumPy has text."""
-
-
-def is_parquet(path: Path) -> bool:
-    """Whether a file is Parquet, by its suffix; all others are text."""
-    return path.suffix.lower() in (".parquet", ".pq")
 
 
 @dataclass(frozen=True)
@@ -102,19 +97,37 @@ def read_text(
 
 
 def read_parquet(path: Path) -> pyarrow.Table:
-    """Read a Parquet file.
+    """Read a Parquet file, and nothing from the names of its folders."""
+    return pyarrow.parquet.read_table(path, partitioning=None)
+
+
+COLUMNAR: dict[str, tuple[str, Callable[[Path], pyarrow.Table]]] = {
+    ".parquet": ("Parquet", read_parquet),
+    ".pq": ("Parquet", read_parquet),
+}
+"""Files of columns with types, by suffix: what they are called, and what reads one."""
+
+
+def is_columnar(path: Path) -> bool:
+    """Whether a file has columns with types, by its suffix; all others are text."""
+    return path.suffix.lower() in COLUMNAR
+
+
+def read_columnar(path: Path) -> pyarrow.Table:
+    """Read a file of columns with types.
 
     Raises:
         InputError: it is damaged or of another kind.
         MissingFileError: there is no such file.
     """
+    kind, read = COLUMNAR[path.suffix.lower()]
     try:
-        return pyarrow.parquet.read_table(path, partitioning=None)
+        return read(path)
     except FileNotFoundError as error:
         raise MissingFileError(f"{path} does not exist; check the path") from error
     except (pyarrow.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"{path} is damaged or not Parquet ({reason})") from error
+        raise InputError(f"{path} is damaged or not {kind} ({reason})") from error
 
 
 def read_table(path: Path) -> pyarrow.Table:
@@ -124,7 +137,7 @@ def read_table(path: Path) -> pyarrow.Table:
         InputError: it is damaged, or two columns have the same name.
         MissingFileError: there is no such file.
     """
-    table = read_parquet(path) if is_parquet(path) else _guessed(path)
+    table = read_columnar(path) if is_columnar(path) else _guessed(path)
     if len(set(table.column_names)) < len(table.column_names):
         raise InputError(f"{path}: two columns have the same name; rename one")
     return table

@@ -5,9 +5,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from aelab.data.input_sets import InputDataset, InputSplit
+from aelab.evaluate.columns import Figures
 from aelab.evaluate.links import auc
 from aelab.evaluate.metrics import squared_errors
 from aelab.evaluate.reconstruction import SEED, chunks
+from aelab.evaluate.subject import Subject
 from aelab.machine import generator_at, seeded
 from aelab.models.contract import Autoencoder, InputBatch
 from aelab.models.variational import LatentVariableModel
@@ -16,6 +18,11 @@ DRAWS = 8
 """Codes that a variational model's score is averaged over."""
 
 Scores = Float[Tensor, " batch"]
+
+
+def measure(subject: Subject) -> Figures:
+    """How well the classes that were left out of training are told from the others."""
+    return {"anomaly_auroc": anomaly_auroc(subject.model, subject.data, subject.split)}
 
 
 def anomaly_scores(model: Autoencoder, x: InputBatch) -> Scores:

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 
 from aelab.data.input_sets import InputDataset, InputSplit
-from aelab.evaluate.codes import ACTIVE_VARIANCE, active_units
+from aelab.evaluate.codes import ACTIVE_VARIANCE, active_units, code_figures
 from aelab.evaluate.metrics import squared_errors
 from aelab.evaluate.reconstruction import CHUNK, Codes, chunks
 from aelab.evaluate.samples import distances_to_training
+from aelab.evaluate.subject import Subject
 from aelab.models.contract import Autoencoder, InputBatch
 from aelab.models.variational import LatentVariableModel
 
@@ -31,6 +32,15 @@ class Finding:
     """In one sentence, for people."""
 
     figures: dict[str, float] = field(default_factory=dict)
+
+
+def measure_code(subject: Subject) -> dict[str, Any]:
+    """What a code knows, and what the audits find."""
+    model, codes = subject.model, subject.codes
+    return {
+        **code_figures(model, subject.data, subject.split, codes),
+        "audits": audit_model(model, subject.inputs, codes),
+    }
 
 
 def audit_model(model: Autoencoder, images: InputSplit, codes: Codes) -> dict[str, dict[str, Any]]:

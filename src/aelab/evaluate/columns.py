@@ -4,17 +4,48 @@
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 Figures = dict[str, float | None]
 
-Group = Literal[
-    "reconstruction", "robustness", "code", "bound", "anomalies", "importance", "samples", "links"
-]
-"""What is measured together. `importance` and `samples` take minutes, and are asked for by name."""
 
-QUICK_GROUPS: tuple[Group, ...] = ("reconstruction", "robustness", "code", "bound", "anomalies")
-SLOW_GROUPS: tuple[Group, ...] = ("importance", "samples")
+@dataclass(frozen=True)
+class MetricGroup:
+    """What is measured together, and asked for by name."""
+
+    heading: str
+    """Of its table, in a study's results."""
+
+    path: str | None = None
+    """``module:function`` that measures it, of a `Subject`. None where it is measured while the
+    split's examples go by (`evaluate.reconstruction`), or of a graph (`evaluate.links`)."""
+
+    slow: bool = False
+    """It takes minutes, and is measured only where it is asked for."""
+
+
+GROUPS: dict[str, MetricGroup] = {
+    "reconstruction": MetricGroup("Reconstruction"),
+    "robustness": MetricGroup("Robustness"),
+    "code": MetricGroup("The code", "aelab.evaluate.audits:measure_code"),
+    "bound": MetricGroup("Likelihood: the bound"),
+    "importance": MetricGroup(
+        "Likelihood: importance-weighted", "aelab.evaluate.importance:measure", slow=True
+    ),
+    "samples": MetricGroup("Samples", "aelab.evaluate.samples:measure", slow=True),
+    "anomalies": MetricGroup("Anomalies", "aelab.evaluate.anomaly:measure"),
+    "links": MetricGroup("Links"),
+}
+"""In the order of the tables."""
+
+QUICK_GROUPS = tuple(name for name, group in GROUPS.items() if not group.slow and name != "links")
+SLOW_GROUPS = tuple(name for name, group in GROUPS.items() if group.slow)
+
+if TYPE_CHECKING:
+    Group = str
+    SlowGroup = str
+else:  # their choices, on the command line and in files, are the table's
+    Group, SlowGroup = Literal[tuple(GROUPS)], Literal[SLOW_GROUPS]
 
 
 @dataclass(frozen=True)
@@ -29,24 +60,28 @@ class Metric:
     unit: str
     """In full."""
 
-    group: Group | Literal[""]
+    group: str
+    """One of GROUPS, or none."""
     better: Literal["less", "more", ""] = ""
     """Empty where neither is better by itself."""
 
 
+LIKELIHOODS: dict[str, tuple[str, str]] = {
+    "gaussian": ("Gauss", "Gaussian"),
+    "bernoulli": ("Bern.", "Bernoulli"),
+    "continuous_bernoulli": ("CB", "continuous Bernoulli"),
+}
+"""What the likelihoods of each name are called, in a column's title and in full."""
+
+
 def by_likelihood(title: str, what: str, better: Literal["less", ""]) -> dict[str, Metric]:
     """One column a likelihood: figures under different ones are not compared."""
-    shown = {
-        "gaussian": ("Gauss", "Gaussian"),
-        "bernoulli": ("Bern.", "Bernoulli"),
-        "continuous_bernoulli": ("CB", "continuous Bernoulli"),
-    }
-    group: Group = "importance" if what.startswith("importance") else "bound"
+    group = "importance" if what.startswith("importance") else "bound"
     return {
         f"{what}_{name}": Metric(
             f"{title} {short}", "nats", 1, f"nats, {full} likelihood", group, better
         )
-        for name, (short, full) in shown.items()
+        for name, (short, full) in LIKELIHOODS.items()
     }
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from aelab.data.input_sets import InputSplit
 from aelab.evaluate.reconstruction import SEED, chunks
+from aelab.evaluate.subject import Subject
 from aelab.files import InputError
 from aelab.machine import permutation_at, seeded, set_global
 from aelab.models.posterior import Posterior
@@ -25,6 +27,22 @@ FEW = 10
 
 VALUES = 2**19
 """Numbers of the decoder's output at a time: few enough to stay in a processor's cache."""
+
+
+def measure(subject: Subject) -> dict[str, Any]:
+    """The importance-weighted bound, if the model has one, and what it was measured by."""
+    model, images = subject.model, subject.inputs
+    if not isinstance(model, LatentVariableModel):
+        return {}
+    found = importance_bound(model, images, SAMPLES, TIGHTENED)
+    if found is None:
+        return {}
+    return {
+        f"importance_bound_{model.likelihood.name}": found[0],
+        "importance_error": found[1],
+        "importance_samples": SAMPLES,
+        "importance_images": min(TIGHTENED, len(images)),
+    }
 
 
 def importance_bound(

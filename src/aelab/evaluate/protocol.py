@@ -1,26 +1,22 @@
 """The one protocol: which figures, for which kind of model."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import torch
 
 from aelab.data.dataset import Dataset
 from aelab.data.graphs import GraphDataset
-from aelab.data.input_sets import InputDataset, InputSplit
-from aelab.evaluate.anomaly import anomaly_auroc
-from aelab.evaluate.audits import audit_model
-from aelab.evaluate.codes import code_figures
-from aelab.evaluate.columns import QUICK_GROUPS, Figures
-from aelab.evaluate.importance import SAMPLES, TIGHTENED, importance_bound
+from aelab.data.input_sets import InputDataset
+from aelab.evaluate.columns import GROUPS, QUICK_GROUPS, Figures
 from aelab.evaluate.links import evaluate_links, validation_auc
 from aelab.evaluate.reconstruction import evaluate_inputs, reconstruction_mse, validation_loss
-from aelab.evaluate.samples import sample_figures
+from aelab.evaluate.subject import Subject
 from aelab.models.contract import Autoencoder, LinkModel, Model
 from aelab.models.priors.contract import Prior
-from aelab.models.variational import LatentVariableModel
 
 
 def evaluate(
@@ -44,9 +40,7 @@ def evaluate(
         if isinstance(model, LinkModel) and isinstance(data, GraphDataset):
             figures: dict[str, Any] = {**evaluate_links(model, data, split)}
         elif isinstance(model, Autoencoder) and isinstance(data, InputDataset):
-            figures = evaluate_autoencoder(model, data, split, groups)
-            if "samples" in groups and model.spec.kind == "images":
-                figures |= sample_figures(model, prior, data, split, seed)
+            figures = evaluate_autoencoder(model, data, split, groups, prior, seed)
         else:
             raise ValueError(f"{data.name} is no data set for a {type(model).__name__}")
     parameters = sum(tensor.numel() for tensor in model.state_dict().values())
@@ -54,9 +48,14 @@ def evaluate(
 
 
 def evaluate_autoencoder(
-    model: Autoencoder, data: InputDataset, split: str, groups: Collection[str]
+    model: Autoencoder,
+    data: InputDataset,
+    split: str,
+    groups: Collection[str],
+    prior: Prior | None,
+    seed: int,
 ) -> dict[str, Any]:
-    """The figures of a model of images, and what the audits found."""
+    """The figures of a model of inputs, and what the audits found."""
     images = data.split(split)
     if images.spec != model.spec:
         raise ValueError(
@@ -64,14 +63,18 @@ def evaluate_autoencoder(
         )
     with channels_last(model):
         figures, codes = evaluate_inputs(model, data, split, groups)
-        if "code" in groups:
-            figures |= code_figures(model, data, split, codes)
-            figures["audits"] = audit_model(model, images, codes)
-        if "anomalies" in groups:
-            figures["anomaly_auroc"] = anomaly_auroc(model, data, split)
-        if "importance" in groups and isinstance(model, LatentVariableModel):
-            figures |= importance_figures(model, images)
+        subject = Subject(model, data, split, codes, prior, seed)
+        for name, group in GROUPS.items():
+            if name in groups and group.path is not None:
+                figures |= measure_of(group.path)(subject)
     return figures
+
+
+def measure_of(path: str) -> Callable[[Subject], dict[str, Any]]:
+    """The function at ``module:function``."""
+    module, _, function = path.partition(":")
+    found: Callable[[Subject], dict[str, Any]] = getattr(import_module(module), function)
+    return found
 
 
 @contextmanager
@@ -101,19 +104,6 @@ def channels_last(model: Autoencoder) -> Iterator[None]:
     finally:
         for parameter, values in before:
             parameter.data = values
-
-
-def importance_figures(model: LatentVariableModel, images: InputSplit) -> dict[str, Any]:
-    """The importance-weighted bound, if the model has one, and what it was measured by."""
-    found = importance_bound(model, images, SAMPLES, TIGHTENED)
-    if found is None:
-        return {}
-    return {
-        f"importance_bound_{model.likelihood.name}": found[0],
-        "importance_error": found[1],
-        "importance_samples": SAMPLES,
-        "importance_images": min(TIGHTENED, len(images)),
-    }
 
 
 @dataclass(frozen=True)

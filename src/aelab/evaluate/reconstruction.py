@@ -97,12 +97,9 @@ def figures_of_chunk(
 ) -> dict[str, PerExample]:
     """The figures of some inputs x, whose codes are z."""
     peak = model.spec.peak
-    figures = {}
+    figures: dict[str, PerExample] = {}
     if "reconstruction" in groups:
-        x_hat = model.decode(z)
-        figures["mse"] = squared_errors(x_hat, x, peak)
-        if x.dim() == 4 and min(x.shape[2:]) >= SSIM_WINDOW:
-            figures["ssim"] = ssim(x_hat, x, peak)
+        figures |= reconstruction_figures(model.decode(z), x, peak)
     for name, (kind, level) in (
         CORRUPTIONS.items() if "robustness" in groups and model.spec.bounded else ()
     ):
@@ -111,6 +108,14 @@ def figures_of_chunk(
     if "bound" in groups and isinstance(model, LatentVariableModel):
         set_global(SEED, "bound", number)
         figures[f"reconstruction_{model.likelihood.name}"], figures["kl"] = model.bound(x)
+    return figures
+
+
+def reconstruction_figures(x_hat: InputBatch, x: InputBatch, peak: float) -> dict[str, PerExample]:
+    """The figures of reconstructions of x, whose largest value can be `peak`."""
+    figures = {"mse": squared_errors(x_hat, x, peak)}
+    if x.dim() == 4 and min(x.shape[2:]) >= SSIM_WINDOW:
+        figures["ssim"] = ssim(x_hat, x, peak)
     return figures
 
 

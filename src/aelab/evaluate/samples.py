@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.evaluate.features import FeatureNetwork, Pictures, feature_network
+from aelab.evaluate.subject import Subject
 from aelab.machine import permutation_at, threads
 from aelab.models.contract import Autoencoder
 from aelab.models.priors.contract import Prior
@@ -44,6 +45,13 @@ class Reference:
     radii: Radii | None
     floor: float | None
     nearest: float
+
+
+def measure(subject: Subject) -> SampleFigures:
+    """The figures of a model of images, by samples as many as SAMPLES."""
+    if subject.model.spec.kind != "images":
+        return {}
+    return sample_figures(subject.model, subject.prior, subject.data, subject.split, subject.seed)
 
 
 def sample_figures(

@@ -7,7 +7,8 @@ penalty weighs the same against a reconstruction whatever the batch.
 
 import math
 from abc import ABC, abstractmethod
-from typing import Literal, get_args
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -15,8 +16,6 @@ from torch import Tensor, nn
 from torch.distributions import ContinuousBernoulli as TorchContinuousBernoulli
 from torch.nn import functional as F
 
-LikelihoodName = Literal["gaussian", "gaussian-fixed", "bernoulli", "continuous-bernoulli"]
-UNIT_INTERVAL_ONLY = ("bernoulli", "continuous-bernoulli")
 PerExample = Float[Tensor, " batch"]
 
 
@@ -67,6 +66,9 @@ class Likelihood(nn.Module, ABC):
     squashed: bool = True
     """The mean is a sigmoid of the output, or nearly."""
 
+    in_unit_interval: ClassVar[bool] = False
+    """It is one of inputs in [0, 1] only."""
+
     @abstractmethod
     def mean(self, output: Float[Tensor, "batch *shape"]) -> Float[Tensor, "batch *shape"]:
         """Mean of the likelihood, x_hat."""
@@ -95,6 +97,8 @@ class Gaussian(Likelihood):
     def __init__(self, variance: float | None, activation: nn.Module) -> None:
         """`variance` None is fitted, as a parameter, starting from 1."""
         super().__init__()
+        if variance is not None and not variance > 0:
+            raise ValueError(f"variance must be more than 0, not {variance}")
         self.activation = activation
         self.squashed = isinstance(activation, nn.Sigmoid)
         self.fitted = variance is None
@@ -132,6 +136,7 @@ class Bernoulli(Likelihood):
     """
 
     name = "bernoulli"
+    in_unit_interval = True
 
     def mean(self, output: Float[Tensor, "batch *shape"]) -> Float[Tensor, "batch *shape"]:
         """``sigmoid(output)``."""
@@ -152,6 +157,7 @@ class ContinuousBernoulli(Likelihood):
     """
 
     name = "continuous_bernoulli"
+    in_unit_interval = True
 
     def mean(self, output: Float[Tensor, "batch *shape"]) -> Float[Tensor, "batch *shape"]:
         """Mean of the density."""
@@ -166,22 +172,25 @@ class ContinuousBernoulli(Likelihood):
         return -sum_dimensions(log_density)
 
 
+LIKELIHOODS: dict[str, Callable[[float, nn.Module], Likelihood]] = {
+    "gaussian": lambda variance, activation: Gaussian(None, activation),
+    "gaussian-fixed": Gaussian,
+    "bernoulli": lambda variance, activation: Bernoulli(),
+    "continuous-bernoulli": lambda variance, activation: ContinuousBernoulli(),
+}
+"""Each is made of a variance, which `gaussian-fixed` alone asks for, and the output activation."""
+
+if TYPE_CHECKING:
+    LikelihoodName = str
+else:  # its choices, on the command line and in files, are the table's
+    LikelihoodName = Literal[tuple(LIKELIHOODS)]
+
+
 def likelihood_named(name: LikelihoodName, variance: float, activation: nn.Module) -> Likelihood:
     """The likelihood called `name`, with the decoder's output activation.
 
     `variance` belongs to ``gaussian-fixed``; `activation` makes the Gaussians' mean.
     """
-    match name:
-        case "gaussian":
-            return Gaussian(None, activation)
-        case "gaussian-fixed":
-            if not variance > 0:
-                raise ValueError(f"variance must be more than 0, not {variance}")
-            return Gaussian(variance, activation)
-        case "bernoulli":
-            return Bernoulli()
-        case "continuous-bernoulli":
-            return ContinuousBernoulli()
-    raise ValueError(
-        f"likelihood must be one of {', '.join(get_args(LikelihoodName))}, not {name!r}"
-    )
+    if name not in LIKELIHOODS:
+        raise ValueError(f"likelihood must be one of {', '.join(LIKELIHOODS)}, not {name!r}")
+    return LIKELIHOODS[name](variance, activation)

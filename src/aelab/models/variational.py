@@ -11,7 +11,6 @@ from aelab.data.specs import InputSpec
 from aelab.models.contract import Autoencoder, Code, InputBatch, Losses
 from aelab.models.layers import OutputActivation, output_activation, positive
 from aelab.models.losses import (
-    UNIT_INTERVAL_ONLY,
     Likelihood,
     LikelihoodName,
     PerExample,
@@ -54,13 +53,14 @@ class Bound:
         Raises:
             ValueError: it is none for such inputs.
         """
-        if self.likelihood in UNIT_INTERVAL_ONLY and not spec.in_unit_interval:
+        activation = output_activation(self.output, spec)
+        likelihood = likelihood_named(self.likelihood, self.variance, activation)
+        if likelihood.in_unit_interval and not spec.in_unit_interval:
             raise ValueError(
                 f"the likelihood {self.likelihood} is of inputs in [0, 1], and these lie beyond; "
                 f"take gaussian"
             )
-        activation = output_activation(self.output, spec)
-        return likelihood_named(self.likelihood, self.variance, activation)
+        return likelihood
 
 
 class LatentVariableModel(Autoencoder):

@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from aelab.data.specs import InputSpec
-from aelab.evaluate.columns import METRICS, metric_named
+from aelab.evaluate.columns import GROUPS, METRICS, metric_named
 from aelab.files import write_json, write_text
 from aelab.runs.store import Run
 from aelab.studies.verdicts import not_told_apart, overcomplete
@@ -34,17 +34,7 @@ MAIN = (
 FIRST_LEFT_OUT = ("parameters", "ssim", "kl", "probe")
 """Columns that a narrow screen does without, in this order."""
 
-SECTIONS: dict[str, str] = {
-    "reconstruction": "Reconstruction",
-    "robustness": "Robustness",
-    "code": "The code",
-    "bound": "Likelihood: the bound",
-    "importance": "Likelihood: importance-weighted",
-    "samples": "Samples",
-    "anomalies": "Anomalies",
-    "links": "Links",
-    "": "Other",
-}
+SECTIONS = {**{name: group.heading for name, group in GROUPS.items()}, "": "Other"}
 """Groups of metrics and their headings."""
 
 COSTS = ("train_seconds", "images_per_second", "epochs", "peak_memory_bytes")

@@ -1,0 +1,30 @@
+"""What the figures of a group are measured of."""
+
+from dataclasses import dataclass
+
+from aelab.data.input_sets import InputDataset, InputSplit
+from aelab.evaluate.reconstruction import Codes
+from aelab.models.contract import Autoencoder
+from aelab.models.priors.contract import Prior
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A trained model, the data that it is held against, and what is known of it by then."""
+
+    model: Autoencoder
+    data: InputDataset
+    split: str
+
+    codes: Codes
+    """The latent numbers of the split's inputs."""
+
+    prior: Prior | None = None
+    """What samples are drawn from; the model's own where it is None."""
+
+    seed: int = 0
+
+    @property
+    def inputs(self) -> InputSplit:
+        """Those of the split."""
+        return self.data.split(self.split)
