@@ -99,6 +99,21 @@ def usual_split(splits: str) -> Literal["validation", "test"]:
     return "validation" if splits == "original" else "test"
 
 
+def seconds_of(text: str) -> float:
+    """A time as people write it.
+
+    >>> seconds_of("60s"), seconds_of("2m"), seconds_of("0.5h")
+    (60.0, 120.0, 1800.0)
+
+    Raises:
+        InputError: it is none.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|min|h)?", text.strip())
+    if found is None or float(found[1]) <= 0:
+        raise InputError(f"a time is written 60s, 2m or 1h, not {text!r}")
+    return float(found[1]) * {"h": 3600, "m": 60, "min": 60}.get(found[2], 1)
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How a model is trained."""

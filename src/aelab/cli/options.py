@@ -1,6 +1,5 @@
 """The command line's options: dataclasses whose field docstrings are the help."""
 
-import re
 from argparse import ArgumentError, ArgumentParser
 from collections.abc import Sequence
 from dataclasses import Field, dataclass, field, fields, make_dataclass, replace
@@ -13,8 +12,9 @@ from tyro.conf import Positional
 from aelab.data.loading import settled
 from aelab.evaluate.columns import QUICK_GROUPS, Group, SlowGroup
 from aelab.files import InputError
-from aelab.models.zoo import NETWORKS, PRIORS, Blueprint, rows_of
-from aelab.settings import DataSettings, Recipe, RunSettings, thaw
+from aelab.models.blueprint import Blueprint
+from aelab.models.zoo import NETWORKS, PRIORS, rows_of
+from aelab.settings import DataSettings, Recipe, RunSettings, seconds_of, thaw
 from aelab.studies.study import Asked, Study, default_settings, load_study
 
 Split = Literal["train", "validation", "test"]
@@ -276,21 +276,6 @@ class CompareOptions(DataOptions):
             jobs=self.jobs or study.jobs,
             groups=tuple(dict.fromkeys(groups)),
         )
-
-
-def seconds_of(text: str) -> float:
-    """A time as people write it.
-
-    >>> seconds_of("60s"), seconds_of("2m"), seconds_of("0.5h")
-    (60.0, 120.0, 1800.0)
-
-    Raises:
-        InputError: it is none.
-    """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|min|h)?", text.strip())
-    if found is None or float(found[1]) <= 0:
-        raise InputError(f"a time is written 60s, 2m or 1h, not {text!r}")
-    return float(found[1]) * {"h": 3600, "m": 60, "min": 60}.get(found[2], 1)
 
 
 @dataclass(frozen=True)

@@ -21,17 +21,10 @@ from aelab.data.specs import GraphSpec, InputSpec
 from aelab.evaluate.finite import NOT_FINITE, told
 from aelab.files import JOINT, InputError, MissingFileError, read_json, read_tensors
 from aelab.machine import seeded
+from aelab.models.blueprint import Blueprint
 from aelab.models.contract import Autoencoder, LinkModel, Model
 from aelab.models.priors.contract import Prior
-from aelab.models.zoo import (
-    FITTED_PRIOR,
-    NETWORKS,
-    PRIORS,
-    ZOO,
-    Blueprint,
-    blueprint_of,
-    prior_named,
-)
+from aelab.models.zoo import FITTED_PRIOR, NETWORKS, PRIORS, ZOO, blueprint_of, prior_named
 from aelab.runs.record import parse_settings, parse_spec
 from aelab.runs.upgrade import FORMAT, format_of, upgraded, upgraded_weights
 from aelab.settings import RunSettings, thaw

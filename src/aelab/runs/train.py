@@ -15,8 +15,9 @@ from aelab.data.specs import InputSpec, Kind
 from aelab.evaluate.columns import QUICK_GROUPS
 from aelab.files import InputError, write_json
 from aelab.machine import seeded
+from aelab.models.blueprint import Blueprint
 from aelab.models.contract import Model
-from aelab.models.zoo import Blueprint, blueprint_of
+from aelab.models.zoo import blueprint_of
 from aelab.runs.lock import LOCK, locked
 from aelab.runs.measure import draw_run, evaluate_run
 from aelab.runs.record import describe, describe_origin, same_work

@@ -10,7 +10,8 @@ from typing import Any, Literal
 from aelab.data.loading import settled
 from aelab.evaluate.columns import METRICS, QUICK_GROUPS, Group
 from aelab.files import InputError, MissingFileError
-from aelab.models.zoo import Blueprint, find, rows_of
+from aelab.models.blueprint import Blueprint
+from aelab.models.zoo import find, rows_of
 from aelab.settings import DataSettings, Recipe, RunSettings, checked
 
 DEFAULTS = ("default", "links")
