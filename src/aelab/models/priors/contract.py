@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
@@ -55,7 +55,7 @@ class Prior(nn.Module, ABC):
         return dict(self.state_dict())
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, Tensor], code_size: int) -> Self:
+    def from_tensors(cls, tensors: Mapping[str, Tensor], code_size: int) -> "Prior":
         """The inverse of `tensors`.
 
         Raises:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -71,7 +71,7 @@ class Mixture(Prior):
             self.register_buffer(name, tensor)
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, Tensor], code_size: int) -> Self:
+    def from_tensors(cls, tensors: Mapping[str, Tensor], code_size: int) -> "Mixture":
         """The inverse of `tensors`.
 
         Raises:
