@@ -37,7 +37,7 @@ ZOO: dict[str, ZooEntry] = {
         "one dense layer to the code and one back",
         "Rumelhart, Hinton & Williams 1986",
         "dense",
-        {"activated_code": True},
+        {"activated_code": True, "decoder_hidden": ()},
     ),
     "multilayer": ZooEntry(
         AUTOENCODER,
