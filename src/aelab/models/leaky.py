@@ -147,8 +147,8 @@ class SwitchesVAE(LatentVariableModel):
         mu, log_var = self.heads(self.to_hidden(last.flatten(1))).chunk(2, dim=1)
         return Gaussian(mu, log_var), switches
 
-    def decoded(self, latent: Code, switches: Sequence[Switches]) -> InputBatch:
-        """The decoder, whose output the likelihood takes."""
+    def decoded(self, latent: Code, switches: Sequence[Tensor]) -> InputBatch:
+        """The decoder, whose output the likelihood takes; `switches` are of different sizes."""
         maps: Tensor = self.from_code(latent).unflatten(1, self.features)
         stages = zip(self.transposed, switches[::-1], self.before_pools[::-1], strict=False)
         for layer, where, size in stages:
