@@ -83,7 +83,9 @@ def config_2_to_3(config: Config) -> dict[str, Any]:
 
 def renames_2_to_3(config: Config) -> list[tuple[str, str]]:
     """What a weight's name began with, and what it begins with now; the first that fits."""
-    hidden = 2 * len(config["hyperparameters"].get("hidden") or ())  # an activation after each
+    given = config["hyperparameters"].get("hidden") or ()
+    # An activation followed each hidden layer; of the models of links, `hidden` is one number.
+    hidden = 0 if isinstance(given, int) else 2 * len(given)
     stages = [(r"(en|de)coder\.stages\.", r"network.\1coder.")]
     # The last dense layer before the code is the model's: the others are the network's.
     heads = [(rf"heads\.{hidden}\.", "heads."), (r"heads\.", "network.to_features.")]
