@@ -15,6 +15,9 @@ import torch
 
 import aelab
 from aelab.cli.verbs import main
+from aelab.files import read_tensors, write_tensors
+from aelab.models.sampling import sample
+from aelab.runs.upgrade import upgraded_weights
 
 KEPT = Path(__file__).parent / "data" / "version-0.1"
 NAMES = sorted(folder.name for folder in (KEPT / "trained").iterdir())
@@ -39,6 +42,10 @@ def data_of(run: Any) -> Any:
     )
 
 
+def sampled(run: Any) -> torch.Tensor:
+    return sample(run.model, 4, seed=0, prior=run.prior)
+
+
 def prepared(run: Any) -> torch.Tensor:
     """The first two inputs in the file that the run was trained on."""
     return aelab.open_inputs(run.settings.data.name, run.model.spec).batch(torch.arange(2))
@@ -52,6 +59,27 @@ def train_again(folder: Path) -> Any:
 
 def command(*arguments: object) -> None:
     assert main([str(argument) for argument in arguments]) == 0
+
+
+def commands() -> dict[str, str]:
+    """From the README of the data: what each run was trained by, after ``aelab train``."""
+    block = (KEPT / "README.md").read_text().split("```")[1]
+    given, made = block.strip().split("\n\n")
+    found = {}
+    for line in made.splitlines():
+        for variable in given.splitlines():
+            name, _, value = variable.partition("=")
+            line = line.replace(f"${name}", value.strip('"'))
+        name, rest = line.split(maxsplit=1)
+        found[name] = f"{name} {rest}" if rest.startswith("--") else rest
+    return found
+
+
+def command_again(tree: Path, name: str, *options: object, folder: str | None = None) -> None:
+    """Run the command of a run that is kept, where it was run."""
+    words = commands()[name].replace("/DATA/", f"{tree}/data/").split()
+    words = [word.replace("trained/", f"{tree}/trained/") for word in words]
+    command("train", *words, *options, "--out", tree / (folder or f"trained/{name}"))
 
 
 def copied(folder: Path) -> Path:
@@ -87,7 +115,7 @@ def assert_gives_what_it_gave(run: Any, name: str) -> None:
         z = run.model.encode(x)
         assert_as_before(z, f"{name}/z")
         assert_as_before(run.model.decode(z), f"{name}/x_hat")
-    assert_as_before(run.sample(4, seed=0), f"{name}/samples")
+    assert_as_before(sampled(run), f"{name}/samples")
 
 
 def weights(tree: Path) -> dict[Path, tuple[int, bytes]]:
@@ -151,6 +179,16 @@ def test_a_finished_run_is_not_trained_again(old: Path, name: str) -> None:
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_finished_run_is_not_trained_again_by_its_own_command(old: Path, name: str) -> None:
+    folder = old / "trained" / name
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    times = weights(folder)
+    command_again(old, name)
+    assert weights(folder) == times
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
 def test_a_finished_study_is_not_trained_again(old: Path) -> None:
     before, rows = weights(old), json.loads((old / STUDY / "results.json").read_text())["rows"]
     command("compare", old / "tiny-study.toml", "--out", old / "studies", "--no-report")
@@ -177,13 +215,30 @@ def test_a_report_is_written(kept: Path, tmp_path: Path, folder: str, named: lis
         assert row in page
 
 
-@pytest.fixture(scope="module")
-def went_on(tmp_path_factory: pytest.TempPathFactory) -> Any:
+STOPPED = ("--epochs", 4, "--hidden", "--latent-dim", 2, "--seed", 2)
+"""What was asked besides the command of conv-vae."""
+
+
+@pytest.fixture(scope="module", params=["from Python", "by its command"])
+def went_on(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Any:
     """The run that was stopped after two epochs of four, trained to its end."""
-    folder = copied(tmp_path_factory.mktemp("stopped")) / "stopped"
+    tree = copied(tmp_path_factory.mktemp("stopped"))
+    folder = tree / "stopped"
     assert (folder / "checkpoint").is_dir()
-    train_again(folder)
+    if request.param == "from Python":
+        train_again(folder)
+    else:
+        command_again(tree, "conv-vae", *STOPPED, folder="stopped")
     return opened(folder)
+
+
+def by_their_old_names(run: Any) -> dict[str, torch.Tensor]:
+    """The weights of the run that went on, as version 0.1 would have named them."""
+    found = read_tensors(run.folder / "model.safetensors")
+    checkpoint = read_tensors(KEPT / "stopped" / "checkpoint" / "state.safetensors")
+    old = {key.removeprefix("model/"): key for key in checkpoint if key.startswith("model/")}
+    named = {name: upgraded_weights({name: checkpoint[old[name]]}, run.config, 2) for name in old}
+    return {name: found[next(iter(now))] for name, now in named.items()}
 
 
 def test_a_stopped_run_goes_on_to_what_it_would_have_been(went_on: Any) -> None:
@@ -196,11 +251,12 @@ def test_a_stopped_run_goes_on_to_what_it_would_have_been(went_on: Any) -> None:
     assert_gives_what_it_gave(went_on, "stopped")
 
 
-def test_a_stopped_run_goes_on_to_the_same_bytes(went_on: Any) -> None:
+def test_a_stopped_run_goes_on_to_the_same_bytes(went_on: Any, tmp_path: Path) -> None:
     made = json.loads((KEPT / "stopped.json").read_text())
     if (made["processor_sha256"], made["torch"]) != (processor(), torch.__version__):
         pytest.skip("the bytes are those of another processor or another PyTorch")
-    content = (went_on.folder / "model.safetensors").read_bytes()
+    write_tensors(tmp_path / "model.safetensors", by_their_old_names(went_on))
+    content = (tmp_path / "model.safetensors").read_bytes()
     assert hashlib.sha256(content).hexdigest() == made["model_sha256"]
 
 
@@ -212,7 +268,9 @@ def test_training_begins_at_an_old_run(kept: Path, tmp_path: Path, name: str) ->
     begun = opened(out)
     digest = hashlib.sha256((start / "model.safetensors").read_bytes()).hexdigest()
     assert begun.settings.start == digest
-    assert begun.settings.hyperparameters == before.settings.hyperparameters
+    # What is younger than the old run has its default.
+    complete = begun.blueprint.complete(before.settings.hyperparameters)
+    assert begun.blueprint.complete(begun.settings.hyperparameters) == complete
     tensors = before.model.state_dict()
     for parameter, tensor in begun.model.state_dict().items():
         assert torch.equal(tensor, tensors[parameter]), parameter
