@@ -26,6 +26,9 @@ Pooled = Float[Tensor, "batch features half_rows half_columns"]
 Switches = Int64[Tensor, "batch features half_rows half_columns"]
 """Which of its 2×2 window's four each maximum was, 0 to 3, row by row."""
 
+OfOnePooling = Int64[Tensor, "batch _ _ _"]
+"""The same where there are several poolings, each of a size of its own."""
+
 
 class SwitchesPrior(Prior):
     """N(0, I) for the latent numbers; the switches behind them uniform, for no prior is theirs.
@@ -137,7 +140,7 @@ class SwitchesVAE(LatentVariableModel):
         switches = sum(math.prod(shape) for shape in self.switch_shapes)
         return switches, 2.0 * switches
 
-    def encoded(self, x: InputBatch) -> tuple[Gaussian, list[Switches]]:
+    def encoded(self, x: InputBatch) -> tuple[Gaussian, list[OfOnePooling]]:
         """The latent numbers' posterior, and the switches of the two poolings."""
         maps, switches = x, []
         for convolution in self.conv[:2]:
@@ -149,6 +152,8 @@ class SwitchesVAE(LatentVariableModel):
 
     def decoded(self, latent: Code, switches: Sequence[Tensor]) -> InputBatch:
         """The decoder, whose output the likelihood takes; `switches` are of different sizes."""
+    def decoded(self, latent: Code, switches: Sequence[OfOnePooling]) -> InputBatch:
+        """The decoder, whose output the likelihood takes."""
         maps: Tensor = self.from_code(latent).unflatten(1, self.features)
         stages = zip(self.transposed, switches[::-1], self.before_pools[::-1], strict=False)
         for layer, where, size in stages:
