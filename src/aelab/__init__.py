@@ -7,6 +7,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from aelab.api import TrainedRun as TrainedRun
+    from aelab.api import compare as compare
+    from aelab.api import load as load
+    from aelab.api import train as train
     from aelab.apps.anomalies import find_anomalies as find_anomalies
     from aelab.apps.encode import encode as encode
     from aelab.apps.generate import interpolate as interpolate
@@ -28,15 +32,19 @@ PUBLIC = {
     "Recipe": "aelab.settings:Recipe",
     "Run": "aelab.runs.store:Run",
     "RunSettings": "aelab.settings:RunSettings",
+    "TrainedRun": "aelab.api:TrainedRun",
     "build": "aelab.models.zoo:build",
+    "compare": "aelab.api:compare",
     "denoise": "aelab.apps.restore:denoise",
     "encode": "aelab.apps.encode:encode",
     "find_anomalies": "aelab.apps.anomalies:find_anomalies",
     "interpolate": "aelab.apps.generate:interpolate",
+    "load": "aelab.api:load",
     "load_data": "aelab.data.loading:load",
     "load_study": "aelab.studies.study:load_study",
     "open_inputs": "aelab.data.inputs:open_inputs",
     "reconstruct": "aelab.apps.restore:reconstruct",
+    "train": "aelab.api:train",
     "train_run": "aelab.runs.train:train_run",
     "write_samples": "aelab.apps.generate:write_samples",
 }

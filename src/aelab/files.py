@@ -224,19 +224,3 @@ def _no_constant(name: str) -> NoReturn:
 
 JOINT = ": "
 """Between the keys of a path to a number."""
-
-
-def not_finite(value: object, path: str = "") -> Iterator[tuple[str, float]]:
-    """Every number in `value` that is not finite, with its path.
-
-    >>> list(not_finite({"mse": 1.0, "by_class": {"cats": math.inf}, "worst": [0.0, -math.inf]}))
-    [('by_class: cats', inf), ('worst: 1', -inf)]
-    """
-    if isinstance(value, float) and not math.isfinite(value):
-        yield path, value
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from not_finite(item, f"{path}{JOINT}{key}" if path else str(key))
-    elif isinstance(value, list | tuple):
-        for number, item in enumerate(value):
-            yield from not_finite(item, f"{path}{JOINT}{number}")

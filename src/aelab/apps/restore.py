@@ -124,11 +124,17 @@ class Layout:
         """The layout of the inputs' file, or where they have none, that of the inputs."""
         if inputs.array is None:
             return cls("as they are", inputs.split.values.numpy().dtype)
-        original = open_array(inputs.array, str(inputs.array))
-        shape = (len(inputs), *inputs.split.spec.shape)
-        if original.shape == shape:
+        return cls.like(open_array(inputs.array, str(inputs.array)), inputs.split.spec.shape)
+
+    @classmethod
+    def like(cls, original: NDArray[Any], shape: tuple[int, ...]) -> "Layout":
+        """The layout of an array that holds inputs of `shape`."""
+        if original.shape[1:] == shape:
             return cls("as they are", original.dtype)
-        return cls("no channel" if original.ndim < len(shape) else "channels last", original.dtype)
+        axes: Literal["no channel", "channels last"] = (
+            "no channel" if original.ndim <= len(shape) else "channels last"
+        )
+        return cls(axes, original.dtype)
 
     def arranged(self, values: NDArray[Any]) -> NDArray[Any]:
         """Values as the inputs have them, ``[n, channels, height, width]``, in this layout."""

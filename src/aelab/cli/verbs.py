@@ -9,14 +9,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from aelab.files import AelabError
 
 if TYPE_CHECKING:
+    from aelab.api import TrainedRun
     from aelab.cli.options import FolderOptions, InputOptions, ReconstructOptions
     from aelab.data.dataset import Dataset
     from aelab.data.inputs import Inputs
+    from aelab.report.page import Report
     from aelab.runs.store import Run
 
 SHOWN = 10
@@ -117,43 +119,23 @@ def train(arguments: list[str]) -> int:
         )
         print(told, file=sys.stdout if arguments else sys.stderr)
         return 0 if arguments and arguments[0] in ("-h", "--help") else EXIT_USAGE
-    from aelab.cli.options import named, train_options, training
-    from aelab.models.zoo import resolve
+    from aelab.cli.options import named
+    from aelab.studies.asked import training_options
 
     model = arguments[0]
     chosen = named(arguments[1:])
     import_from_here(model, chosen.network, chosen.prior)
     start = run_in(chosen.start) if chosen.start else None
-    same = start is not None and start.settings.model == model
-    defaults = start.settings if start is not None and same else None
-    blueprint = resolve(
-        model,
-        chosen.network or (defaults.network if defaults else None),
-        chosen.prior or (defaults.prior if defaults else None),
-    )
-    options_class = train_options(blueprint, defaults)
+    own = None if start is None else start.settings
+    blueprint, options_class = training_options(model, own, chosen.network, chosen.prior)
     asked = parse(options_class, f"train {model}", arguments[1:], train.__doc__)
-    from aelab.cli.screen import TrainingScreen, print_run
-    from aelab.data.loading import load_settings
+    from aelab.api import train_asked
+    from aelab.cli.screen import print_run
     from aelab.machine import keep_freed_memory
-    from aelab.runs.train import train_run
-    from aelab.settings import usual_split
 
     keep_freed_memory()
-    settings, options = training(blueprint, asked)
-    out = options.out or Path("runs") / model.replace(":", ".") / f"seed-{options.seed}"
-    data = load_settings(settings.data, options.data_dir, seed=settings.seed)
-    for note in data.notes:
-        print(f"{data.name}: {note}", file=sys.stderr)
-    with TrainingScreen() as screen:
-        run = train_run(
-            settings,
-            data,
-            out,
-            split=options.split or usual_split(settings.data.splits),
-            start=start,
-            on_progress=lambda progress: screen.tell(model, progress),
-        )
+    out = asked.run.out or Path("runs") / model.replace(":", ".") / f"seed-{asked.run.seed}"
+    run = train_asked(blueprint, asked, out=out, start=start, plain=True)
     print_run(run)
     warn(run.notes)
     return 0
@@ -165,10 +147,9 @@ def evaluate(arguments: list[str]) -> int:
 
     options = parse(EvaluateOptions, "evaluate", arguments, evaluate.__doc__)
     from aelab.cli.screen import print_run
-    from aelab.runs.measure import evaluate_run
 
-    run, data = opened(options, options.data_dir)
-    evaluate_run(run, data, options.split or run.metrics["split"], options.metrics)
+    run = opened_run(options)
+    run.evaluate(options.split, options.metrics, data_dir=options.data_dir)
     print_run(run)
     warn(run.notes)
     return 0
@@ -227,7 +208,7 @@ def anomalies(arguments: list[str]) -> int:
     run = opened_run(options)
     inputs = opened_inputs(run, options.data, options)
     try:
-        data = own_data(run, options.data_dir)
+        data = run.own_data(data_dir=options.data_dir)
     except AelabError as error:
         needed = "the threshold comes from the validation data of the run's own"
         raise AelabError(f"{needed}, which cannot be had: {error}") from error
@@ -319,29 +300,20 @@ def links(arguments: list[str]) -> int:
 
 
 def compare(arguments: list[str]) -> int:
-    """Train the rows of a study and print one table."""
-    from aelab.cli.options import CompareOptions
+    """Train the rows of a study, and write its table and its page."""
+    from aelab.studies.asked import CompareOptions
 
-    options = parse(CompareOptions, "compare", arguments, "Train the rows of a study.")
+    options = parse(CompareOptions, "compare", arguments, compare.__doc__)
     from rich.console import Console
 
-    from aelab.cli.screen import TrainingScreen, print_table
+    from aelab.api import compare_asked, write_page
+    from aelab.cli.screen import print_table
     from aelab.machine import keep_freed_memory
-    from aelab.studies.compare import compare
     from aelab.studies.tables import as_rich, findings
 
     keep_freed_memory()
     import_from_here()
-    study = options.chosen
-    with TrainingScreen() as screen:
-        screen.announce(study)
-        result = compare(
-            study,
-            out=options.out,
-            data_dir=options.data_dir,
-            asked=options.asked,
-            on_progress=lambda job, progress: screen.tell(job.label, progress),
-        )
+    result = compare_asked(options, plain=True)
     results = result.as_json()
     console = Console(highlight=False)
     print_table(lambda left_out: as_rich(results, left_out), console)
@@ -351,8 +323,8 @@ def compare(arguments: list[str]) -> int:
     warn(result.notes)
     for label, error in result.errors.items():
         print(f"aelab: row {label} failed: {error}", file=sys.stderr)
-    if result.runs and not options.no_report:
-        print_report(result.folder, data_dir=options.data_dir)
+    if (page := write_page(result, options)) is not None:
+        print_page(page)
     return EXIT_FAILED if result.errors else 0
 
 
@@ -363,17 +335,17 @@ def report(arguments: list[str]) -> int:
     options = parse(ReportOptions, "report", arguments, report.__doc__)
     if options.model is not None:
         import_own_class(options.model)
-    print_report(
+    from aelab.report.page import write_report
+
+    page = write_report(
         options.folder, out=options.out, classes=options.classes, data_dir=options.data_dir
     )
+    print_page(page)
     return 0
 
 
-def print_report(folder: Path, **options: Any) -> None:  # noqa: ANN401 - those of write_report
-    """Write the page of a run or a study, and say where it is and what it lacks."""
-    from aelab.report.page import write_report
-
-    written = write_report(folder, **options)
+def print_page(written: "Report") -> None:
+    """Say where a page is and what it lacks."""
     for line in written.left_out:
         print(f"aelab: left out: {line}", file=sys.stderr)
     print(f"The page: {written.path}")
@@ -385,31 +357,24 @@ def warn(notes: Iterable[str]) -> None:
         print(f"aelab: {note}", file=sys.stderr)
 
 
-def opened_run(options: "FolderOptions") -> "Run":
+def opened_run(options: "FolderOptions") -> "TrainedRun":
     """The run in a folder; a class of the user's own is imported if the user names it."""
     if options.model is not None:
         import_own_class(options.model)
     return run_in(options.run)
 
 
-def run_in(folder: Path) -> "Run":
+def run_in(folder: Path) -> "TrainedRun":
     """The run in a folder."""
-    from aelab.runs.store import Run
+    from aelab.api import load
 
-    return Run.open(folder)
+    return load(folder)
 
 
 def opened(options: "FolderOptions", data_dir: Path | None) -> "tuple[Run, Dataset]":
     """A run and the data that it was trained on."""
     run = opened_run(options)
-    return run, own_data(run, data_dir)
-
-
-def own_data(run: "Run", data_dir: Path | None) -> "Dataset":
-    """The data that a run was trained on."""
-    from aelab.data.loading import load_settings
-
-    return load_settings(run.settings.data, data_dir, seed=run.settings.seed)
+    return run, run.own_data(data_dir=data_dir)
 
 
 def applied(

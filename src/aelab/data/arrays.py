@@ -1,10 +1,11 @@
-"""Arrays that users bring: ``.npy``, ``.npz``, or a folder of ``.npy`` files.
+"""Arrays that users bring: in memory, or as ``.npy``, ``.npz``, or a folder of ``.npy`` files.
 
 An ``.npz`` file and a folder of ``.npy`` files are read alike, by the names of the arrays: ``x``,
 or ``x_train`` (or ``train``) with ``x_validation`` (``x_val``) and ``x_test`` if they are there;
 classes in ``y``, or ``y_train`` and so on. Large arrays stay in their files.
 """
 
+import hashlib
 import shutil
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -12,16 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Int64, Shaped
 from numpy.typing import NDArray
 from torch import Tensor
 
 from aelab.data import cache
 from aelab.data.input_sets import InputDataset
+from aelab.data.loading import IN_MEMORY
 from aelab.data.ranges import values_spec
 from aelab.data.splits import ALL, Part, assemble, class_numbers, divide, one_class, split_named
 from aelab.files import InputError, MissingFileError, atomic_path
 from aelab.settings import DataSettings
+
+MEMORY = DataSettings(IN_MEMORY)
 
 
 def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) -> InputDataset:
@@ -38,12 +43,45 @@ def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) ->
     shapes = {tuple(tensor.shape[1:]) for tensor in values.values()}
     if len(shapes) > 1 or len({tensor.dtype for tensor in values.values()}) > 1:
         raise InputError(f"{root}: the splits' arrays are of different shapes or types; {shapes}")
-    classes, labels = read_labels(root, files, targets, values)
-    parts = {part: Part(values[part], labels[part]) for part in values}
-    splits, drawn = divide(parts, settings.name)
-    spec, prepared = values_spec(settings.name, splits, settings.scale)
+    labels = {p: open_array(files[name], f"{root}: {name}") for p, name in targets.items()}
     digests = cache.hashes(list(files.values()), root)
     sha256 = cache.key_of(dict(zip(files, digests, strict=True)))
+    return from_values(settings, values, labels, sha256)
+
+
+def from_memory(x: object, labels: object = None, settings: DataSettings = MEMORY) -> InputDataset:
+    """The data set of an array or a tensor, split by a fixed seed as an ``.npy`` file is.
+
+    `x` is as in `as_inputs`; `labels` are the class of each input, numbers or names. The values
+    are not copied: to change them later is to change the data set.
+
+    >>> from_memory(np.arange(800, dtype=np.uint8).reshape(50, 4, 4)).notes
+    ('50 images of 4×4 with 1 channel, uint8; no classes; 40 train, 5 validation, 5 test;
+    validation and test drawn by a fixed seed',)
+
+    Raises:
+        InputError: it is neither, or is no array of inputs, or the labels are not one for each.
+    """
+    array = as_array(x, settings.name)
+    values = {ALL: as_inputs(array, settings.name)}
+    of_each = {} if labels is None else {ALL: np.asarray(labels)}
+    told = repr((array.dtype.str, array.shape, [part.tolist() for part in of_each.values()]))
+    digest = hashlib.sha256(told.encode())
+    digest.update(np.ascontiguousarray(array).data)
+    return from_values(settings, values, of_each, digest.hexdigest())
+
+
+def from_values(
+    settings: DataSettings,
+    values: Mapping[str, Shaped[Tensor, "..."]],
+    labels: Mapping[str, NDArray[Any]],
+    sha256: str,
+) -> InputDataset:
+    """The data set of inputs as they are stored, part by part, with their classes if any."""
+    classes, numbers = label_numbers(settings.name, labels, values)
+    parts = {part: Part(values[part], numbers[part]) for part in values}
+    splits, drawn = divide(parts, settings.name)
+    spec, prepared = values_spec(settings.name, splits, settings.scale)
     count = sum(len(tensor) for tensor in values.values())
     many = f"{len(classes)} classes" if len(classes) > 1 else "no classes"
     described = f"{count:,} {described_shape(spec.shape)}, {spec.dtype}; {many}; {drawn}"
@@ -178,7 +216,32 @@ def read_inputs(
     Raises:
         InputError: the array is of another shape, or of values that are no numbers.
     """
-    array = open_array(path, where)
+    return as_inputs(open_array(path, where), where, like)
+
+
+def as_array(x: object, where: str) -> NDArray[Any]:
+    """A NumPy array, or a tensor as one.
+
+    Raises:
+        InputError: it is neither.
+    """
+    if isinstance(x, Tensor):
+        x = x.detach().cpu()
+        # NumPy has no bfloat16; as float32 nothing of it is lost.
+        return np.asarray((x.float() if x.dtype == torch.bfloat16 else x).numpy())
+    if not isinstance(x, np.ndarray):
+        raise InputError(f"{where} must be a NumPy array or a torch tensor, not {type(x).__name__}")
+    return x
+
+
+def as_inputs(
+    array: NDArray[Any], where: str, like: tuple[int, ...] | None = None
+) -> Shaped[Tensor, "n *shape"]:
+    """Inputs of an array, as `read_inputs` gives them.
+
+    Raises:
+        InputError: it is of another shape, or of values that are no numbers.
+    """
     if array.dtype.kind not in "buif" or array.dtype.itemsize > 8:
         raise InputError(f"{where} holds {array.dtype}; inputs are numbers")
     if not 2 <= array.ndim <= 4 or 0 in array.shape:
@@ -190,8 +253,10 @@ def read_inputs(
         array = array.astype(np.float64)
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
+    if any(step < 0 for step in array.strides):  # which PyTorch has not
+        array = np.ascontiguousarray(array)
     values = cache.as_tensor(array)
-    if values.ndim == 3:
+    if values.ndim == 3 and array.shape[1:] != like:
         return values[:, None]
     if values.ndim == 4 and channels_last(tuple(values.shape[1:]), like):
         return values.permute(0, 3, 1, 2)
@@ -209,10 +274,9 @@ def channels_last(shape: tuple[int, ...], like: tuple[int, ...] | None) -> bool:
     return shape[2] < shape[0]
 
 
-def read_labels(
-    root: Path,
-    files: Mapping[str, Path],
-    targets: Mapping[str, str],
+def label_numbers(
+    name: str,
+    of_parts: Mapping[str, NDArray[Any]],
     values: Mapping[str, Shaped[Tensor, "..."]],
 ) -> tuple[tuple[str, ...], dict[str, Int64[Tensor, " n"]]]:
     """Classes, and the class numbers of each part; one class where none are given.
@@ -220,18 +284,17 @@ def read_labels(
     Raises:
         InputError: classes are missing for a part, or are not one for each input.
     """
-    if not targets:
+    if not of_parts:
         return (ALL,), {part: one_class(len(tensor)) for part, tensor in values.items()}
     found = []
     for part, tensor in values.items():
-        if part not in targets:
-            raise InputError(f"{root} has classes, but none for the split {part}; add y_{part}")
-        where = f"{root}: {targets[part]}"
-        labels = open_array(files[targets[part]], where)
+        if part not in of_parts:
+            raise InputError(f"{name} has classes, but none for the split {part}; add y_{part}")
+        labels = of_parts[part]
         labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
         if labels.shape != (len(tensor),) or labels.dtype.kind not in "biuUS":
             raise InputError(
-                f"{where} holds {labels.dtype} of the shape {labels.shape}; classes are "
+                f"{name}: the classes are {labels.dtype} of the shape {labels.shape}; they must be "
                 f"{len(tensor):,} whole numbers or names, one for each input"
             )
         found.append(labels)

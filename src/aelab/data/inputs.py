@@ -7,10 +7,17 @@ from typing import overload
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
-from aelab.data.arrays import array_files, described_shape, read_inputs, roles
+from aelab.data.arrays import (
+    array_files,
+    as_array,
+    as_inputs,
+    described_shape,
+    read_inputs,
+    roles,
+)
 from aelab.data.folders import Skipped, classes_of, list_files, read_pictures, refuse_or_tell
 from aelab.data.image_files import Kind, Wanted
 from aelab.data.input_sets import InputDataset, InputSplit
@@ -133,12 +140,44 @@ def of_array(path: Path, spec: InputSpec) -> Inputs:
         raise InputError(f"{path} holds {', '.join(inputs.values())}; give one as an .npy file")
     name = next(iter(inputs.values()))
     values = read_inputs(files[name], str(path), like=spec.shape)
+    return replace(of_values(str(path), values, spec), array=files[name], title=path.stem)
+
+
+def of_memory(x: object, spec: InputSpec, where: str = "x") -> Inputs:
+    """The inputs of an array or a tensor of stored values.
+
+    Raises:
+        InputError: it is neither, or holds one input and no batch of them, or inputs of another
+            shape or type than the run takes.
+    """
+    array = as_array(x, where)
+    refuse_single(array.shape, spec, where)
+    return of_values(where, as_inputs(array, where, like=spec.shape), spec)
+
+
+def refuse_single(shape: tuple[int, ...], spec: InputSpec, where: str) -> None:
+    """Raise InputError for the shape of one input without a batch axis.
+
+    Where an input has one channel, ``[1, height, width]`` is a batch of one: it gives the same.
+    """
+    channels, *positions = spec.shape
+    single = {spec.shape, (*positions, channels), *([tuple(positions)] if channels == 1 else [])}
+    if shape in single and not (channels == 1 and shape == spec.shape):
+        raise InputError(
+            f"{where} has the shape {shape}, of one input without a batch axis; give {where}[None]"
+        )
+
+
+def of_values(where: str, values: Shaped[Tensor, "n *shape"], spec: InputSpec) -> Inputs:
+    """Inputs as they are stored, made sure to be such as the run takes."""
     dtype = FULL.get(values.dtype, ("float32", 0.0))[0]
-    refuse_other(str(path), tuple(values.shape[1:]), dtype, spec)
-    if values.is_floating_point():
-        found_range(str(path), values, np.arange(len(values)))  # it refuses what is not finite
+    refuse_other(where, tuple(values.shape[1:]), dtype, spec)
+    if values.is_floating_point():  # what is not finite is refused
+        impute = spec.columns is not None and spec.columns.impute
+        known = torch.where(values.isnan(), 0.0, values) if impute else values
+        found_range(where, known, np.arange(len(values)))
     images = InputSplit(values, one_class(len(values)), torch.arange(len(values)), spec)
-    return Inputs(images, RowNumbers(len(values)), array=files[name], title=path.stem)
+    return Inputs(images, RowNumbers(len(values)))
 
 
 def of_table(path: Path, spec: InputSpec) -> Inputs:

@@ -39,24 +39,43 @@ TABLE_SUFFIXES = tuple(suffix for suffix, loader in FORMATS.items() if loader ==
 EDGE_LIST_SUFFIXES = (*TABLE_SUFFIXES, ".txt")
 ARRAY_SUFFIXES = tuple(suffix for suffix, loader in FORMATS.items() if loader == ARRAY)
 
+IN_MEMORY = "an array in memory"
+"""What data are called that have no name and no file."""
+
 
 def load(
-    name: str = "fashion-mnist",
+    data: object = "fashion-mnist",
     *,
+    labels: object = None,
     data_dir: str | Path | None = None,
     seed: int = 0,
     **settings: Any,  # noqa: ANN401
 ) -> Dataset:
-    """Load the data set called `name`, or what is at that path.
+    """Load the data set of that name, what is at that path, or the inputs in an array or tensor.
 
     `data_dir` is the first folder where a named data set's files are looked for. `settings` are
-    as in `aelab.settings.DataSettings`; the edges of a graph are split by `seed`.
+    as in `aelab.settings.DataSettings`; the edges of a graph are split by `seed`. `labels` are
+    the classes of the inputs of an array; files have theirs in them.
+
+    >>> load("digits").spec.shape
+    (1, 8, 8)
 
     Raises:
-        InputError: there is no such data set, or a file of it is damaged.
+        InputError: there is no such data set, or a file or an array cannot be used.
         MissingFileError: its files are nowhere to be found.
     """
-    return load_settings(DataSettings(name, **settings), data_dir, seed=seed)
+    if not isinstance(data, str | Path):
+        return load_array(data, DataSettings(IN_MEMORY, **settings), labels)
+    if labels is not None:
+        raise InputError(f"labels are for an array in memory; {data} has its own")
+    return load_settings(DataSettings(str(data), **settings), data_dir, seed=seed)
+
+
+def load_array(data: object, settings: DataSettings, labels: object = None) -> Dataset:
+    """The data set of an array in memory, prepared as the settings say."""
+    from aelab.data.arrays import from_memory
+
+    return narrowed(from_memory(data, labels, settings), settings)
 
 
 def load_settings(
@@ -67,9 +86,14 @@ def load_settings(
     loader = getattr(import_module(module), function)
     folder = None if data_dir is None else Path(data_dir)
     dataset: Dataset = loader(settings, folder, seed)
+    return narrowed(dataset, settings)
+
+
+def narrowed(data: Dataset, settings: DataSettings) -> Dataset:
+    """The data with the settings' classes only, and binarised if they say so."""
     if settings.classes is not None:
-        dataset = only_classes(dataset, settings.classes)
-    return dataset.binarised() if settings.binarise else dataset
+        data = only_classes(data, settings.classes)
+    return data.binarised() if settings.binarise else data
 
 
 def only_classes(data: Dataset, classes: tuple[str, ...]) -> Dataset:
@@ -110,6 +134,8 @@ def loader_of(settings: DataSettings) -> str:
     Raises:
         InputError: it is neither a path of data nor the name of a data set.
     """
+    if settings.name == IN_MEMORY:
+        raise InputError("the data were an array in memory, and are in no file: give the array")
     path = Path(settings.name)
     suffix = path.suffix.lower()
     if path.is_dir():

@@ -150,8 +150,6 @@ class SwitchesVAE(LatentVariableModel):
         mu, log_var = self.heads(self.to_hidden(last.flatten(1))).chunk(2, dim=1)
         return Gaussian(mu, log_var), switches
 
-    def decoded(self, latent: Code, switches: Sequence[Tensor]) -> InputBatch:
-        """The decoder, whose output the likelihood takes; `switches` are of different sizes."""
     def decoded(self, latent: Code, switches: Sequence[OfOnePooling]) -> InputBatch:
         """The decoder, whose output the likelihood takes."""
         maps: Tensor = self.from_code(latent).unflatten(1, self.features)

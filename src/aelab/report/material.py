@@ -39,8 +39,12 @@ class Material:
     """What is not shown and why, a line each."""
 
 
-def gather(folder: str | Path, data_dir: str | Path | None = None) -> Material:
+def gather(
+    folder: str | Path, data_dir: str | Path | None = None, data: Dataset | None = None
+) -> Material:
     """Find out what there is to show in a folder.
+
+    `data` are a run's own, where they are in memory; otherwise its settings say where they are.
 
     Raises:
         MissingFileError: the folder is neither a run's nor a study's, or its data are nowhere.
@@ -48,7 +52,7 @@ def gather(folder: str | Path, data_dir: str | Path | None = None) -> Material:
     """
     folder, where = Path(folder), None if data_dir is None else Path(data_dir)
     if (folder / "config.json").is_file():
-        return of_run(folder, where)
+        return of_run(folder, where, data)
     if (folder / "results.json").is_file():
         return of_study(folder, where)
     raise MissingFileError(
@@ -56,10 +60,11 @@ def gather(folder: str | Path, data_dir: str | Path | None = None) -> Material:
     )
 
 
-def of_run(folder: Path, data_dir: Path | None) -> Material:
+def of_run(folder: Path, data_dir: Path | None, data: Dataset | None = None) -> Material:
     """A single run, as a study of one row."""
     run = Run.open(folder)
-    data = dataset(run.settings.data, data_dir, run.settings.seed)
+    if data is None:
+        data = dataset(run.settings.data, data_dir, run.settings.seed)
     refuse_unfinished(run, data)
     row = row_as_json(Row(run.settings.model, run.settings), [run])
     results = {

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from aelab.data.loading import IN_MEMORY
 from aelab.models.zoo import resolve
 from aelab.report.material import Material
 from aelab.runs.record import parse_origin
@@ -115,7 +116,10 @@ def audits(material: Material) -> list[Audit]:
 
 def command(material: Material) -> str:
     """The command that gives the same again; nothing where it is not recorded."""
-    return study_command(material) if material.is_study else run_command(*material.runs.values())
+    if material.is_study:
+        return study_command(material)
+    (run,) = material.runs.values()
+    return "" if run.settings.data.name == IN_MEMORY else run_command(run)
 
 
 def unrecorded(material: Material) -> str:
@@ -123,6 +127,8 @@ def unrecorded(material: Material) -> str:
     if material.is_study:
         return "" if material.results.get("asked") else UNRECORDED_STUDY
     (run,) = material.runs.values()
+    if run.settings.data.name == IN_MEMORY:
+        return "The data were an array in memory, so no command gives the same run."
     if run.settings.start is None or parse_origin(run.config) is not None:
         return ""
     return (

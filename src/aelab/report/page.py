@@ -13,6 +13,7 @@ from typing import Any
 import jinja2
 from matplotlib.figure import Figure
 
+from aelab.data.dataset import Dataset
 from aelab.data.graphs import GraphDataset
 from aelab.data.input_sets import InputDataset
 from aelab.evaluate.columns import METRICS, metric_named
@@ -101,17 +102,19 @@ def write_report(
     out: str | Path | None = None,
     classes: Sequence[str] = (),
     data_dir: str | Path | None = None,
+    data: Dataset | None = None,
 ) -> Report:
     """Write ``report.html`` of a run or a study, and its figures as PNG files beside it.
 
     They go to `out`, or into the folder itself. `classes` are those shown in reconstructions; all
-    unless some are named. The same folder and data give the same bytes.
+    unless some are named. `data` are a run's own, where they are in memory. The same folder and
+    data give the same bytes.
 
     Raises:
         MissingFileError: the folder is neither a run's nor a study's, or its data are nowhere.
         InputError: it is damaged or half-finished, or there is no such class.
     """
-    material = gather(folder, data_dir)
+    material = gather(folder, data_dir, data)
     out = material.folder if out is None else Path(out)
     sections = [
         section for section in drawn(material, classes) if section.pictures or section.missing

@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from aelab.data.dataset import Dataset
 from aelab.data.graphs import GraphDataset
@@ -42,7 +42,7 @@ class Run:
     """That its files were written in."""
 
     @classmethod
-    def open(cls, folder: str | Path) -> "Run":
+    def open(cls, folder: str | Path) -> Self:
         """The run in `folder`.
 
         Raises:

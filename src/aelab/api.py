@@ -1,0 +1,345 @@
+"""Python in one line a step: ``run = train("vae", "digits")``, then ``run.encode(x)`` and so on.
+
+The verbs of the command line call what is here. All but opening a run is imported where it is
+used: opening one imports neither matplotlib nor scikit-learn.
+"""
+
+import shutil
+import tempfile
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+from torch import Tensor
+
+from aelab.apps import in_memory
+from aelab.apps.in_memory import A
+from aelab.data.dataset import Dataset
+from aelab.data.loading import IN_MEMORY, load_array, load_settings, narrowed
+from aelab.evaluate.columns import FACTS, QUICK_GROUPS, Group, metric_named
+from aelab.figures import html
+from aelab.files import InputError
+from aelab.models.blueprint import Blueprint
+from aelab.runs.store import Run
+from aelab.settings import DataSettings, Recipe, check_value, usual_split
+from aelab.studies.asked import (
+    CompareOptions,
+    DataOptions,
+    TrainOptions,
+    filled,
+    option_name,
+    training,
+    training_options,
+    with_help,
+)
+
+if TYPE_CHECKING:
+    from aelab.report.page import Report
+    from aelab.studies.compare import Result
+
+Data = str | Path | NDArray[Any] | Tensor | Dataset
+"""A name, a path, an array or a tensor of stored values, or a data set that is loaded."""
+
+
+@dataclass(frozen=True, repr=False)
+class TrainedRun(Run):
+    """A run folder, and what its model makes of arrays and tensors.
+
+    Inputs are given, and come back, as values are stored in one's own files: bytes of 0 to 255
+    for such images, the columns of a table. They are prepared as the run's own were. Axes are
+    those of an ``.npy`` file of inputs. For prepared tensors there is `model`.
+
+    >>> import numpy as np
+    >>> x = np.random.default_rng(0).integers(0, 256, (50, 8, 8), dtype=np.uint8)
+    >>> run = train("vanilla", x, latent_dim=3, epochs=1, seed=1)
+    >>> run.encode(x).shape, run.reconstruct(x).shape, run.sample(2).shape
+    ((50, 3), (50, 8, 8), torch.Size([2, 1, 8, 8]))
+    """
+
+    given: Dataset | None = field(default=None, compare=False)
+    """Its data, if they were given as an array or a data set: they may be in no file."""
+
+    def __repr__(self) -> str:
+        return f"<run of {self.settings.model}, seed {self.settings.seed}, in {self.folder}>"
+
+    def encode(self, x: A) -> A:
+        """The code z of each input, float32 ``[n, code]``.
+
+        Raises:
+            InputError: the run has no codes of such inputs, or `x` is one without a batch axis.
+        """
+        return in_memory.codes(self, x)
+
+    def decode(self, z: A) -> A:
+        """The input that each code stands for, as inputs are stored.
+
+        Raises:
+            InputError: the codes are of another size, or `z` is one without a batch axis.
+        """
+        return in_memory.decoded(self, z)
+
+    def reconstruct(self, x: A) -> A:
+        """``decode(encode(x))``, as inputs are stored, with the axes and the type of x.
+
+        Raises:
+            InputError: as `encode`.
+        """
+        return in_memory.reconstructions(self, x)
+
+    def score(self, x: A) -> A:
+        """How unlike the training inputs each input is; see `evaluate.anomaly.anomaly_scores`.
+
+        Raises:
+            InputError: as `encode`.
+        """
+        return in_memory.scores(self, x)
+
+    def sample(self, n: int = 16, *, seed: int | None = None, temperature: float = 1.0) -> Tensor:
+        """`n` new inputs, as inputs are stored, by the run's own seed unless another is given.
+
+        See `models.sampling.sample` for `temperature`.
+
+        Raises:
+            InputError: the run draws no samples, or `n` or `temperature` is out of range.
+        """
+        return in_memory.samples(self, n, seed=seed, temperature=temperature)
+
+    def own_data(self, data: object = None, data_dir: str | Path | None = None) -> Dataset:
+        """What it was trained on: `data`, an array again, or else as given then, or loaded.
+
+        Raises:
+            AelabError: the data are nowhere to be found.
+        """
+        if isinstance(data, Dataset):
+            return data
+        if data is not None:
+            return load_array(data, self.settings.data)
+        return self.given or load_settings(self.settings.data, data_dir, seed=self.settings.seed)
+
+    def evaluate(
+        self,
+        split: str | None = None,
+        metrics: Sequence[Group] = QUICK_GROUPS,
+        *,
+        data: Data | None = None,
+        data_dir: str | Path | None = None,
+    ) -> dict[str, Any]:
+        """Evaluate anew, on the split of the last evaluation unless one is named, and record it.
+
+        Raises:
+            InputError: there is no such split or group of metrics, or the data are not its own.
+        """
+        from aelab.runs.measure import evaluate_run
+
+        groups = tuple(metrics)
+        check_value("metrics", "metrics", groups, {"metrics": tuple[Group, ...]})
+        own = self.own_data(data, data_dir)
+        return evaluate_run(self, own, split or self.metrics["split"], groups)
+
+    def report(
+        self,
+        out: str | Path | None = None,
+        *,
+        classes: Sequence[str] = (),
+        data: Data | None = None,
+        data_dir: str | Path | None = None,
+    ) -> Path:
+        """Write its page, ``report.html`` in its folder unless `out` names another; where it is.
+
+        Raises:
+            AelabError: there is no such class, or the data are not its own or nowhere to be found.
+        """
+        from aelab.report.page import write_report
+
+        own = self.own_data(data, data_dir)
+        return write_report(self.folder, out=out, classes=classes, data=own).path
+
+    def _repr_html_(self) -> str:
+        """The run in a notebook: its figures and its pictures."""
+        model = escape(self.settings.model)
+        title = f"<h4>{model}, seed {self.settings.seed}</h4>"
+        if not (self.folder / "metrics.json").is_file():
+            return f"{title}<p>{escape(str(self.folder))} is not finished</p>"
+        figures = {
+            metric_named(name): value
+            for name, value in self.metrics.items()
+            if name not in FACTS and value is not None
+        }
+        columns = {
+            "metric": [metric.title for metric in figures],
+            "figure": [f"{value:,.{metric.digits}f}" for metric, value in figures.items()],
+            "unit": [metric.unit for metric in figures],
+        }
+        notes = [f"<p>{escape(note)}</p>" for note in self.notes]
+        shown = [html.picture(path, f"{model}: {path.stem}") for path in self.pictures]
+        return "".join([title, html.table(columns), *notes, *shown])
+
+
+@with_help(DataOptions, TrainOptions, DataSettings, Recipe)
+def train(
+    model: str,
+    data: Data | None = None,
+    *,
+    network: str | None = None,
+    prior: str | None = None,
+    start: str | Path | Run | None = None,
+    **options: Any,  # noqa: ANN401
+) -> TrainedRun:
+    """Train a model, evaluate it and leave it in a folder of its own.
+
+    `model` is a name of the zoo or ``mypackage.mymodule:MyModel``. Without `data`, it is trained
+    on those of its row in the studies, as on the command line. `network`, `prior`, and the run
+    `start` that training goes on from, are as there; so is each keyword: those below, and the
+    hyperparameters, which ``aelab train MODEL --help`` lists. Unless `out` names a folder, the
+    run's is a temporary one that lives as long as the run object.
+
+    Of a data set that is given as an object, its name and no more is recorded.
+
+    >>> run = train("vae", "digits", latent_dim=4, hidden=[20], epochs=1, seed=3)
+    >>> run.metrics["code_size"], run.settings.seed
+    (4, 3)
+
+    Raises:
+        AelabError: there is no such model, keyword or data, a value is of another type or out of
+            range, or the model is not for such data.
+    """
+    begun = start if isinstance(start, Run) or start is None else load(start)
+    own = None if begun is None else begun.settings
+    blueprint, options_class = training_options(model, own, network, prior)
+    given = data
+    if data is None and isinstance(begun, TrainedRun):
+        given = begun.given
+    if isinstance(data, str | Path):
+        options["data"], given = str(data), None
+    asked = filled(options_class, options, "aelab.train")
+    if given is None:
+        return train_asked(blueprint, asked, out=asked.run.out, start=begun)
+    # What the defaults say of other data is not meant for these.
+    named = [one.name for one in fields(DataSettings) if option_name(one) in options]
+    chosen = {name: getattr(asked.data, name) for name in named}
+    dataset, settings = taken(given, chosen)
+    asked = replace(asked, data=settings)
+    return train_asked(blueprint, asked, out=asked.run.out, start=begun, given=dataset)
+
+
+def taken(data: object, chosen: Mapping[str, Any]) -> tuple[Dataset, DataSettings]:
+    """A data set of data in memory, by the settings that were chosen, and what is recorded of it.
+
+    Raises:
+        InputError: it is neither an array nor a data set, or is loaded, and a setting too late.
+    """
+    if not isinstance(data, Dataset):
+        settings = DataSettings(IN_MEMORY, **chosen)
+        return load_array(data, settings), settings
+    if late := chosen.keys() - {"classes", "binarise"}:
+        raise InputError(
+            f"aelab.train: {data.name} is loaded already; give {', '.join(sorted(late))} to "
+            f"aelab.load_data"
+        )
+    settings = DataSettings(data.name, **chosen)
+    return narrowed(data, settings), settings
+
+
+def train_asked(
+    blueprint: Blueprint,
+    asked: Any,  # noqa: ANN401 - of the class that training_options makes
+    *,
+    out: Path | None,
+    start: Run | None = None,
+    given: Dataset | None = None,
+    plain: bool = False,
+) -> TrainedRun:
+    """Train what is asked for, into `out` or a temporary folder; `plain` is `TrainingScreen`'s.
+
+    Raises:
+        AelabError: as `train`.
+    """
+    from aelab.runs.screen import TrainingScreen
+    from aelab.runs.train import train_run
+
+    settings, options = training(blueprint, asked)
+    data = given or load_settings(settings.data, options.data_dir, seed=settings.seed)
+    folder = out or Path(tempfile.mkdtemp(prefix="aelab-"))
+    try:
+        with TrainingScreen(plain=plain) as screen:
+            for note in data.notes:
+                screen.say(f"{data.name}: {note}")
+            run = train_run(
+                settings,
+                data,
+                folder,
+                split=options.split or usual_split(settings.data.splits),
+                start=start,
+                on_progress=lambda progress: screen.tell(blueprint.name, progress),
+            )
+    except BaseException:
+        if out is None:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    trained = TrainedRun(run.folder, run.config, run.found_format, given)
+    if out is None:
+        weakref.finalize(trained, shutil.rmtree, folder, ignore_errors=True)
+    return trained
+
+
+def load(folder: str | Path) -> TrainedRun:
+    """The run in a folder, its model bit for bit as it was trained.
+
+    Raises:
+        AelabError: there is no run, or it is damaged.
+    """
+    return TrainedRun.open(folder)
+
+
+@with_help(DataOptions, CompareOptions)
+def compare(study: str | Path = "default", **options: Any) -> "Result":  # noqa: ANN401
+    """Train the rows of a study, and write its table and its page.
+
+    The result shows itself in a notebook; `result.errors` tells which rows failed. What is in
+    `out`, the folder ``runs`` unless given, is taken as it is. With ``jobs=2`` or more, a script
+    needs ``if __name__ == "__main__":``, as for all processes in Python.
+
+    Raises:
+        AelabError: there is no such study or keyword, a value is of another type or out of range,
+            or the data cannot be had.
+    """
+    asked = filled(CompareOptions, {"study": str(study), **options}, "aelab.compare")
+    result = compare_asked(asked)
+    write_page(result, asked)
+    return result
+
+
+def compare_asked(options: CompareOptions, *, plain: bool = False) -> "Result":
+    """Train the rows of the study that is asked for, and write its table.
+
+    Raises:
+        AelabError: as `compare`.
+    """
+    from aelab.runs.screen import TrainingScreen
+    from aelab.studies.compare import compare
+
+    study = options.chosen
+    with TrainingScreen(plain=plain) as screen:
+        seeds = len(study.seeds)
+        plural = "s" if seeds > 1 else ""
+        screen.say(f"{study.name}: {len(study.rows)} rows × {seeds} seed{plural}")
+        return compare(
+            study,
+            out=options.out,
+            data_dir=options.data_dir,
+            asked=options.asked,
+            on_progress=lambda job, progress: screen.tell(job.label, progress),
+        )
+
+
+def write_page(result: "Result", options: CompareOptions) -> "Report | None":
+    """Write the page of a study, unless there is nothing to show or none is wanted."""
+    from aelab.report.page import write_report
+
+    if options.no_report or not result.runs:
+        return None
+    return write_report(result.folder, data_dir=options.data_dir)

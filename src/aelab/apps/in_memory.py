@@ -1,0 +1,80 @@
+"""A trained run and arrays or tensors of stored values: codes, reconstructions, scores, samples.
+
+What is given is prepared as the run's own inputs were, and what comes back is as it was stored.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from aelab.apps.restore import Layout
+from aelab.apps.streams import chunks, using
+from aelab.data.arrays import as_array
+from aelab.data.inputs import of_memory
+from aelab.data.preparation import restore
+from aelab.files import InputError
+from aelab.models.contract import Autoencoder
+from aelab.models.sampling import CHUNK, sample_chunks
+from aelab.runs.store import Run
+
+A = TypeVar("A", NDArray[Any], Tensor)
+"""An array or a tensor, whichever is given: the same comes back."""
+
+
+def codes(run: Run, x: A) -> A:
+    """The code of each input."""
+    return like(each(run, x, lambda model, batch: model.encode(batch)), x)
+
+
+def reconstructions(run: Run, x: A) -> A:
+    """What the model makes of each input, with the axes and the type of x."""
+    restored = each(run, x, lambda model, batch: restore(model(batch), model.spec))
+    layout = Layout.like(as_array(x, "x"), run.autoencoder.spec.shape)
+    return like(torch.from_numpy(layout.arranged(restored.numpy())), x)
+
+
+def scores(run: Run, x: A) -> A:
+    """How unlike the training inputs each input is."""
+    # Here, for it imports scikit-learn, which opening a run does not need.
+    from aelab.evaluate.anomaly import anomaly_scores
+
+    return like(each(run, x, anomaly_scores), x)
+
+
+def decoded(run: Run, z: A) -> A:
+    """The input that each code stands for."""
+    size = run.autoencoder.code_size
+    given = as_array(z, "z")
+    if given.ndim != 2 or given.shape[1] != size:
+        hint = "; give a batch, z[None]" if given.shape == (size,) else ""
+        raise InputError(f"z has the shape {given.shape}; codes have the shape [n, {size}]{hint}")
+    with using(run) as model:
+        parts = torch.from_numpy(given.astype(np.float32)).split(CHUNK)
+        found = [restore(model.decode(part), model.spec) for part in parts]
+    return like(torch.cat(found), z)
+
+
+def samples(run: Run, n: int, *, seed: int | None, temperature: float) -> Tensor:
+    """New inputs."""
+    seed = run.settings.seed if seed is None else seed
+    with using(run) as model:
+        drawn = sample_chunks(model, n, seed=seed, prior=run.prior, temperature=temperature)
+        found = [restore(x, model.spec) for x in drawn]
+    return torch.cat(found)
+
+
+def each(run: Run, x: A, work: Callable[[Autoencoder, Tensor], Tensor]) -> Tensor:
+    """What `work` makes of the model and the prepared inputs, a chunk at a time."""
+    inputs = of_memory(x, run.autoencoder.spec)
+    with using(run) as model:
+        found = [work(model, inputs.batch(numbers)) for numbers in chunks(inputs)]
+    return torch.cat(found)  # outside inference mode: it may take part in somebody's gradients
+
+
+def like(found: Tensor, given: A) -> A:
+    """A tensor as what was given: as an array, or where the given tensor is."""
+    return found.to(given.device) if isinstance(given, Tensor) else found.numpy()
