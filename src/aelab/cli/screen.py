@@ -9,10 +9,11 @@ from rich.progress import Progress
 from rich.table import Table
 
 from aelab.data.specs import GraphSpec, InputSpec
-from aelab.evaluate.columns import FACTS, METRICS, metric_named
+from aelab.evaluate.columns import METRICS, metric_named
 from aelab.models.zoo import ZOO, resolve
 from aelab.runs.store import Run
-from aelab.studies.tables import code_size, figure, input_size
+from aelab.studies.summary import single_row
+from aelab.studies.tables import code_size, figure
 
 
 @contextmanager
@@ -61,19 +62,19 @@ def zoo_table() -> Table:
 def print_run(run: Run) -> None:
     """A run's figures, and where it lies."""
     console = Console(highlight=False)
-    metrics = run.metrics
-    table = Table(title=f"{run.settings.model}, {metrics['split']} split, seed {run.settings.seed}")
+    row, split = single_row(run), run.metrics["split"]
+    table = Table(title=f"{row.model}, {split} split, seed {run.settings.seed}")
     table.add_column("metric")
     table.add_column("figure", justify="right")
     table.add_column("unit")
-    table.add_row("code size", code_size({**metrics, "input_size": input_size(run)}), "numbers")
-    table.add_row("parameters", f"{metrics['parameters']:,}", "")
-    for name in sorted(metrics, key=[*METRICS, *metrics].index):
-        if name not in FACTS and metrics[name] is not None:
+    table.add_row("code size", code_size(row).text, "numbers")
+    table.add_row("parameters", f"{row.parameters:,}", "")
+    for name in sorted(row.metrics, key=[*METRICS, *row.metrics].index):
+        if row.mean(name) is not None:
             metric = metric_named(name)
             title = f"{metric.title}, {metric.short_unit}"
-            table.add_row(title, figure(name, {"mean": metrics[name], "std": None}), metric.unit)
-    table.add_row("training", f"{run.timings['train_seconds']:.1f}", "s")
+            table.add_row(title, figure(name, row.spread(name)), metric.unit)
+    table.add_row("training", f"{row.train_seconds:.1f}", "s")
     console.print(table)
     for picture in run.pictures:
         print(picture)

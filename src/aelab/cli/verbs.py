@@ -314,7 +314,7 @@ def compare(arguments: list[str]) -> int:
     keep_freed_memory()
     import_from_here()
     result = compare_asked(options, plain=True)
-    results = result.as_json()
+    results = result.results
     console = Console(highlight=False)
     print_table(lambda left_out: as_rich(results, left_out), console)
     for finding in findings(results):

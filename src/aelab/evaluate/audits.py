@@ -3,6 +3,7 @@
 import copy
 import hashlib
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -31,7 +32,7 @@ class Finding:
     found: str
     """In one sentence, for people."""
 
-    figures: dict[str, float] = field(default_factory=dict)
+    figures: Mapping[str, float | None] = field(default_factory=dict)
 
 
 def measure_code(subject: Subject) -> dict[str, Any]:
@@ -122,13 +123,9 @@ def audit_dead_code(model: Autoencoder, codes: Codes) -> Finding:
     return Finding(dead == 0, f"{dead} of {size} dead ({why})", {"dead": dead})
 
 
-def audit_data(data: InputDataset, split: str) -> dict[str, dict[str, Any]]:
-    """The findings on a data set, by audit, as JSON."""
-    findings = {
-        "duplicates": audit_duplicates(data, split),
-        "pixels": audit_pixels(data, split),
-    }
-    return {name: asdict(finding) for name, finding in findings.items()}
+def audit_data(data: InputDataset, split: str) -> dict[str, Finding]:
+    """The findings on a data set, by audit."""
+    return {"duplicates": audit_duplicates(data, split), "pixels": audit_pixels(data, split)}
 
 
 def audit_pixels(data: InputDataset, split: str) -> Finding:

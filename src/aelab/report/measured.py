@@ -10,9 +10,8 @@ from aelab.models.zoo import resolve
 from aelab.report.material import Material
 from aelab.runs.record import parse_origin
 from aelab.runs.store import Run
-from aelab.settings import checked, thaw, usual_split
+from aelab.settings import thaw, usual_split
 from aelab.studies.study import Asked, default_settings
-from aelab.studies.tables import audited
 
 UNRECORDED_STUDY = (
     "The command that gave this study was not recorded: it was trained from Python, or by an "
@@ -28,27 +27,14 @@ class Fact:
     value: str
 
 
-@dataclass(frozen=True)
-class Audit:
-    """What an audit of a row, or of the data, found."""
-
-    row: str
-    name: str
-    found: str
-    clean: bool
-
-
 def facts(material: Material) -> list[Fact]:
     """Data, machine and versions."""
     results, runs = material.results, list(material.runs.values())
     settings = runs[0].settings.data
     return [
-        Fact("data", f"{results['data']}, {settings.splits} splits, {results['split']} split"),
+        Fact("data", f"{results.data}, {settings.splits} splits, {results.split} split"),
         Fact("data, SHA-256", str(runs[0].config["data"]["sha256"])),
-        Fact(
-            "seeds",
-            ", ".join(map(str, sorted({s for row in results["rows"] for s in row["seeds"]}))),
-        ),
+        Fact("seeds", ", ".join(map(str, results.seeds))),
         Fact("machine", several(str(run.timings.get("machine") or "not recorded") for run in runs)),
         Fact("versions", several(versions(run) for run in runs)),
         Fact("in pictures", f"the first seed of each row: {shown_seeds(material)}"),
@@ -106,14 +92,6 @@ def plain(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def audits(material: Material) -> list[Audit]:
-    """The audits of the data, then of every row."""
-    return [
-        Audit(name, audit, told["found"], bool(told["clean"]))
-        for name, audit, told in audited(material.results)
-    ]
-
-
 def command(material: Material) -> str:
     """The command that gives the same again; nothing where it is not recorded."""
     if material.is_study:
@@ -125,7 +103,7 @@ def command(material: Material) -> str:
 def unrecorded(material: Material) -> str:
     """A line on what the command lacks because it is not recorded; nothing if that is nothing."""
     if material.is_study:
-        return "" if material.results.get("asked") else UNRECORDED_STUDY
+        return "" if material.results.asked else UNRECORDED_STUDY
     (run,) = material.runs.values()
     if run.settings.data.name == IN_MEMORY:
         return "The data were an array in memory, so no command gives the same run."
@@ -139,9 +117,8 @@ def unrecorded(material: Material) -> str:
 
 def study_command(material: Material) -> str:
     """`aelab compare`, as it was asked for."""
-    if not (recorded := material.results.get("asked")):
+    if (asked := material.results.asked) is None:
         return ""
-    asked = checked(Asked, recorded, f"{material.folder / 'results.json'}: asked")
     given = options(asdict(asked), asdict(Asked(asked.study)))
     return shlex.join(["aelab", "compare", asked.study, *given])
 

@@ -2,13 +2,10 @@
 
 import base64
 import hashlib
-import itertools
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import jinja2
 from matplotlib.figure import Figure
@@ -16,7 +13,6 @@ from matplotlib.figure import Figure
 from aelab.data.dataset import Dataset
 from aelab.data.graphs import GraphDataset
 from aelab.data.input_sets import InputDataset
-from aelab.evaluate.columns import METRICS, metric_named
 from aelab.figures import style
 from aelab.files import InputError, atomic_path, write_text
 from aelab.models.contract import Autoencoder, LinkModel
@@ -24,16 +20,15 @@ from aelab.report import codes, generated, measured, nodes, restored, scores, tr
 from aelab.report.answer import answers
 from aelab.report.material import Material, gather
 from aelab.report.tiles import chosen
+from aelab.studies.results import Results
 from aelab.studies.tables import (
-    SECTIONS,
-    Columns,
-    Results,
+    Column,
+    audited,
     caption,
     cost_columns,
     first_columns,
-    metric_columns,
     published_columns,
-    shown_metrics,
+    sections,
 )
 
 Draw = Callable[[], Figure]
@@ -133,17 +128,16 @@ def without_folder(text: str, folder: Path) -> str:
 
 def pictured(material: Material) -> Material:
     """The rows that are drawn: all but those of UNPICTURED, if there are any others."""
-    rows = [row for row in material.results["rows"] if row["model"] not in UNPICTURED]
-    named = {row["row"] for row in rows}
-    runs = {name: run for name, run in material.runs.items() if name in named}
-    return replace(material, results={**material.results, "rows": rows}, runs=runs)
+    rows = tuple(row for row in material.results.rows if row.model not in UNPICTURED)
+    runs = {row.name: material.runs[row.name] for row in rows}
+    return replace(material, results=replace(material.results, rows=rows), runs=runs)
 
 
 def drawn(material: Material, classes: Sequence[str]) -> Iterator[Section]:
     """All sections with their figures."""
     if pictured(material).runs:
         material = pictured(material)
-    data, split = material.data, material.results["split"]
+    data, split = material.data, material.results.split
     yield table_figures(material)
     if isinstance(data, InputDataset) and data.spec.kind == "images":
         chosen(data, split, classes)  # a class that is not there is told at once
@@ -162,7 +156,7 @@ def table_figures(material: Material) -> Section:
     """The figures of the table as a whole."""
     results = material.results
     section = Section("At a glance", "")
-    if material.is_study and "mse" in results["units"]:
+    if material.is_study and "mse" in results.units:
         section.add("comparison", lambda: scores.comparison(results))
         if scores.sizes_by_model(results):
             section.add("code-size", lambda: scores.error_against_size(results))
@@ -173,7 +167,7 @@ def image_figures(
     material: Material, data: InputDataset, classes: Sequence[str]
 ) -> Iterator[Section]:
     """What every model makes of the same images, and what it makes by itself."""
-    results, runs, split = material.results, material.runs, material.results["split"]
+    results, runs, split = material.results, material.runs, material.results.split
     section = Section("Reconstruction", "The same images in every row, one scale for all errors.")
     if material.is_study:
         section.add(
@@ -206,14 +200,14 @@ def graph_figures(material: Material, data: GraphDataset) -> Section:
     """How well links are told from non-links."""
     section = Section("Links", "All rows on the same links and non-links.")
     models = {name: run.link_model for name, run in material.runs.items()}
-    split = material.results["split"]
+    split = material.results.split
     section.add("roc-and-precision-recall", lambda: style.link_curves(models, data, split))
     return section
 
 
 def own_figures(material: Material, name: str, classes: Sequence[str]) -> Section:
     """The figures of one run."""
-    run, data, split = material.runs[name], material.data, material.results["split"]
+    run, data, split = material.runs[name], material.data, material.results.split
     settings = measured.settings_of(run)
     section = Section(name, f"{settings['model']}: {settings['hyperparameters']}.")
     section.add(f"{name}-training", lambda: training.training_curves(run, name=name))
@@ -233,7 +227,7 @@ def own_figures(material: Material, name: str, classes: Sequence[str]) -> Sectio
     return section
 
 
-def as_html(material: Material, sections: Sequence[Section]) -> str:
+def as_html(material: Material, drawn: Sequence[Section]) -> str:
     """The page."""
     loader = jinja2.PackageLoader("aelab", "report")
     environment = jinja2.Environment(
@@ -245,26 +239,27 @@ def as_html(material: Material, sections: Sequence[Section]) -> str:
     )
     style, script = (loader.get_source(environment, name)[0] for name in ("page.css", "page.js"))
     results = material.results
-    heads = header(results)
-    own = [section for section in sections if section.title in material.runs]
+    columns = columns_of(results)
+    flat = [column for group in columns.values() for column in group]
+    own = [section for section in drawn if section.title in material.runs]
     return environment.get_template("page.html").render(
-        title=results["title"] or results["study"],
+        title=results.heading,
         caption=caption(results),
         answers=answers(material),
-        header=heads,
-        spans=spans(heads),
-        table=table_rows(results),
-        sections=[section for section in sections if section not in own],
+        spans={heading: len(group) for heading, group in columns.items()},
+        columns=flat,
+        table=zip(*(column.cells for column in flat), strict=True),
+        sections=[section for section in drawn if section not in own],
         own=own,
         facts=measured.facts(material),
         settings={name: measured.settings_of(run) for name, run in material.runs.items()},
-        audits=measured.audits(material),
+        audits=audited(results),
         command=measured.command(material),
         unrecorded=measured.unrecorded(material),
         left_out=[without_folder(line, material.folder) for line in material.left_out],
         notes={
             section.title: [without_folder(line, material.folder) for line in section.missing]
-            for section in sections
+            for section in drawn
         },
         style=style,
         script=script,
@@ -278,59 +273,12 @@ def content_hash(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-@dataclass(frozen=True)
-class Heading:
-    """The head of a column."""
-
-    title: str
-    unit: str
-    full: str
-    """The unit in full."""
-
-    group: str
-
-
-def tables(results: Results) -> dict[str, Columns]:
+def columns_of(results: Results) -> dict[str, list[Column]]:
     """The columns of the page's one table, by the heading that stands above them."""
-    shown = shown_metrics(results)
-    groups = {
-        heading: metric_columns(results, [n for n in shown if metric_named(n).group == group])
-        for group, heading in SECTIONS.items()
+    every = {
+        "": first_columns(results),
+        **sections(results),
+        "Published": published_columns(results),
+        "Cost": cost_columns(results),
     }
-    first = first_columns(results)
-    cost = {title: cells for title, cells in cost_columns(results).items() if title not in first}
-    every = {"": first, **groups, "Published": published_columns(results), "Cost": cost}
     return {heading: columns for heading, columns in every.items() if columns}
-
-
-def header(results: Results) -> list[Heading]:
-    """The head of each column of the table."""
-    known = {f"{metric.title}\n{metric.short_unit}": metric.unit for metric in METRICS.values()}
-    return [
-        Heading(*title.partition("\n")[::2], known.get(title, ""), heading)
-        for heading, columns in tables(results).items()
-        for title in columns
-    ]
-
-
-def spans(heads: Sequence[Heading]) -> list[dict[str, Any]]:
-    """Groups of neighbouring columns and how many each has."""
-    groups = itertools.groupby(heads, key=lambda head: head.group)
-    return [{"name": name, "span": len(list(members))} for name, members in groups]
-
-
-def table_rows(results: Results) -> list[list[tuple[str, float | None]]]:
-    """Cells, each with the number that it is sorted by; none for what is no number."""
-    every = [cells for columns in tables(results).values() for cells in columns.values()]
-    cells = zip(*every, strict=True)
-    return [[(cell, sort_key(cell)) for cell in row] for row in cells]
-
-
-def sort_key(cell: str) -> float | None:
-    """The number that a cell begins with.
-
-    >>> sort_key("1,568*"), sort_key("0.95 ± 0.01"), sort_key("–"), sort_key("vae")
-    (1568.0, 0.95, None, None)
-    """
-    number = re.match(r"-?[\d,]*\.?\d+", cell)
-    return float(number.group().replace(",", "")) if number else None

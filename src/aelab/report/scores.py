@@ -1,7 +1,6 @@
-"""Figures of a study's table: each is drawn from the content of its results.json alone."""
+"""Figures of a study's table: each is drawn from its results alone."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -16,33 +15,24 @@ from aelab.figures.style import BLACK, BLUE, GREY, ORANGE, line_styles, new_figu
 from aelab.files import InputError
 from aelab.models.variational import LatentVariableModel
 from aelab.models.zoo import ZOO, resolve
-from aelab.studies.tables import Results, code_size
-from aelab.studies.verdicts import overcomplete
-
-Row = Mapping[str, Any]
+from aelab.studies.results import ResultRow, Results
+from aelab.studies.tables import code_size
 
 NOISY = "noisy_mse_"
 FEWEST_SIZES = 3
 """Code sizes of one model from which on error is drawn against size."""
 
 
-def mean_of(row: Row, metric: str) -> float | None:
-    """A row's figure, the mean over its seeds; None where it has none."""
-    value = row["metrics"].get(metric) or {}
-    mean = value.get("mean")
-    return None if mean is None else float(mean)
-
-
-def std_of(row: Row, metric: str) -> float:
+def std_of(row: ResultRow, metric: str) -> float:
     """The standard deviation over a row's seeds; 0 for one seed."""
-    return float((row["metrics"].get(metric) or {}).get("std") or 0.0)
+    return row.spread(metric).std or 0.0
 
 
-def is_variational(row: Row) -> bool:
+def is_variational(row: ResultRow) -> bool:
     """Whether a row's model is a variational one."""
-    known = row["model"] in ZOO
-    return "kl" in row["metrics"] or (
-        known and issubclass(resolve(row["model"]).model, LatentVariableModel)
+    known = row.model in ZOO
+    return "kl" in row.metrics or (
+        known and issubclass(resolve(row.model).model, LatentVariableModel)
     )
 
 
@@ -53,7 +43,7 @@ def comparison(results: Results) -> Figure:
     Raises:
         InputError: no row has an MSE.
     """
-    rows = [row for row in results["rows"] if mean_of(row, "mse") is not None]
+    rows = [row for row in results.rows if row.mean("mse") is not None]
     if not rows:
         raise InputError("no row has an MSE to compare")
     parts = {
@@ -61,9 +51,9 @@ def comparison(results: Results) -> Figure:
         "Variational autoencoders": [row for row in rows if is_variational(row)],
     }
     parts = {title: part for title, part in parts.items() if part}
-    listed = ", ".join(f"{row['row']} {mean_of(row, 'mse'):.4f}" for row in rows)
+    listed = ", ".join(f"{row.name} {row.mean('mse'):.4f}" for row in rows)
     widest = max(map(len, parts.values()))
-    highest = max(mean_of(row, "mse") or 0.0 for row in rows)
+    highest = max(row.mean("mse") or 0.0 for row in rows)
     figure = new_figure(max(7.0, 0.75 * len(rows) + 1.5), 4.4, f"MSE a pixel: {listed}.")
     ratios = [max(len(part), 0.6 * widest) for part in parts.values()]
     panels = figure.subplots(1, len(parts), sharey=True, squeeze=False, width_ratios=ratios)[0]
@@ -77,34 +67,34 @@ def comparison(results: Results) -> Figure:
     return figure
 
 
-def legend_of(rows: Sequence[Row]) -> list[Artist]:
+def legend_of(rows: Sequence[ResultRow]) -> list[Artist]:
     """What the marks of the comparison stand for, as far as there are any."""
     handles: list[Artist] = [Line2D([], [], color=BLACK, linewidth=2, label="PCA, as many numbers")]
     if any(std_of(row, "mse") for row in rows):
-        seeds = max(len(row["seeds"]) for row in rows)
+        seeds = max(len(row.seeds) for row in rows)
         label = f"± standard deviation, {seeds} seeds"
         handles.append(Line2D([], [], color=BLACK, linewidth=1, marker="_", label=label))
-    if any(map(overcomplete, rows)):
+    if any(row.overcomplete for row in rows):
         label = "* a code no smaller than the image"
         handles.append(Patch(facecolor=GREY, edgecolor="white", hatch="//", label=label))
     return handles
 
 
-def bars(axes: Axes, rows: Sequence[Row], colour: str, highest: float) -> None:
+def bars(axes: Axes, rows: Sequence[ResultRow], colour: str, highest: float) -> None:
     """A bar a row with its error bar, and a line where PCA of its code size stands."""
     places = np.arange(len(rows))
-    means = [mean_of(row, "mse") or 0.0 for row in rows]
+    means = [row.mean("mse") or 0.0 for row in rows]
     deviations = [std_of(row, "mse") for row in rows]
     drawn: BarContainer = axes.bar(places, means, color=colour, width=0.7)
     if any(deviations):
         axes.errorbar(places, means, deviations, fmt="none", ecolor=BLACK, capsize=3, linewidth=1)
     for place, row, patch, top in zip(places, rows, drawn.patches, means, strict=True):
-        pca = mean_of(row, "pca_mse")
+        pca = row.mean("pca_mse")
         above = top + std_of(row, "mse")
         if pca is not None:
             axes.hlines(pca, place - 0.42, place + 0.42, color=BLACK, linewidth=2)
             above = pca if above < pca < above + 0.08 * highest else above
-        if overcomplete(row):
+        if row.overcomplete:
             patch.set(hatch="//", edgecolor="white")
         axes.annotate(
             f"{top:.4f}",
@@ -114,7 +104,7 @@ def bars(axes: Axes, rows: Sequence[Row], colour: str, highest: float) -> None:
             ha="center",
             fontsize=7.5,
         )
-    names = [f"{row['row']}\n{code_size(row)}" for row in rows]
+    names = [f"{row.name}\n{code_size(row).text}" for row in rows]
     axes.set_xticks(places, names, rotation=40, ha="right", rotation_mode="anchor")
     axes.margins(y=0.2)
 
@@ -126,21 +116,22 @@ def errors_by_class(results: Results) -> Figure:
     Raises:
         InputError: no row has an error by class.
     """
-    rows = [row for row in results["rows"] if row.get("by_class")]
-    if not rows:
+    by_class = {row.name: row.by_class for row in results.rows if row.by_class}
+    if not by_class:
         raise InputError("no row has its error by class")
     # An error that is not finite is empty.
-    known = [{c for c, error in row["by_class"].items() if error is not None} for row in rows]
-    classes = [c for c in rows[0]["by_class"] if c in set.union(*known)]
+    known = {c for of in by_class.values() for c, error in of.items() if error is not None}
+    classes = [c for c in next(iter(by_class.values())) if c in known]
     if not classes:
         raise InputError("no row has a finite error on any class")
-    errors = np.array([[row["by_class"].get(c) for c in classes] for row in rows], float)
+    errors = np.array([[of.get(c) for c in classes] for of in by_class.values()], np.float64)
     hardest = classes[int(np.nanargmax(np.nanmean(errors, 0)))]
     figure = new_figure(
         2.6 + 0.75 * len(classes),
-        1.5 + 0.33 * len(rows),
-        f"MSE of {len(rows)} rows on each of {len(classes)} classes; from {np.nanmin(errors):.4f} "
-        f"to {np.nanmax(errors):.4f}; the hardest class on average is {hardest}.",
+        1.5 + 0.33 * len(by_class),
+        f"MSE of {len(by_class)} rows on each of {len(classes)} classes; from "
+        f"{np.nanmin(errors):.4f} to {np.nanmax(errors):.4f}; the hardest class on average is "
+        f"{hardest}.",
     )
     axes = figure.subplots()
     shades = axes.imshow(errors, cmap="cividis", vmin=0, aspect="auto")
@@ -150,7 +141,7 @@ def errors_by_class(results: Results) -> Figure:
         text = f"{1000 * errors[i, j]:.1f}"
         axes.text(j, i, text, ha="center", va="center", color=ink, fontsize=8)
     axes.set_xticks(range(len(classes)), classes, rotation=35, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(len(rows)), [row["row"] for row in rows])
+    axes.set_yticks(range(len(by_class)), list(by_class))
     axes.grid(visible=False)
     axes.set_title("MSE by class, in thousandths (squared error a pixel)")
     figure.colorbar(shades, ax=axes, label="MSE", pad=0.01)
@@ -164,7 +155,7 @@ def psnr_against_noise(results: Results) -> Figure:
     Raises:
         InputError: no row has been evaluated at a noise level.
     """
-    rows = [row for row in results["rows"] if len(noise_levels(row)) > 1]
+    rows = [row for row in results.rows if len(noise_levels(row)) > 1]
     if not rows:
         raise InputError("no row has been evaluated on noisy images")
     told = []
@@ -173,8 +164,8 @@ def psnr_against_noise(results: Results) -> Figure:
     for row, style in zip(rows, line_styles(), strict=False):
         points = noise_levels(row)
         decibels = [psnr(error) for error in points.values()]
-        axes.plot(list(points), decibels, label=row["row"], markersize=5, **style)
-        told.append(f"{row['row']} {decibels[-1]:.1f}")
+        axes.plot(list(points), decibels, label=row.name, markersize=5, **style)
+        told.append(f"{row.name} {decibels[-1]:.1f}")
     axes.set(
         title="How well clean images are restored from noisy ones",
         xlabel="σ of the noise on the input (share of the pixels' range)",
@@ -187,24 +178,24 @@ def psnr_against_noise(results: Results) -> Figure:
     return figure
 
 
-def noise_levels(row: Row) -> dict[float, float]:
+def noise_levels(row: ResultRow) -> dict[float, float]:
     """Noise on the inputs to the MSE against the clean images; 0 for none, the plain MSE."""
-    named = {name: name.removeprefix(NOISY) for name in row["metrics"] if name.startswith(NOISY)}
-    errors = {float(level): mean_of(row, name) for name, level in named.items()}
-    errors[0.0] = mean_of(row, "mse")
+    named = {name: name.removeprefix(NOISY) for name in row.metrics if name.startswith(NOISY)}
+    errors = {float(level): row.mean(name) for name, level in named.items()}
+    errors[0.0] = row.mean("mse")
     return {level: error for level, error in sorted(errors.items()) if error}
 
 
-def sizes_by_model(results: Results) -> dict[str, list[Row]]:
+def sizes_by_model(results: Results) -> dict[str, list[ResultRow]]:
     """Models to their rows, smallest code first, of those that come in several code sizes."""
-    found: dict[str, list[Row]] = {}
-    for row in results["rows"]:
-        if mean_of(row, "mse") is not None and not row.get("side_channel_size"):
-            found.setdefault(row["model"], []).append(row)
+    found: dict[str, list[ResultRow]] = {}
+    for row in results.rows:
+        if row.mean("mse") is not None and not row.side_channel_size:
+            found.setdefault(row.model, []).append(row)
     several = {
-        model: sorted(rows, key=lambda row: int(row["code_size"]))
+        model: sorted(rows, key=lambda row: row.code_size)
         for model, rows in found.items()
-        if len({row["code_size"] for row in rows}) >= FEWEST_SIZES
+        if len({row.code_size for row in rows}) >= FEWEST_SIZES
     }
     return several if any(model != "pca" for model in several) else {}
 
@@ -229,8 +220,8 @@ def error_against_size(results: Results) -> Figure:
     told = []
     others = {model: rows for model, rows in models.items() if model != "pca"}
     for (model, rows), style in zip(others.items(), line_styles(), strict=False):
-        sizes = [row["code_size"] for row in rows]
-        errors = [mean_of(row, "mse") or 0.0 for row in rows]
+        sizes = [row.code_size for row in rows]
+        errors = [row.mean("mse") or 0.0 for row in rows]
         deviations = [std_of(row, "mse") for row in rows]
         spread = deviations if any(deviations) else None
         axes.errorbar(sizes, errors, spread, label=model, capsize=3, **style)
@@ -251,5 +242,5 @@ def error_against_size(results: Results) -> Figure:
 
 def pca_by_size(results: Results) -> dict[int, float]:
     """PCA's MSE at each code size that any row has, smallest first."""
-    found = {row["code_size"]: mean_of(row, "pca_mse") for row in results["rows"]}
+    found = {row.code_size: row.mean("pca_mse") for row in results.rows}
     return {size: error for size, error in sorted(found.items()) if error is not None}

@@ -1,12 +1,14 @@
-"""Jobs done one after another, or several at once in processes of their own."""
+"""Jobs done by an executor: one after another in this process, in processes, or elsewhere."""
 
+import math
 import multiprocessing
 import signal
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from threading import Thread
 from typing import Any, TypeVar
@@ -17,6 +19,7 @@ from aelab.machine import keep_freed_memory
 J = TypeVar("J")
 R = TypeVar("R")
 P = TypeVar("P")
+T = TypeVar("T")
 
 # Proxies of a multiprocessing manager's, which have no types of their own.
 ManagedQueue = Any
@@ -30,75 +33,118 @@ class StoppedError(Exception):
     """The program is being stopped; a job ends where it is."""
 
 
+class InThisProcess(Executor):
+    """Does what it is given before anything else goes on; Ctrl-C goes through it."""
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:  # noqa: ANN401 - those of fn
+        """The future of a call that has ended."""
+        future: Future[T] = Future()
+        future.set_result(fn(*args, **kwargs))  # what is raised is told at once
+        return future
+
+
 def run_all(
     work: Callable[[J, Callable[[P], None]], R],
     jobs: Sequence[J],
     at_once: int,
     on_progress: Callable[[J, P], None] | None = None,
     size: Callable[[J], int] = lambda job: 1,
+    executor: Executor | None = None,
 ) -> Iterator[tuple[J, R | str]]:
     """Each job with what ``work(job, tell)`` returned, or with the error's one line.
 
     `on_progress` is called with what a job tells. Jobs are begun in their order while their
     sizes add up to at most `at_once`; one that is larger runs alone. With more than one at once
     they come back in the order of their ends, and `work`, jobs and results go between processes.
+    An `executor` is given all of them at once, and what they tell comes with their ends, for
+    nothing is known of where they are; those that have begun there are not stopped with us.
     """
     tell = on_progress or (lambda job, progress: None)
-    if at_once == 1:
-        for job in jobs:
-            yield job, attempt(work, job, partial(tell, job))
-        return
-    yield from in_processes(work, jobs, at_once, tell, size)
+    if executor is not None:
+        yield from done(executor, work, jobs, math.inf, tell, size, lambda job: None)
+    elif at_once == 1:
+        yield from done(InThisProcess(), work, jobs, 1, tell, size, lambda job: partial(tell, job))
+    else:
+        with processes(at_once, tell) as (pool, teller):
+            yield from done(pool, work, jobs, at_once, tell, size, teller)
+
+
+def done(
+    executor: Executor,
+    work: Callable[[J, Callable[[P], None]], R],
+    jobs: Sequence[J],
+    at_once: float,
+    tell: Callable[[J, P], None],
+    size: Callable[[J], int],
+    teller: Callable[[J], Callable[[P], None] | None],
+) -> Iterator[tuple[J, R | str]]:
+    """run_all by an executor; `teller` gives what a job can tell us by at once, if it can."""
+    waiting = deque(jobs)
+    running: dict[Future[tuple[list[P], R | str]], J] = {}
+    try:
+        while waiting or running:
+            used = sum(size(job) for job in running.values())
+            if waiting and (not running or used + size(waiting[0]) <= at_once):
+                job = waiting.popleft()
+                try:
+                    running[executor.submit(attempt, work, job, teller(job))] = job
+                except BrokenExecutor:
+                    yield job, GONE
+                continue
+            for future in wait(running, return_when="FIRST_COMPLETED").done:
+                job = running.pop(future)
+                kept, outcome = outcome_of(future)
+                for progress in kept:
+                    tell(job, progress)
+                yield job, outcome
+    finally:
+        for future in running:
+            future.cancel()
+
+
+def outcome_of(future: "Future[tuple[list[P], R | str]]") -> tuple[list[P], R | str]:
+    """What a job kept to tell and its outcome, also when its process is gone."""
+    try:
+        return future.result()
+    except BrokenExecutor:
+        return [], GONE
+    except Exception as error:  # the executor's, which may be anyone's
+        return [], f"{type(error).__name__}: {error}"
 
 
 def attempt(
-    work: Callable[[J, Callable[[P], None]], R], job: J, tell: Callable[[P], None]
-) -> R | str:
-    """What the job returned, or what went wrong in it."""
+    work: Callable[[J, Callable[[P], None]], R], job: J, tell: Callable[[P], None] | None
+) -> tuple[list[P], R | str]:
+    """What the job could not tell at once, and what it returned or what went wrong in it."""
+    kept: list[P] = []
     try:
-        return work(job, tell)
+        return kept, work(job, tell or kept.append)
     except AelabError as error:
-        return str(error)
+        return kept, str(error)
     except StoppedError:
-        return "stopped"
+        return kept, "stopped"
     except Exception as error:  # a mistake in one row's model must not cost the other rows
         last = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{last.filename}, line {last.lineno}"
-        return f"{type(error).__name__}: {error} (a mistake in the code, at {place})"
+        told = f"{type(error).__name__}: {error} (a mistake in the code, at {place})"
+        return kept, told
 
 
-def in_processes(
-    work: Callable[[J, Callable[[P], None]], R],
-    jobs: Sequence[J],
-    at_once: int,
-    tell: Callable[[J, P], None],
-    size: Callable[[J], int],
-) -> Iterator[tuple[J, R | str]]:
-    """run_all with processes; they are new ones, so that PyTorch's threads are not inherited."""
+@contextmanager
+def processes(
+    at_once: int, tell: Callable[[J, P], None]
+) -> Iterator[tuple[Executor, Callable[[J], "Teller"]]]:
+    """Processes of our own; they are new ones, so that PyTorch's threads are not inherited."""
     context = multiprocessing.get_context("spawn")
     with (
         context.Manager() as manager,
         ProcessPoolExecutor(at_once, context, prepare_process) as pool,
     ):
         told, stop = manager.Queue(), manager.Event()
-        listener = Thread(target=listen, args=(told, jobs, tell), daemon=True)
+        listener = Thread(target=listen, args=(told, tell), daemon=True)
         listener.start()
-        waiting = deque(enumerate(jobs))
-        running: dict[Future[R | str], J] = {}
         try:
-            while waiting or running:
-                used = sum(size(job) for job in running.values())
-                if waiting and (not running or used + size(waiting[0][1]) <= at_once):
-                    number, job = waiting.popleft()
-                    try:
-                        future = pool.submit(in_process, work, job, number, told, stop)
-                    except BrokenProcessPool:
-                        yield job, GONE
-                    else:
-                        running[future] = job
-                    continue
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    yield running.pop(future), outcome_of(future)
+            yield pool, lambda job: Teller(job, told, stop)
         except BaseException:
             stop.set()
             raise
@@ -106,14 +152,6 @@ def in_processes(
             pool.shutdown(cancel_futures=True)
             told.put(None)
             listener.join()
-
-
-def outcome_of(future: "Future[R | str]") -> R | str:
-    """A job's outcome, also when its process is gone."""
-    try:
-        return future.result()
-    except BrokenProcessPool:
-        return GONE
 
 
 def prepare_process() -> None:
@@ -125,25 +163,22 @@ def prepare_process() -> None:
     keep_freed_memory()
 
 
-def in_process(
-    work: Callable[[J, Callable[[P], None]], R],
-    job: J,
-    number: int,
-    told: ManagedQueue,
-    stop: ManagedEvent,
-) -> R | str:
-    """One job in its own process."""
+@dataclass(frozen=True)
+class Teller:
+    """What a job in a process of our own tells the first process by."""
 
-    def tell(progress: P) -> None:
-        if stop.is_set():
+    job: object
+    told: ManagedQueue
+    stop: ManagedEvent
+
+    def __call__(self, progress: object) -> None:
+        """Tell it, or end here if the program is being stopped."""
+        if self.stop.is_set():
             raise StoppedError
-        told.put((number, progress))
-
-    return attempt(work, job, tell)
+        self.told.put((self.job, progress))
 
 
-def listen(told: ManagedQueue, jobs: Sequence[J], tell: Callable[[J, P], None]) -> None:
+def listen(told: ManagedQueue, tell: Callable[[J, P], None]) -> None:
     """Pass on what the processes tell, until None."""
     while (message := told.get()) is not None:
-        number, progress = message
-        tell(jobs[number], progress)
+        tell(*message)

@@ -1,19 +1,16 @@
 """A study: rows × seeds → runs → one table."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from html import escape
 from pathlib import Path
-from statistics import mean, stdev
-from typing import Any
 
 from aelab.data.dataset import Dataset
 from aelab.data.input_sets import InputDataset
 from aelab.data.loading import load_settings, only_classes
-from aelab.evaluate.audits import audit_data
-from aelab.evaluate.columns import FACTS, METRICS, SLOW_GROUPS, metric_named
-from aelab.evaluate.finite import NOT_FINITE, recorded, told
+from aelab.evaluate.audits import Finding, audit_data
 from aelab.figures import html
 from aelab.files import InputError
 from aelab.models.zoo import blueprint_of
@@ -23,9 +20,10 @@ from aelab.runs.resumable import Note, Progress
 from aelab.runs.store import Run
 from aelab.runs.train import make_way, refuse_kind, train_run
 from aelab.settings import DataSettings, RunSettings
+from aelab.studies.results import Results
 from aelab.studies.study import Asked, Row, Study
-from aelab.studies.tables import COSTS, caption, input_size, main_columns, write_results
-from aelab.studies.verdicts import answer, verdict
+from aelab.studies.summary import results_of
+from aelab.studies.tables import caption, main_columns, write_results
 
 
 def check_row(row: Row, split: str, data_dir: Path | None, seed: int) -> None:
@@ -103,159 +101,37 @@ class Result:
     folder: Path
     runs: Mapping[str, Sequence[Run]]
     errors: Mapping[str, str]
-    audits: Mapping[str, Any]
+    audits: Mapping[str, Mapping[str, Finding]]
     """Of the data, by data set."""
 
     asked: Asked | None = None
     """Of `aelab compare`, if that trained it."""
 
-    def as_json(self) -> dict[str, Any]:
-        """The content of results.json."""
-        rows = [
-            row_as_json(row, runs) for row in self.study.rows if (runs := self.runs.get(row.name))
-        ]
-        rows += [mean_row(whole, parts) for whole, parts in self.wholes().items()]
-        data = sorted({row.settings.data.name for row in self.study.rows})
-        results = {
-            "study": self.study.name,
-            "asked": None if self.asked is None else asdict(self.asked_for(rows, self.asked)),
-            "title": self.study.title,
-            "quick": self.study.quick,
-            "data": ", ".join(data),
-            "split": self.study.split,
-            "units": units(rows),
-            "rows": rows,
-            "verdicts": self.verdicts(rows),
-            "claims": [verdict(claim, rows) for claim in self.study.claims],
-            "audits": dict(self.audits),
-            "errors": dict(self.errors),
-        }
-        return recorded(results)
+    @property
+    def results(self) -> Results:
+        """What the runs come to, as they are now."""
+        return results_of(
+            self.study, self.runs, errors=self.errors, audits=self.audits, asked=self.asked
+        )
 
     @property
     def notes(self) -> list[str]:
         """A line for each likely cause of figures that are not finite, and left empty."""
-        of_runs = [note for runs in self.runs.values() for run in runs for note in run.notes]
-        return of_runs + told(self.folder / "results.json", self.as_json())
-
-    def asked_for(self, rows: Sequence[Mapping[str, Any]], asked: Asked) -> Asked:
-        """What was asked, and the slow metrics that earlier commands asked for: runs keep them."""
-        shown = {metric_named(name).group for row in rows for name in row["metrics"]}
-        earlier = [name for name in SLOW_GROUPS if name in shown - set(self.study.groups)]
-        return replace(asked, metrics=(*asked.metrics, *earlier))
-
-    def verdicts(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
-        """The answers to the study's questions, budget by budget; of rows in parts, the means."""
-        rows = [row for row in rows if row.get("parts")] or rows
-        budgets = dict.fromkeys(row["budget"] for row in rows)
-        return [
-            {
-                "question": question.question,
-                "budget": budget,
-                "answer": answer(
-                    question, [shortened(row) for row in rows if row["budget"] == budget]
-                ),
-            }
-            for question in self.study.questions
-            for budget in budgets
-        ]
-
-    def wholes(self) -> dict[str, dict[str, Sequence[Run]]]:
-        """The runs of each row that is in parts, part by part; only where all were finished."""
-        wholes: dict[str, dict[str, Sequence[Run]]] = {}
-        for row in self.study.rows:
-            if row.part_of:
-                wholes.setdefault(row.part_of, {})[row.name] = self.runs.get(row.name, [])
-        return {whole: parts for whole, parts in wholes.items() if all(parts.values())}
+        return [note for runs in self.runs.values() for run in runs for note in run.notes]
 
     def _repr_html_(self) -> str:
         """The study in a notebook: its table, and a picture of each row's first seed."""
-        results = self.as_json()
+        results = self.results
         shown = [
             f"<p>{escape(name)}</p>{html.picture(picture, name)}"
             for name, runs in self.runs.items()
             for picture in runs[0].pictures[:1]
         ]
-        title = escape(results["title"] or results["study"])
-        told = f"<p>{escape(caption(results))}</p>"
-        table = html.table(main_columns(results)) if results["rows"] else ""
-        return f"<h4>{title}</h4>{table}{told}{''.join(shown)}"
-
-
-def shortened(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row under its name without the budget, where that is said already."""
-    return {**row, "row": row["row"].removesuffix(f"-{row['budget']}")}
-
-
-def row_as_json(row: Row, runs: Sequence[Run]) -> dict[str, Any]:
-    """One row's figures over its seeds."""
-    every = [run.metrics for run in runs]
-    names = [name for name in every[0] if name not in FACTS]
-    return {
-        "row": row.name,
-        "model": row.settings.model,
-        **{
-            fact: every[0][fact]
-            for fact in FACTS
-            if fact in every[0] and fact not in ("split", NOT_FINITE)
-        },
-        "input_size": input_size(runs[0]),
-        "budget": row.budget,
-        "seeds": [run.settings.seed for run in runs],
-        **{name: mean_of(name, runs) for name in COSTS},
-        "metrics": {name: spread([metrics.get(name) for metrics in every]) for name in names},
-        "published": dict(row.published),
-        "audits": every[0].get("audits", {}),
-    }
-
-
-def mean_row(whole: str, parts: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
-    """One row for a row in parts: the mean over them seed by seed, and its spread over seeds."""
-    every = [run for runs in parts.values() for run in runs]
-    by_seed = [{run.settings.seed: run for run in runs} for runs in parts.values()]
-    seeds = sorted(set.intersection(*(set(runs) for runs in by_seed)))
-    first = row_as_json(Row(whole, every[0].settings), next(iter(parts.values())))
-
-    def over_parts(name: str, seed: int) -> float | None:
-        found = [runs[seed].metrics.get(name) for runs in by_seed]
-        figures = [figure for figure in found if figure is not None]
-        return mean(figures) if len(figures) == len(found) else None
-
-    return {
-        **{key: value for key, value in first.items() if key not in ("by_class", "worst")},
-        "row": f"{whole}, mean of {len(parts)}",
-        "parts": list(parts),
-        "budget": "",
-        "seeds": seeds,
-        **{name: mean_of(name, every) for name in COSTS},
-        "metrics": {
-            name: spread([over_parts(name, seed) for seed in seeds]) for name in first["metrics"]
-        },
-        "audits": {},
-    }
-
-
-def mean_of(name: str, runs: Sequence[Run]) -> float | None:
-    """Mean over seeds of what a training cost, if all of them know."""
-    values = [run.timings[name] for run in runs if run.timings.get(name) is not None]
-    return mean(values) if len(values) == len(runs) else None
-
-
-def units(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """The unit of each metric that there is."""
-    names = dict.fromkeys(name for row in rows for name in row["metrics"])
-    known = {name: METRICS[name].unit for name in names if name in METRICS}
-    return {**known, "train_seconds": "seconds of training, without evaluation"}
-
-
-def spread(values: Sequence[float | None]) -> dict[str, Any]:
-    """Mean and sample standard deviation over seeds; none of the latter for a single one."""
-    numbers = [value for value in values if value is not None]
-    return {
-        "mean": mean(numbers) if numbers else None,
-        "std": stdev(numbers) if len(numbers) > 1 else None,
-        "values": list(values),
-    }
+        columns = {column.head: column.texts for column in main_columns(results)}
+        table = html.table(columns) if results.rows else ""
+        return f"<h4>{escape(results.heading)}</h4>{table}<p>{escape(caption(results))}</p>" + (
+            "".join(shown)
+        )
 
 
 def compare(
@@ -266,6 +142,7 @@ def compare(
     jobs: int | None = None,
     data_dir: str | Path | None = None,
     asked: Asked | None = None,
+    executor: Executor | None = None,
     on_progress: Callable[[Job, Progress | Note | Run | str], None] | None = None,
 ) -> Result:
     """Train all rows of a study, each with every seed, and write its table.
@@ -276,6 +153,11 @@ def compare(
     go on. A run that was there with other settings is renamed, and never removed. `on_progress`
     is called with each job's progress and notes, and when it ends with its run or the error's one
     line. What was `asked` on the command line is recorded with the table.
+
+    An `executor` of concurrent.futures, for instance of a cluster, is given all runs at once, and
+    decides itself where and how many. Its workers need the same folders and data, and a process
+    each while they train, for PyTorch's random numbers are a process's own; what they tell of
+    their progress arrives with their ends.
 
     Raises:
         AelabError: the data cannot be had, or nothing can be written.
@@ -301,7 +183,7 @@ def compare(
     runs: dict[str, list[Run]] = {}
     errors: dict[str, str] = {}
     tell = on_progress or (lambda job, progress: None)
-    for job, outcome in run_all(do_job, work, jobs, tell, size=threads_of):
+    for job, outcome in run_all(do_job, work, jobs, tell, size=threads_of, executor=executor):
         tell(job, outcome)
         if isinstance(outcome, Run):
             runs.setdefault(job.row, []).append(outcome)
@@ -310,13 +192,13 @@ def compare(
     for of_row in runs.values():
         of_row.sort(key=lambda run: run.settings.seed)
     result = Result(study, folder, runs, errors, audits_of_data(study, where, seeds[0]), asked)
-    write_results(result.as_json(), folder)
+    write_results(result.results, folder)
     return result
 
 
-def audits_of_data(study: Study, data_dir: Path | None, seed: int) -> dict[str, Any]:
+def audits_of_data(study: Study, data_dir: Path | None, seed: int) -> dict[str, dict[str, Finding]]:
     """What the audits find in each data set of images of a study; in a quick one, nothing."""
-    audits: dict[str, Any] = {}
+    audits: dict[str, dict[str, Finding]] = {}
     if study.quick:
         return audits
     for settings in dict.fromkeys(replace(row.settings.data, classes=None) for row in study.rows):

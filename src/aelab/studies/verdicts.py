@@ -1,18 +1,15 @@
 """What a study's figures say, and how surely: paired comparisons over seeds, claims, the best."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean
-from typing import Any
 
 from scipy.stats import ttest_rel
 
 from aelab.evaluate.columns import METRICS
+from aelab.studies.results import ClaimVerdict, ResultRow
 from aelab.studies.study import Claim, Question
-
-ResultRow = Mapping[str, Any]
-"""A row of results.json."""
 
 LEVEL = 0.05
 """Of a test, shared out among all comparisons that are made at once (Bonferroni)."""
@@ -44,7 +41,7 @@ def paired(metric: str, first: ResultRow, second: ResultRow) -> Paired:
     is: so a negative one always speaks for the first.
     """
     sign = 1 if METRICS[metric].better == "less" else -1
-    by_seed = [by_seeds(row, metric) for row in (first, second)]
+    by_seed = [row.by_seed(metric) for row in (first, second)]
     seeds = sorted(by_seed[0].keys() & by_seed[1].keys())
     a, b = ([sign * values[seed] for seed in seeds] for values in by_seed)
     differences = [x - y for x, y in zip(a, b, strict=True)]
@@ -62,23 +59,11 @@ def paired(metric: str, first: ResultRow, second: ResultRow) -> Paired:
     )
 
 
-def by_seeds(row: ResultRow, metric: str) -> dict[int, float]:
-    """The figures of a row, by seed."""
-    values = row["metrics"].get(metric, {}).get("values", [])
-    pairs = zip(row["seeds"], values, strict=False)
-    return {seed: value for seed, value in pairs if value is not None}
-
-
 def best_first(rows: Sequence[ResultRow], metric: str) -> list[ResultRow]:
     """The rows that have the metric, the best mean first."""
-    having = [row for row in rows if by_seeds(row, metric)]
+    having = [(figure, row) for row in rows if (figure := row.mean(metric)) is not None]
     more = METRICS[metric].better == "more"
-    return sorted(having, key=lambda row: row["metrics"][metric]["mean"], reverse=more)
-
-
-def overcomplete(row: ResultRow) -> bool:
-    """Whether the code is no smaller than the input, and could be a copy of it."""
-    return row["input_size"] is not None and bool(row["code_size"] >= row["input_size"])
+    return [row for _, row in sorted(having, key=lambda pair: pair[0], reverse=more)]
 
 
 def not_told_apart(rows: Sequence[ResultRow], metric: str) -> set[str]:
@@ -86,18 +71,18 @@ def not_told_apart(rows: Sequence[ResultRow], metric: str) -> set[str]:
 
     Empty where nothing can be said: with one seed, or no other row.
     """
-    ranked = best_first([row for row in rows if not overcomplete(row)], metric)
-    if len(ranked) < 2 or len(by_seeds(ranked[0], metric)) < 2:
+    ranked = best_first([row for row in rows if not row.overcomplete], metric)
+    if len(ranked) < 2 or len(ranked[0].by_seed(metric)) < 2:
         return set()
     best, *others = ranked
     close = close_to(best, others, metric)
-    return {best["row"], *close} if close else set()
+    return {best.name, *close} if close else set()
 
 
 def close_to(best: ResultRow, others: Sequence[ResultRow], metric: str) -> list[str]:
     """Names of the other rows whose difference from the best the seeds do not support."""
     return [
-        row["row"]
+        row.name
         for row in others
         if not paired(metric, best, row).told_apart(comparisons=len(others))
     ]
@@ -112,16 +97,16 @@ def answer(question: Question, rows: Sequence[ResultRow]) -> str:
     """
     metric = question.metric
     having = best_first(rows, metric)
-    sizes = [row["code_size"] for row in having]
+    sizes = [row.code_size for row in having]
     common = max(sizes, key=sizes.count) if sizes else 0
     all_sizes = question.across_code_sizes
-    ranked = [row for row in having if all_sizes or row["code_size"] == common]
-    left_out = [row["row"] for row in having if row not in ranked]
+    ranked = [row for row in having if all_sizes or row.code_size == common]
+    left_out = [row.name for row in having if row not in ranked]
     told = "nothing: no two rows have this figure with a code of the same size"
     if len(ranked) > 1:
         best, *others = ranked
         codes = "of any size" if all_sizes else f"of {common:,} numbers"
-        told = f"{best['row']} ({mean_of(best, metric)}), then {others[0]['row']} "
+        told = f"{best.name} ({mean_of(best, metric)}), then {others[0].name} "
         told += f"({mean_of(others[0], metric)}), codes {codes}; {certainty(metric, best, others)}"
     if left_out:
         told += f"; not {', '.join(left_out)}, for the size of their codes"
@@ -130,7 +115,7 @@ def answer(question: Question, rows: Sequence[ResultRow]) -> str:
 
 def certainty(metric: str, best: ResultRow, others: Sequence[ResultRow]) -> str:
     """How surely the best row is the best."""
-    seeds = len(by_seeds(best, metric))
+    seeds = len(best.by_seed(metric))
     if seeds < 2:
         return "one seed: close figures may change places"
     if close := close_to(best, others, metric):
@@ -141,23 +126,23 @@ def certainty(metric: str, best: ResultRow, others: Sequence[ResultRow]) -> str:
 def mean_of(row: ResultRow, metric: str) -> str:
     """The mean figure, with its metric's name."""
     shown = METRICS[metric]
-    return f"{shown.title} {row['metrics'][metric]['mean']:.{shown.digits}f}"
+    return f"{shown.title} {row.mean(metric):.{shown.digits}f}"
 
 
-def verdict(claim: Claim, rows: Sequence[ResultRow]) -> dict[str, Any]:
-    """Whether a claim holds, what was found, and how surely; as JSON.
+def verdict(claim: Claim, rows: Sequence[ResultRow]) -> ClaimVerdict:
+    """Whether a claim holds, what was found, and how surely.
 
     It holds if the row is better than each of the others, and does not if it is worse than any,
     by paired t-tests over the seeds at 5 % in all; otherwise the seeds do not decide.
     """
-    by_name = {row["row"]: row for row in rows}
+    by_name = {row.name: row for row in rows}
     missing = [name for name in (claim.better, *claim.than) if name not in by_name]
     if missing:
-        return {"claim": claim.claim, "holds": "was not tested", "found": f"no {missing[0]}"}
+        return ClaimVerdict(claim.claim, "was not tested", f"no {missing[0]}")
     for name in (claim.better, *claim.than):
-        if not by_seeds(by_name[name], claim.metric):
+        if not by_name[name].by_seed(claim.metric):
             lacks = f"{name} has no {METRICS[claim.metric].title}"
-            return {"claim": claim.claim, "holds": "was not tested", "found": lacks}
+            return ClaimVerdict(claim.claim, "was not tested", lacks)
     better = by_name[claim.better]
     tests = {name: paired(claim.metric, better, by_name[name]) for name in claim.than}
     apart = {name: test.told_apart(len(tests)) for name, test in tests.items()}
@@ -172,7 +157,7 @@ def verdict(claim: Claim, rows: Sequence[ResultRow]) -> dict[str, Any]:
         found.append(
             f"{name}: {mean_of(by_name[name], claim.metric)}, {described(test, claim.metric)}"
         )
-    return {"claim": claim.claim, "holds": holds, "found": "; ".join(found)}
+    return ClaimVerdict(claim.claim, holds, "; ".join(found))
 
 
 def described(test: Paired, metric: str) -> str:

@@ -1,0 +1,229 @@
+"""A study's results: what results.json holds, and the tables and the page show."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from statistics import mean, stdev
+from types import NoneType
+from typing import Any, get_args, get_origin, get_type_hints
+
+from aelab.evaluate.audits import Finding
+from aelab.evaluate.columns import FACTS
+from aelab.evaluate.finite import emptied
+from aelab.files import InputError
+from aelab.settings import check_value
+from aelab.studies.study import Asked
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A figure over seeds."""
+
+    mean: float | None
+    std: float | None
+    """The sample standard deviation; none of a single seed."""
+
+    values: tuple[float | None, ...]
+    """Seed by seed."""
+
+    @classmethod
+    def of(cls, values: Sequence[float | None]) -> "Spread":
+        """That of these values, where there are any."""
+        numbers = [value for value in values if value is not None]
+        return cls(
+            mean(numbers) if numbers else None,
+            stdev(numbers) if len(numbers) > 1 else None,
+            tuple(values),
+        )
+
+
+NO_FIGURE = Spread(None, None, ())
+
+OPTIONAL = ("side_channel_size", "side_channel_bits", "multiply_adds", "by_class", "parts")
+"""Fields of a row that results.json leaves out where there is nothing to say."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultRow:
+    """One row's figures over its seeds, and what evaluation says beside them of the first."""
+
+    name: str
+    """In JSON, `row`."""
+
+    model: str
+    code_size: int
+    side_channel_size: int | None = None
+    side_channel_bits: float | None = None
+    parameters: int
+    multiply_adds: int | None = None
+    by_class: dict[str, float | None] | None = None
+    audits: dict[str, Finding]
+    input_size: int | None
+    """Numbers of an input; none of a graph, whose nodes have codes and not the whole."""
+
+    budget: str
+    seeds: tuple[int, ...]
+    train_seconds: float
+    images_per_second: float | None = None
+    epochs: float | None = None
+    peak_memory_bytes: float | None = None
+    metrics: dict[str, Spread]
+    published: dict[str, float]
+    parts: tuple[str, ...] | None = None
+    """The rows that this is the mean of."""
+
+    others: dict[str, Any] = field(default_factory=dict)
+    """The other FACTS; in JSON they stand beside the fields."""
+
+    def spread(self, metric: str) -> Spread:
+        """The figure, which may be none."""
+        return self.metrics.get(metric, NO_FIGURE)
+
+    def mean(self, metric: str) -> float | None:
+        """The mean figure over the seeds, if there is one."""
+        return self.spread(metric).mean
+
+    def by_seed(self, metric: str) -> dict[int, float]:
+        """The figures that there are, by seed."""
+        pairs = zip(self.seeds, self.spread(metric).values, strict=False)
+        return {seed: value for seed, value in pairs if value is not None}
+
+    @property
+    def overcomplete(self) -> bool:
+        """Whether the code is no smaller than the input, and could be a copy of it."""
+        return self.input_size is not None and self.code_size >= self.input_size
+
+    def to_json(self) -> dict[str, Any]:
+        """The row as results.json has it."""
+        content = {"row": self.name, **asdict(self), **self.others}
+        first = ("row", "model", *FACTS)
+        return {
+            key: content[key]
+            for key in sorted(content.keys() - {"name", "others"}, key=[*first, *content].index)
+            if content[key] is not None or key not in OPTIONAL
+        }
+
+    @classmethod
+    def from_json(cls, content: object, where: str) -> "ResultRow":
+        """The row in its JSON.
+
+        Raises:
+            InputError: it lacks something, or has it of another type.
+        """
+        others = {
+            ("name" if key == "row" else key): of for key, of in table(content, where).items()
+        }
+        own = {of.name: others.pop(of.name) for of in fields(cls) if of.name in others}
+        made: ResultRow = read_fields(cls, {**own, "others": others}, where)
+        return made
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer to a question about the rows of a budget."""
+
+    question: str
+    budget: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class ClaimVerdict:
+    """Whether a claim holds."""
+
+    claim: str
+    holds: str
+    """In words, after `It`."""
+
+    found: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """What a study gave."""
+
+    study: str
+    asked: Asked | None = None
+    """Of `aelab compare`, if that trained it."""
+
+    title: str
+    quick: bool
+    data: str
+    split: str
+    units: dict[str, str]
+    rows: tuple[ResultRow, ...]
+    verdicts: tuple[Verdict, ...] = ()
+    claims: tuple[ClaimVerdict, ...] = ()
+    audits: dict[str, dict[str, Finding]] = field(default_factory=dict)
+    """Of the data, by data set."""
+
+    errors: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def heading(self) -> str:
+        """The study's title, or its name."""
+        return self.title or self.study
+
+    @property
+    def seeds(self) -> list[int]:
+        """Those that any row has."""
+        return sorted({seed for row in self.rows for seed in row.seeds})
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of results.json."""
+        content: dict[str, Any] = emptied(asdict(self))  # with lists for tuples
+        return {**content, "rows": emptied([row.to_json() for row in self.rows])}
+
+    @classmethod
+    def from_json(cls, content: object) -> "Results":
+        """The results in the content of a results.json.
+
+        Raises:
+            InputError: it lacks something, or has it of another type.
+        """
+        made: Results = read_fields(cls, content, "")
+        return made
+
+
+def read(hint: Any, value: object, where: str) -> Any:  # noqa: ANN401 - what the hint says
+    """A value of JSON as the type that a field has.
+
+    Raises:
+        InputError: it is of another type.
+    """
+    inner = get_args(hint)
+    if NoneType in inner:
+        return None if value is None else read(inner[0], value, where)
+    if hasattr(hint, "from_json"):
+        return hint.from_json(value, where)
+    if is_dataclass(hint):
+        return read_fields(hint, value, where)
+    if get_origin(hint) is tuple and isinstance(value, list):
+        return tuple(read(inner[0], item, f"{where}: {n}") for n, item in enumerate(value, 1))
+    if get_origin(hint) in (dict, Mapping) and isinstance(value, dict):
+        return {key: read(inner[1], item, f"{where}: {key}") for key, item in value.items()}
+    check_value(where, "", value, {"": hint})
+    return value
+
+
+def read_fields(kind: Any, content: object, where: str) -> Any:  # noqa: ANN401 - one of `kind`
+    """A dataclass from its JSON, field by field.
+
+    Raises:
+        InputError: a field is missing, unknown or of another type.
+    """
+    content, of = table(content, where), where or "the file"
+    for own in fields(kind):
+        if own.default is MISSING and own.default_factory is MISSING and own.name not in content:
+            raise InputError(f"{of} has no {own.name}")
+    hints = get_type_hints(kind)
+    for key in content.keys() - hints.keys():
+        raise InputError(f"{of} has an unknown {key!r}")
+    paths = {key: f"{where}: {key}" if where else key for key in content}
+    return kind(**{key: read(hints[key], value, paths[key]) for key, value in content.items()})
+
+
+def table(content: object, where: str) -> dict[str, Any]:
+    """The content, made sure to be a table of JSON."""
+    if not isinstance(content, dict):
+        raise InputError(f"{where or 'the file'} is no table")
+    return content
