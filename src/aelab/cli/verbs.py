@@ -32,17 +32,16 @@ EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb; the exit code. A user's mistake is one line on standard error and code 2."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    if not given or given[0] in ("-h", "--help"):
-        print(overview())
-        return 0 if given else EXIT_USAGE
-    if given[0] == "--version":
-        from importlib.metadata import version
-
-        print(f"aelab {version('aelab')}")
-        return 0
-    verb = given.pop(0)
+    verb, *given = list(sys.argv[1:] if arguments is None else arguments) or [""]
     try:
+        if verb in ("", "-h", "--help"):
+            print(overview(), flush=True)
+            return 0 if verb else EXIT_USAGE
+        if verb == "--version":
+            from importlib.metadata import version
+
+            print(f"aelab {version('aelab')}")
+            return 0
         if verb not in VERBS:
             raise AelabError(f"there is no verb {verb!r}; there are {', '.join(VERBS)}")
         return VERBS[verb](given)

@@ -2,7 +2,6 @@
 
 import math
 import warnings
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from torch import Tensor
 from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.evaluate.columns import Figures
 from aelab.evaluate.reconstruction import Codes, chunks, fitted_components
-from aelab.machine import threads
+from aelab.machine import once_for_each, threads
 from aelab.models.contract import Autoencoder
 from aelab.models.variational import LatentVariableModel
 
@@ -126,14 +125,14 @@ def knn_accuracy(z_train: Array, y_train: Classes, z: Array, y: Classes) -> floa
     return float(voters.score(z, y))
 
 
-@lru_cache(maxsize=4)
+@once_for_each
 def pixel_accuracies(data: InputDataset, split: str) -> tuple[float | None, float | None]:
     """The same of the pixels themselves; found once for a data set."""
     training, images = data.split("train"), data.split(split)
     return accuracies(flat(training), training.classes, flat(images), images.classes)
 
 
-@lru_cache(maxsize=16)
+@once_for_each
 def pca_accuracies(data: InputDataset, split: str, n: int) -> tuple[float | None, float | None]:
     """The same of `n` principal components; found once for a data set."""
     training, images = data.split("train"), data.split(split)

@@ -7,7 +7,6 @@ and the hash of its weights stand beside every figure that rests on it.
 
 import hashlib
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -17,7 +16,7 @@ from torch.nn import functional as F
 
 from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.files import AelabError, read_metadata, read_tensors, user_cache, write_tensors
-from aelab.machine import seeded, threads
+from aelab.machine import once_for_each, seeded, threads
 from aelab.models.contract import Losses, Trainable
 from aelab.models.losses import batch_mean
 from aelab.settings import Recipe
@@ -119,7 +118,7 @@ class FeatureNetwork:
             return torch.cat([self.classifier.features(part) for part in x.split(CHUNK)])
 
 
-@lru_cache(maxsize=2)
+@once_for_each
 def feature_network(data: InputDataset) -> FeatureNetwork | None:
     """The features of a data set, from the cache or trained now; None if it has but one class.
 

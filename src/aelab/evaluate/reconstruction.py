@@ -1,7 +1,6 @@
 """How a model of images is scored: reconstruction, robustness, the bound's two terms, its cost."""
 
 from collections.abc import Callable, Collection, Iterator
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -12,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.evaluate.columns import Figures
 from aelab.evaluate.metrics import psnr, squared_errors
-from aelab.machine import seeded, set_global, threads
+from aelab.machine import once_for_each, seeded, set_global, threads
 from aelab.models.contract import Autoencoder, Code, InputBatch
 from aelab.models.layers import NoiseKind, corrupt
 from aelab.models.losses import PerExample, squared_error
@@ -238,7 +237,7 @@ def fitted_components(
     return mean, components[:n]
 
 
-@lru_cache(maxsize=2)
+@once_for_each
 def all_components(data: InputDataset, n: int) -> tuple[Tensor, Tensor]:
     """The last few are kept at hand."""
     with threads(1), seeded(SEED, "components"):  # whoever asks first, the same bits

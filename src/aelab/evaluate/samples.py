@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from jaxtyping import Float, Int64
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.evaluate.features import FeatureNetwork, Pictures, feature_network
 from aelab.evaluate.subject import Subject
-from aelab.machine import permutation_at, threads
+from aelab.machine import once_for_each, permutation_at, threads
 from aelab.models.contract import Autoencoder
 from aelab.models.priors.contract import Prior
 from aelab.models.sampling import sample
@@ -103,7 +102,7 @@ def sample_figures(
     return figures
 
 
-@lru_cache(maxsize=2)
+@once_for_each
 def reference_of(data: InputDataset, split: str, count: int, seed: int) -> Reference:
     """`count` images of a split, and their figures against the training images."""
     images, train = data.split(split), data.split("train")
@@ -120,7 +119,7 @@ def reference_of(data: InputDataset, split: str, count: int, seed: int) -> Refer
         return Reference(network, features, neighbour_radii(features), floor, nearest)
 
 
-@lru_cache(maxsize=2)
+@once_for_each
 def distances_to_training(data: InputDataset, split: str) -> Float[Tensor, " images"]:
     """How far each image of a split is from the nearest training image, pixels in [0, 1]."""
     images = data.split(split)

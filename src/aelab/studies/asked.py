@@ -17,7 +17,7 @@ from aelab.data.loading import settled
 from aelab.evaluate.columns import Group, SlowGroup
 from aelab.files import InputError
 from aelab.models.blueprint import Blueprint
-from aelab.models.zoo import NETWORKS, PRIORS, resolve, rows_of
+from aelab.models.zoo import FITTED_PRIOR, NETWORKS, PRIORS, resolve, rows_of
 from aelab.settings import DataSettings, Recipe, RunSettings, check_value, seconds_of, thaw
 from aelab.studies.study import Asked, Study, default_settings, load_study
 
@@ -199,9 +199,10 @@ def option_name(option: Field[Any]) -> str:
 
 def parts(blueprint: Blueprint) -> list[tuple[str, Any, Any]]:
     """The options that choose a composition's network and prior."""
+    priors = [name for name in PRIORS if name != FITTED_PRIOR]
     chosen = [
         ("network", blueprint.network_name, NETWORKS, "What features and outputs are made with"),
-        ("prior", blueprint.prior_name, PRIORS, "What the model is trained with"),
+        ("prior", blueprint.prior_name, priors, "What the model is trained with"),
     ]
     return [
         (

@@ -191,7 +191,9 @@ def compare(
             errors[job.label] = outcome
     for of_row in runs.values():
         of_row.sort(key=lambda run: run.settings.seed)
-    result = Result(study, folder, runs, errors, audits_of_data(study, where, seeds[0]), asked)
+    audits = audits_of_data(study, where, seeds[0])
+    dataset.cache_clear()  # the caller's memory is its own again
+    result = Result(study, folder, runs, errors, audits, asked)
     write_results(result.results, folder)
     return result
 
