@@ -34,40 +34,6 @@ class Pictures(Dataset[Tensor]):
         return torch.from_numpy(np.array(self.pictures[i])).unsqueeze(0).float().div(255)
 
 
-class PlainSwitchesVAE(nn.Module):
-    """The original's convolutional VAE, as plain PyTorch has it: indices handed on as they are."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.ModuleList([nn.Conv2d(1, 32, 3), nn.Conv2d(32, 32, 4), nn.Conv2d(32, 32, 2)])
-        self.hidden, self.mu, self.log_var = (
-            nn.Linear(512, 32),
-            nn.Linear(32, 32),
-            nn.Linear(32, 32),
-        )
-        self.back = nn.ModuleList([nn.Linear(32, 32), nn.Linear(32, 512)])
-        self.transposed = nn.ModuleList(
-            [
-                nn.ConvTranspose2d(32, 32, 2),
-                nn.ConvTranspose2d(32, 32, 4),
-                nn.ConvTranspose2d(32, 1, 3),
-            ]
-        )
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        first = self.conv[0](x).relu()
-        pooled, i = F.max_pool2d(first, 2, return_indices=True)
-        second = self.conv[1](pooled).relu()
-        pooled, j = F.max_pool2d(second, 2, return_indices=True)
-        h = self.hidden(self.conv[2](pooled).relu().flatten(1))
-        mu, log_var = self.mu(h), self.log_var(h)
-        z = mu + (log_var / 2).exp() * torch.randn_like(mu)
-        y = self.transposed[0](self.back[1](self.back[0](z)).view(-1, 32, 4, 4)).relu()
-        y = F.max_unpool2d(y, j, 2, output_size=second.shape[2:])
-        y = F.max_unpool2d(self.transposed[1](y).relu(), i, 2, output_size=first.shape[2:])
-        return self.transposed[2](y).sigmoid(), mu, log_var
-
-
 class PlainVAE(nn.Module):
     """The original's dense VAE."""
 
@@ -84,7 +50,7 @@ class PlainVAE(nn.Module):
         return self.decoder(z).sigmoid().view_as(x), mu, log_var
 
 
-PLAIN_VAES = {"vae": PlainVAE, "conv-vae-switches": PlainSwitchesVAE}
+PLAIN_VAES = {"vae": PlainVAE}
 
 
 def seconds(settings: RunSettings, images: InputSplit, pictures: Pictures) -> float:
