@@ -14,7 +14,8 @@ from aelab.data.specs import InputSpec
 from aelab.evaluate.anomaly import anomaly_auroc, anomaly_scores
 from aelab.files import InputError
 from aelab.models.posterior import Gaussian
-from aelab.models.variational import LatentVariableModel
+from aelab.models.priors.normal import Normal
+from aelab.models.variational import Bound, LatentVariableModel
 from aelab.models.zoo import build
 from aelab.report.material import gather
 from aelab.report.page import write_report
@@ -30,8 +31,8 @@ class LinearGaussian(LatentVariableModel):
 
     def __init__(self, spec: InputSpec, weights: Tensor, std: float) -> None:
         size = weights.shape[1]
-        arguments = {"likelihood": "gaussian-fixed", "variance": 0.5, "output": "linear"}
-        super().__init__(spec, latent_dim=size, beta=1.0, **arguments)  # type: ignore[arg-type]
+        bound = Bound("gaussian-fixed", variance=0.5, output="linear")
+        super().__init__(spec, Normal(size), size, bound)
         self.weights = torch.nn.Parameter(weights)
         self.std = std
 

@@ -15,7 +15,8 @@ from aelab.files import InputError
 from aelab.machine import seeded
 from aelab.models.contract import Code, InputBatch
 from aelab.models.posterior import Gaussian
-from aelab.models.variational import LatentVariableModel
+from aelab.models.priors import normal as priors
+from aelab.models.variational import Bound, LatentVariableModel
 from aelab.models.zoo import build
 
 SHAPE = (1, 2, 3)
@@ -30,14 +31,8 @@ class Linear(LatentVariableModel):
     """
 
     def __init__(self, spec: InputSpec, w: torch.Tensor, wrong: float = 1.0) -> None:
-        super().__init__(
-            spec,
-            latent_dim=w.shape[1],
-            likelihood="gaussian-fixed",
-            variance=VARIANCE,
-            beta=1.0,
-            output="linear",
-        )
+        bound = Bound("gaussian-fixed", variance=VARIANCE, output="linear")
+        super().__init__(spec, priors.Normal(w.shape[1]), w.shape[1], bound)
         self.w = torch.nn.Parameter(w)
         self.b = torch.full((spec.size,), 0.4)
         self.wrong = wrong

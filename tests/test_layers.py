@@ -6,7 +6,8 @@ from torch import nn
 
 from aelab.evaluate.reconstruction import operations
 from aelab.machine import seeded
-from aelab.models.layers import UpConvolution, corrupt
+from aelab.models.layers import corrupt
+from aelab.models.networks.convolutional import UpConvolution
 
 
 @pytest.mark.parametrize("odd", [(0, 0), (1, 0), (0, 1), (1, 1)])

@@ -11,7 +11,7 @@ import torch
 from scipy.linalg import sqrtm
 from sklearn.neighbors import NearestNeighbors
 
-from aelab.data.input_sets import InputDataset
+from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.data.specs import InputSpec
 from aelab.evaluate import features
 from aelab.evaluate.features import Classifier, cache_path, feature_network
@@ -116,13 +116,7 @@ def test_an_image_is_nearest_to_itself(
 
 
 class Copies(Autoencoder):
-    """A model whose codes are images, with the training images for a prior."""
-
-    sampled_from = "the training images"
-
-    def __init__(self, spec: InputSpec, images: torch.Tensor | None = None) -> None:
-        super().__init__(spec)
-        self.images = images
+    """A model whose codes are images."""
 
     @property
     def code_size(self) -> int:
@@ -138,15 +132,22 @@ class Copies(Autoencoder):
 def copying_prior(x: torch.Tensor) -> Mixture:
     """A mixture with a component at each of the images, of no width."""
     flat = x.flatten(1)
-    return Mixture(
-        mean=torch.zeros(flat.shape[1]),
-        basis=torch.eye(flat.shape[1]),
-        low=flat.min(0).values,
-        high=flat.max(0).values,
-        weights=torch.ones(len(flat)) / len(flat),
-        means=flat,
-        factors=torch.zeros(1, 1, 1).expand(len(flat), flat.shape[1], flat.shape[1]),
-    )
+    tensors = {
+        "mean": torch.zeros(flat.shape[1]),
+        "basis": torch.eye(flat.shape[1]),
+        "low": flat.min(0).values,
+        "high": flat.max(0).values,
+        "weights": torch.ones(len(flat)) / len(flat),
+        "means": flat,
+        "factors": torch.zeros(1, 1, 1).expand(len(flat), flat.shape[1], flat.shape[1]),
+    }
+    return Mixture.from_tensors(tensors, flat.shape[1])
+
+
+def fitted_mixture(model: Autoencoder, images: InputSplit) -> Mixture:
+    prior = Mixture(model.code_size)
+    fit_prior(prior, model, images)
+    return prior
 
 
 def test_copies_of_training_images_show(blobs: InputDataset) -> None:
@@ -169,7 +170,7 @@ def test_better_samples_have_better_figures(slice_of_fashion: InputDataset) -> N
     pca.initialise(train)
     with seeded(0):
         untrained = build("vae", slice_of_fashion.spec)
-    good = sample_figures(pca, fit_prior(pca, train), slice_of_fashion, "test")
+    good = sample_figures(pca, fitted_mixture(pca, train), slice_of_fashion, "test")
     bad = sample_figures(untrained, None, slice_of_fashion, "test")
     assert good["frechet_floor"] == bad["frechet_floor"] < good["frechet"] < bad["frechet"]
     assert good["recall"] > 0.5 > bad["recall"]
@@ -186,7 +187,7 @@ def test_figures_do_not_depend_on_the_scale_of_inputs(blobs: InputDataset) -> No
     for data in (blobs, raw):
         pca = build("pca", data.spec, latent_dim=8)
         pca.initialise(data.split("train"))
-        figures.append(sample_figures(pca, fit_prior(pca, data.split("train")), data, "test"))
+        figures.append(sample_figures(pca, fitted_mixture(pca, data.split("train")), data, "test"))
     assert figures[0]["feature_hash"] == figures[1]["feature_hash"]
     for name in ("frechet_floor", "nearest_test", "nearest"):
         assert figures[0][name] == pytest.approx(figures[1][name], rel=0.05)

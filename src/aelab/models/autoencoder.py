@@ -37,6 +37,7 @@ class DeterministicAutoencoder(Autoencoder):
         noise_level: Standard deviation of Gaussian noise as a share of the inputs' range, or
             share of values masked or replaced; 0 trains without noise.
 
+    >>> import torch
     >>> from aelab.models.networks.dense import DenseNetwork
     >>> spec = InputSpec((1, 28, 28))
     >>> model = DeterministicAutoencoder(spec, DenseNetwork(spec, 64), latent_dim=64)

@@ -53,6 +53,7 @@ class ConvolutionalNetwork(Network):
         activation: After each convolution and dense layer.
         initialisation: random (PyTorch's own), or he: He's scale, the output at the inputs' mean.
 
+    >>> import torch
     >>> network = ConvolutionalNetwork(InputSpec((1, 28, 28)), 16, channels=(8, 4))
     >>> network.encode(torch.zeros(5, 1, 28, 28)).shape
     torch.Size([5, 196])

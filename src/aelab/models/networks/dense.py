@@ -44,6 +44,7 @@ class DenseNetwork(Network):
         components: Principal components of the training inputs that the encoder sees, by a fixed
             map, or as many as an input has numbers; unless given, it sees the inputs themselves.
 
+    >>> import torch
     >>> network = DenseNetwork(InputSpec((1, 28, 28)), 16, hidden=(64,))
     >>> network.encode(torch.zeros(5, 1, 28, 28)).shape
     torch.Size([5, 64])

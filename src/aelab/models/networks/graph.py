@@ -40,6 +40,7 @@ class GraphNetwork(Network):
             share. 16 cover the neighbourhood of 2×2 pixels on a grid.
         activation: After each hidden layer.
 
+    >>> import torch
     >>> network = GraphNetwork(InputSpec((1, 8, 8)), 4, channels=(2,), hidden=(16,))
     >>> network.encode(torch.zeros(5, 1, 8, 8)).shape, network.decode(torch.zeros(5, 4)).shape
     (torch.Size([5, 16]), torch.Size([5, 1, 8, 8]))
