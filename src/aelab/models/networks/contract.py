@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from aelab.data.dataset import TrainingData
 from aelab.data.specs import InputSpec, Kind
-from aelab.models.layers import Activation
+from aelab.models.layers import Activation, positive
 
 InputBatch = Float[Tensor, "batch channels *positions"]
 Features = Float[Tensor, "batch features"]
@@ -61,6 +61,8 @@ class Network(nn.Module, ABC):
 
     def __init__(self, spec: InputSpec, code_size: int | None) -> None:
         super().__init__()
+        if code_size is not None:
+            positive("latent_dim", code_size)  # what a model's user calls it
         self.spec = spec
         self._code_size = code_size
 
