@@ -2,68 +2,88 @@
 
 import ast
 import inspect
+import re
+from graphlib import TopologicalSorter
 from pathlib import Path
 
+import pytest
 from docstring_parser import parse
 
 import aelab
-from aelab.models.zoo import ZOO, model_class
+from aelab.models.zoo import ZOO, resolve
 
 SOURCE = Path(aelab.__file__).parent
-FLOORS = [
-    ["cli"],
-    ["report"],
-    ["apps"],
-    ["studies"],
-    ["runs"],
-    ["figures"],
-    ["evaluate"],
-    ["training"],
-    ["models"],
-    ["data"],
-    ["settings"],
-    ["machine", "files"],
-]
+DOCUMENT = Path(__file__).parents[1] / "docs" / "architecture.md"
+ROOMS = re.findall(
+    r"^\| \[`(\w+)`\]\(\.\./src/aelab/", DOCUMENT.read_text(encoding="utf-8"), flags=re.MULTILINE
+)
 """From the top: each may import what stands below it, and within itself."""
 
+MOST_ROOMS, MOST_ARROWS, MOST_LINES = 16, 80, 400
 
-def floor_of(module: str) -> int:
-    parts = module.split(".")
-    name = parts[1] if len(parts) > 1 else "files"  # `aelab` itself imports nothing at once
-    return next(number for number, floor in enumerate(FLOORS) if name in floor)
+MODULES = {
+    ".".join(("aelab", *path.relative_to(SOURCE).with_suffix("").parts)).removesuffix(
+        ".__init__"
+    ): path
+    for path in SOURCE.rglob("*.py")
+}
 
 
 def imports(path: Path) -> set[str]:
+    """The modules of the package that a file imports, wherever in it: in functions, too."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("aelab"):
-            found |= {f"{node.module}.{alias.name}" if node.module == "aelab" else node.module
-                      for alias in node.names}  # fmt: skip
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: write imports in full"
+            module = node.module or ""
+            names = [f"{module}.{alias.name}" for alias in node.names]
+            found |= {name if name in MODULES else module for name in names}
         elif isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names if alias.name.startswith("aelab")}
-    return found
+            found |= {alias.name for alias in node.names}
+    return {name for name in found if name.partition(".")[0] == "aelab"}
 
 
-def test_every_module_has_its_floor() -> None:
-    names = {path.stem for path in SOURCE.glob("*.py") if path.stem != "__init__"}
-    names |= {path.parent.name for path in SOURCE.glob("*/__init__.py")}
-    assert names == {name for floor in FLOORS for name in floor}
+IMPORTS = {module: imports(path) for module, path in MODULES.items()}
+
+
+def room_of(module: str) -> str:
+    """The room that a module is in; of the package itself, which is above them all, none."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def test_every_module_has_its_room() -> None:
+    assert sorted(ROOMS) == sorted({room_of(module) for module in MODULES} - {""})
+    assert len(ROOMS) <= MOST_ROOMS
 
 
 def test_imports_run_downwards() -> None:
-    for path in SOURCE.rglob("*.py"):
-        module = ".".join(("aelab", *path.relative_to(SOURCE).with_suffix("").parts))
-        if module == "aelab.__init__":
-            continue
-        own = module.split(".")[1]
-        for imported in imports(path):
-            same = imported.split(".")[1:2] == [own]
-            assert same or floor_of(imported) > floor_of(module), f"{module} imports {imported}"
+    order = {room: number for number, room in enumerate(ROOMS)}
+    for module, imported in IMPORTS.items():
+        for other in imported if room_of(module) else ():
+            assert room_of(other), f"{module} imports the package itself"
+            assert order[room_of(other)] >= order[room_of(module)], f"{module} imports {other}"
+
+
+def test_no_files_import_each_other_by_any_way() -> None:
+    # A circle would be a CycleError, which names the modules on it.
+    order = list(TopologicalSorter(IMPORTS).static_order())
+    assert order.index("aelab.files") < order.index("aelab.cli.verbs")
+
+
+def test_rooms_know_few_others() -> None:
+    pairs = {(room_of(module), room_of(other)) for module, of in IMPORTS.items() for other in of}
+    arrows = {pair for pair in pairs if pair[0] != pair[1] and all(pair)}
+    assert len(arrows) <= MOST_ARROWS, sorted(arrows)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_file_is_long(module: str) -> None:
+    assert len(MODULES[module].read_text(encoding="utf-8").splitlines()) <= MOST_LINES
 
 
 def test_every_model_is_documented() -> None:
     for name in ZOO:
-        found = model_class(name)
+        found = resolve(name).model
         assert "``" in (found.__doc__ or ""), f"{name}: no formula"
         documented = {parameter.arg_name for parameter in parse(found.__doc__ or "").params}
         names = set(inspect.signature(found).parameters)

@@ -1,0 +1,104 @@
+"""What verbs do before they work: parse options; open a run, its data, inputs, a class."""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from aelab.api import TrainedRun
+    from aelab.cli.options import FolderOptions, InputOptions, ReconstructOptions
+    from aelab.data.dataset import Dataset
+    from aelab.data.inputs import Inputs
+    from aelab.runs.store import Run
+
+LEFT_OUT_SHOWN = 10
+"""Inputs that are left out and told by name."""
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """A verb that takes none."""
+
+
+def parse(options: type[T], verb: str, arguments: Sequence[str], doc: str | None) -> T:
+    """Options from the command line; tyro itself tells of mistakes, and exits with 2."""
+    import tyro
+
+    return tyro.cli(
+        options,
+        prog=f"aelab {verb}",
+        description=doc,
+        args=arguments,
+        config=(tyro.conf.OmitArgPrefixes,),
+    )
+
+
+def opened_run(options: "FolderOptions") -> "TrainedRun":
+    """The run in a folder; a class of the user's own is imported if the user names it."""
+    if options.model is not None:
+        import_own_class(options.model)
+    return run_in(options.run)
+
+
+def run_in(folder: Path) -> "TrainedRun":
+    """The run in a folder."""
+    from aelab.api import load
+
+    return load(folder)
+
+
+def opened(options: "FolderOptions", data_dir: Path | None) -> "tuple[Run, Dataset]":
+    """A run and the data that it was trained on."""
+    run = opened_run(options)
+    return run, run.own_data(data_dir=data_dir)
+
+
+def applied(
+    verb: str,
+    options: "InputOptions | ReconstructOptions",
+    where: str,
+    out: Path,
+    apply: Callable[..., None],
+) -> int:
+    """Open a run and inputs, do with them what a verb does, and tell how many there were."""
+    from aelab.cli.screen import counting
+
+    run = opened_run(options)
+    inputs = opened_inputs(run, where, options)
+    with counting(verb, len(inputs)) as on_done:
+        apply(run, inputs, on_done=on_done)
+    print(f"{len(inputs):,} inputs: {out}")
+    return 0
+
+
+def opened_inputs(run: "Run", where: str, options: "InputOptions | ReconstructOptions") -> "Inputs":
+    """Inputs for a run; what of them is left out is told."""
+    from aelab.data.inputs import open_inputs
+
+    spec = run.autoencoder.spec
+    inputs = open_inputs(where, spec, strict=options.strict, data_dir=options.data_dir)
+    for name, why in inputs.skipped[:LEFT_OUT_SHOWN]:
+        print(f"left out: {name} {why}", file=sys.stderr)
+    if (more := len(inputs.skipped) - LEFT_OUT_SHOWN) > 0:
+        print(f"left out: {more:,} more", file=sys.stderr)
+    return inputs
+
+
+def import_own_class(model: str) -> None:
+    """Import the class that the user names, so that runs of it can be opened."""
+    from aelab.models.zoo import import_class
+
+    import_from_here(model)
+    if ":" in model:
+        import_class("class", model, (object,))
+
+
+def import_from_here(*names: str | None) -> None:
+    """Let classes of the user's be found in the working folder, after all that is installed."""
+    if any(":" in (name or "") for name in names):
+        sys.path.append(str(Path.cwd()))
