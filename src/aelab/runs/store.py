@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, TypeVar
 
 from aelab.data.dataset import Dataset
 from aelab.data.graphs import GraphDataset
@@ -29,6 +29,8 @@ from aelab.runs.record import parse_settings, parse_spec
 from aelab.runs.upgrade import FORMAT, format_of, upgraded, upgraded_weights
 from aelab.settings import RunSettings, thaw
 
+R = TypeVar("R", bound="Run")
+
 
 @dataclass(frozen=True)
 class Run:
@@ -42,7 +44,7 @@ class Run:
     """That its files were written in."""
 
     @classmethod
-    def open(cls, folder: str | Path) -> Self:
+    def open(cls: type[R], folder: str | Path) -> R:
         """The run in `folder`.
 
         Raises:
