@@ -19,6 +19,10 @@ from aelab.files import InputError, not_finite
 T = TypeVar("T")
 
 
+IN_MEMORY = "an array in memory"
+"""What data are called that have no name and no file."""
+
+
 @dataclass(frozen=True)
 class DataSettings:
     """Which data a model is trained on, and how they are prepared."""

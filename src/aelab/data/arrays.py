@@ -20,11 +20,10 @@ from torch import Tensor
 
 from aelab.data import cache
 from aelab.data.input_sets import InputDataset
-from aelab.data.loading import IN_MEMORY
 from aelab.data.ranges import values_spec
 from aelab.data.splits import ALL, Part, assemble, class_numbers, divide, one_class, split_named
 from aelab.files import InputError, MissingFileError, atomic_path
-from aelab.settings import DataSettings
+from aelab.settings import IN_MEMORY, DataSettings
 
 MEMORY = DataSettings(IN_MEMORY)
 

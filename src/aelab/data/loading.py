@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from aelab.data.dataset import Dataset
 from aelab.files import InputError
-from aelab.settings import DataSettings
+from aelab.settings import IN_MEMORY, DataSettings
 
 # name: module and function that load it. Import paths, so that listing names imports no torch.
 LOADERS = {
@@ -38,9 +38,6 @@ FORMATS = {
 TABLE_SUFFIXES = tuple(suffix for suffix, loader in FORMATS.items() if loader == TABLE)
 EDGE_LIST_SUFFIXES = (*TABLE_SUFFIXES, ".txt")
 ARRAY_SUFFIXES = tuple(suffix for suffix, loader in FORMATS.items() if loader == ARRAY)
-
-IN_MEMORY = "an array in memory"
-"""What data are called that have no name and no file."""
 
 
 def load(

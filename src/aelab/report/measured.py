@@ -5,12 +5,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from aelab.data.loading import IN_MEMORY
 from aelab.models.zoo import resolve
 from aelab.report.material import Material
 from aelab.runs.record import parse_origin
 from aelab.runs.store import Run
-from aelab.settings import thaw, usual_split
+from aelab.settings import IN_MEMORY, thaw, usual_split
 from aelab.studies.study import Asked, default_settings
 
 UNRECORDED_STUDY = (
