@@ -7,21 +7,15 @@ import numpy as np
 import pytest
 import torch
 from sklearn import decomposition
-from sklearn.linear_model import Ridge
 
 from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.data.specs import InputSpec
+from aelab.files import InputError
 from aelab.machine import seeded
 from aelab.models.contract import Autoencoder
-from aelab.models.networks.initialisation import (
-    DENSE,
-    RIDGE,
-    check_initialisation,
-    components_of,
-    fit_transposed,
-)
+from aelab.models.networks.initialisation import Transposed, components_of
 from aelab.models.variational import LatentVariableModel
-from aelab.models.zoo import build
+from aelab.models.zoo import build, resolve
 from aelab.settings import Recipe
 from aelab.training.loop import fit
 
@@ -97,7 +91,7 @@ def test_an_encoder_sees_scikit_learns_coordinates(low_rank: InputSplit) -> None
     before = {name: tensor.clone() for name, tensor in model.named_parameters()}
     model.initialise(low_rank)
     x = low_rank.batch(torch.arange(len(low_rank))).flatten(1)
-    seen = model.coordinates(x).numpy()
+    seen = model.network.coordinates(x).numpy()
     expected = decomposition.PCA(RANK).fit_transform(x.numpy())
     expected *= np.sign((expected * seen[:, :RANK]).sum(0))  # the sign of a component is free
     np.testing.assert_allclose(
@@ -124,7 +118,7 @@ def test_no_more_is_carried_than_an_encoder_sees(
 
 def test_components_are_no_more_than_an_input_has_numbers(low_rank: InputSplit) -> None:
     model = started("vae", low_rank, latent_dim=RANK, components=128, output="linear")
-    assert model.coordinates.weight.shape == (20, 20)
+    assert model.network.coordinates.weight.shape == (20, 20)
     x = low_rank.batch(torch.arange(len(low_rank)))
     with torch.no_grad():
         torch.testing.assert_close(model(x), x, rtol=0, atol=1e-4)
@@ -171,7 +165,6 @@ def test_with_a_sigmoid_it_starts_near_pca_and_goes_on_from_there(
         ("convolutional", {"resampling": "stride", "latent_dim": 16}),
         ("convolutional", {"resampling": "pool"}),
         ("conv-vae", {"resampling": "stride", "hidden": ()}),
-        ("conv-vae-switches", {}),
     ],
 )
 def test_at_hes_scale_the_output_starts_at_the_inputs_mean(
@@ -193,61 +186,12 @@ def test_at_hes_scale_the_output_starts_at_the_inputs_mean(
             assert scale == pytest.approx(2, rel=0.2)
 
 
-@pytest.mark.parametrize("size", [2, 3, 4])
-def test_a_fitted_transposed_convolution_is_the_one_that_made_the_targets(size: int) -> None:
-    torch.manual_seed(0)
-    known, fitted = (torch.nn.ConvTranspose2d(5, 2, size) for _ in range(2))
-    inputs = torch.randn(60, 5, 9, 7)
-    with torch.no_grad():
-        fit_transposed(fitted, inputs, known(inputs))
-    torch.testing.assert_close(fitted.weight, known.weight, rtol=0.02, atol=2e-3)
-    torch.testing.assert_close(fitted.bias, known.bias, rtol=0.02, atol=2e-3)
-
-
-def test_a_fitted_1x1_convolution_is_scikit_learns_ridge_regression() -> None:
-    torch.manual_seed(0)
-    inputs, targets = torch.randn(30, 4, 3, 3) + 1, torch.randn(30, 2, 3, 3)
-    layer = torch.nn.ConvTranspose2d(4, 2, 1)
-    fit_transposed(layer, inputs, targets)
-    x, y = (maps.permute(0, 2, 3, 1).flatten(0, 2).numpy() for maps in (inputs, targets))
-    penalty = RIDGE * ((x - x.mean(0)) ** 2).sum(0).mean()
-    ridge = Ridge(alpha=penalty).fit(x, y)
-    np.testing.assert_allclose(layer.weight[..., 0, 0].detach().numpy().T, ridge.coef_, atol=1e-5)
-    np.testing.assert_allclose(layer.bias.detach().numpy(), ridge.intercept_, atol=1e-5)
-
-
-@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 21, 30)])
-def test_a_layerwise_start_reconstructs_before_the_first_step(
-    slice_of_fashion: InputDataset, shape: tuple[int, int, int]
+@pytest.mark.parametrize("size", [(128,), (32, 32), (16, 16, 16)], ids=str)
+def test_hes_scale_keeps_the_size_of_what_passes_through_strided_convolutions(
+    size: tuple[int, ...],
 ) -> None:
-    images = slice_of_fashion.split("train")
-    channels, height, width = shape
-    pixels = images.values[:, :, :height, :].repeat(1, channels, 1, 2)[..., :width]
-    images = replace(images, values=pixels, spec=replace(images.spec, shape=shape))
-    x = images.batch(torch.arange(200))
-    errors = {}
-    for start in ("he", "layerwise"):
-        with seeded(0):
-            model = build("conv-vae-switches", images.spec, initialisation=start)
-            model.initialise(images)
-        with torch.no_grad():
-            errors[start] = (model(x) - x).square().mean().item()
-    variance = x.var(0, correction=0).mean().item()
-    assert errors["layerwise"] < 0.7 * variance < errors["he"]
-
-
-def test_a_layerwise_start_from_constant_images_is_finite(slice_of_fashion: InputDataset) -> None:
-    images = slice_of_fashion.split("train")
-    same = replace(images, index=torch.zeros(40, dtype=torch.long))
-    model = build("conv-vae-switches", images.spec, initialisation="layerwise")
-    model.initialise(same)
-    x = same.batch(torch.arange(2))
-    assert torch.isfinite(model.loss(x)["reconstruction"])
-
-
-def test_hes_scale_keeps_the_size_of_what_passes_through_strided_convolutions() -> None:
-    spec = InputSpec((8, 32, 32), scale=1.0, low=-4.0, high=4.0, dtype="float32")
-    x = torch.randn(64, 8, 32, 32, generator=torch.Generator().manual_seed(0))
+    spec = InputSpec((8, *size), scale=1.0, low=-4.0, high=4.0, dtype="float32")
+    x = torch.randn(64, 8, *size, generator=torch.Generator().manual_seed(0))
     images = InputSplit(x + spec.low, torch.zeros(64, dtype=torch.long), torch.arange(64), spec)
     with seeded(0):
         model = build(
@@ -256,8 +200,8 @@ def test_hes_scale_keeps_the_size_of_what_passes_through_strided_convolutions() 
         )  # fmt: skip
         model.initialise(images)
     sizes = []
-    for stage in (*model.encoder.stages, *model.decoder.stages):
-        if isinstance(stage, torch.nn.Sequential | torch.nn.ConvTranspose2d):
+    for stage in (*model.network.encoder, *model.network.decoder):
+        if isinstance(stage, torch.nn.Sequential | Transposed):
             stage.register_forward_hook(lambda _, __, y: sizes.append(y.square().mean().item()))
     with torch.no_grad():
         model(x)
@@ -279,7 +223,7 @@ def test_constant_and_few_inputs_leave_the_rest_as_it_is(low_rank: InputSplit) -
 @pytest.mark.parametrize("name", ["vanilla", "sparse", "vae"])
 def test_a_start_that_cannot_be_is_refused(name: str) -> None:
     spec = InputSpec((1, 4, 5))
-    with pytest.raises(ValueError, match="random or pca, not 'best'"):
-        check_initialisation("best", DENSE, "relu")
+    with pytest.raises(InputError, match="initialisation must be .*not 'best'"):
+        resolve(name).complete({"initialisation": "best"})
     with pytest.raises(ValueError, match="not tanh"):
         build(name, spec, initialisation="pca", activation="tanh")
