@@ -7,7 +7,7 @@ used: opening one imports neither matplotlib nor scikit-learn.
 import shutil
 import tempfile
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from html import escape
 from pathlib import Path
@@ -24,6 +24,10 @@ from aelab.evaluate.columns import FACTS, QUICK_GROUPS, Group, metric_named
 from aelab.figures import html
 from aelab.files import InputError
 from aelab.models.blueprint import Blueprint
+from aelab.data.loading import load_array, load_object, load_settings, narrowed
+from aelab.evaluate.columns import FACTS, QUICK_GROUPS, Group, metric_named
+from aelab.figures import html
+from aelab.models.zoo import Blueprint
 from aelab.runs.store import Run
 from aelab.settings import IN_MEMORY, DataSettings, Recipe, check_value, usual_split
 from aelab.studies.asked import (
@@ -109,16 +113,20 @@ class TrainedRun(Run):
         return in_memory.samples(self, n, seed=seed, temperature=temperature)
 
     def own_data(self, data: object = None, data_dir: str | Path | None = None) -> Dataset:
-        """What it was trained on: `data`, an array again, or else as given then, or loaded.
+        """What it was trained on: `data` as `train` was given them, or those that are at hand.
 
         Raises:
             AelabError: the data are nowhere to be found.
         """
+        settings = self.settings
         if isinstance(data, Dataset):
-            return data
-        if data is not None:
-            return load_array(data, self.settings.data)
-        return self.given or load_settings(self.settings.data, data_dir, seed=self.settings.seed)
+            return narrowed(data, settings.data)
+        if data is not None and not isinstance(data, str | Path):
+            return load_array(data, settings.data)
+        if data is None and self.given is not None:
+            return self.given
+        named = settings.data if data is None else replace(settings.data, name=str(data))
+        return load_settings(named, data_dir, seed=settings.seed)
 
     def evaluate(
         self,
@@ -207,6 +215,9 @@ def train(
         AelabError: there is no such model, keyword or data, a value is of another type or out of
             range, or the model is not for such data.
     """
+    hints = {"model": str, "network": str | None, "prior": str | None}
+    for name, value in (("model", model), ("network", network), ("prior", prior)):
+        check_value(f"aelab.train: {name}", name, value, hints)
     begun = start if isinstance(start, Run) or start is None else load(start)
     own = None if begun is None else begun.settings
     blueprint, options_class = training_options(model, own, network, prior)
@@ -221,27 +232,9 @@ def train(
     # What the defaults say of other data is not meant for these.
     named = [one.name for one in fields(DataSettings) if option_name(one) in options]
     chosen = {name: getattr(asked.data, name) for name in named}
-    dataset, settings = taken(given, chosen)
+    dataset, settings = load_object(given, chosen)
     asked = replace(asked, data=settings)
     return train_asked(blueprint, asked, out=asked.run.out, start=begun, given=dataset)
-
-
-def taken(data: object, chosen: Mapping[str, Any]) -> tuple[Dataset, DataSettings]:
-    """A data set of data in memory, by the settings that were chosen, and what is recorded of it.
-
-    Raises:
-        InputError: it is neither an array nor a data set, or is loaded, and a setting too late.
-    """
-    if not isinstance(data, Dataset):
-        settings = DataSettings(IN_MEMORY, **chosen)
-        return load_array(data, settings), settings
-    if late := chosen.keys() - {"classes", "binarise"}:
-        raise InputError(
-            f"aelab.train: {data.name} is loaded already; give {', '.join(sorted(late))} to "
-            f"aelab.load_data"
-        )
-    settings = DataSettings(data.name, **chosen)
-    return narrowed(data, settings), settings
 
 
 def train_asked(
@@ -262,7 +255,9 @@ def train_asked(
     from aelab.runs.train import train_run
 
     settings, options = training(blueprint, asked)
-    data = given or load_settings(settings.data, options.data_dir, seed=settings.seed)
+    data = given
+    if data is None:
+        data = load_settings(settings.data, options.data_dir, seed=settings.seed)
     folder = out or Path(tempfile.mkdtemp(prefix="aelab-"))
     try:
         with TrainingScreen(plain=plain) as screen:
@@ -292,7 +287,8 @@ def load(folder: str | Path) -> TrainedRun:
     Raises:
         AelabError: there is no run, or it is damaged.
     """
-    return TrainedRun.open(folder)
+    run = Run.open(folder)
+    return TrainedRun(run.folder, run.config, run.found_format)
 
 
 @with_help(DataOptions, CompareOptions)
@@ -324,9 +320,8 @@ def compare_asked(options: CompareOptions, *, plain: bool = False) -> "Result":
 
     study = options.chosen
     with TrainingScreen(plain=plain) as screen:
-        seeds = len(study.seeds)
-        plural = "s" if seeds > 1 else ""
-        screen.say(f"{study.name}: {len(study.rows)} rows × {seeds} seed{plural}")
+        seeds = f"{len(study.seeds)} seed{'s' if len(study.seeds) > 1 else ''}"
+        screen.say(f"{study.name}: {len(study.rows)} rows × {seeds}")
         return compare(
             study,
             out=options.out,

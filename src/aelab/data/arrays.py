@@ -61,8 +61,8 @@ def from_memory(x: object, labels: object = None, settings: DataSettings = MEMOR
     Raises:
         InputError: it is neither, or is no array of inputs, or the labels are not one for each.
     """
-    array = as_array(x, settings.name)
-    values = {ALL: as_inputs(array, settings.name)}
+    array = as_array(x, "data")
+    values = {ALL: as_inputs(array, "data")}
     of_each = {} if labels is None else {ALL: np.asarray(labels)}
     told = repr((array.dtype.str, array.shape, [part.tolist() for part in of_each.values()]))
     digest = hashlib.sha256(told.encode())
@@ -293,7 +293,7 @@ def label_numbers(
         labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
         if labels.shape != (len(tensor),) or labels.dtype.kind not in "biuUS":
             raise InputError(
-                f"{name}: the classes are {labels.dtype} of the shape {labels.shape}; they must be "
+                f"{name}: y holds {labels.dtype} of the shape {labels.shape}; classes are "
                 f"{len(tensor):,} whole numbers or names, one for each input"
             )
         found.append(labels)

@@ -1,5 +1,6 @@
 """Data sets by name or path: ``load("fashion-mnist")``, ``load("photos/")``."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from importlib import import_module
@@ -73,6 +74,25 @@ def load_array(data: object, settings: DataSettings, labels: object = None) -> D
     from aelab.data.arrays import from_memory
 
     return narrowed(from_memory(data, labels, settings), settings)
+
+
+def load_object(data: object, chosen: Mapping[str, Any]) -> tuple[Dataset, DataSettings]:
+    """The data set of an array, or that is one already, and the settings that are recorded of it.
+
+    `chosen` are the settings that were asked for.
+
+    Raises:
+        InputError: it is neither an array nor a data set, or is loaded, and a setting too late.
+    """
+    if not isinstance(data, Dataset):
+        settings = DataSettings(IN_MEMORY, **chosen)
+        return load_array(data, settings), settings
+    if late := chosen.keys() - {"classes", "binarise"}:
+        raise InputError(
+            f"{data.name} is loaded already; give {', '.join(sorted(late))} to aelab.load_data"
+        )
+    settings = DataSettings(data.name, **chosen)
+    return narrowed(data, settings), settings
 
 
 def load_settings(

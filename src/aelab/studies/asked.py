@@ -51,7 +51,8 @@ class TrainOptions(DataOptions):
     defaults of all others."""
 
     out: Path | None = None
-    """The run's folder; runs/MODEL/seed-SEED unless given."""
+    """The run's folder. Unless given, runs/MODEL/seed-SEED on the command line, and in Python a
+    temporary one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,9 +137,6 @@ def training_options(
     Raises:
         InputError: there is no such model, network or prior, or they do not go together.
     """
-    hints = {"model": str, "network": str | None, "prior": str | None}
-    for name, value in (("model", model), ("network", network), ("prior", prior)):
-        check_value(name, name, value, hints)
     same = start if start is not None and start.model == model else None
     blueprint = resolve(
         model,
@@ -285,11 +283,18 @@ def filled(options: type[T], given: Mapping[str, Any], where: str) -> T:
 
 
 def as_option(value: object, hint: object) -> object:
-    """A value as the options have it: tuples for lists, and paths for their text."""
+    """A value as the command line has it: tuples for lists, paths for text, 1.0 for 1.
+
+    >>> as_option([1, 2], tuple[int, ...]), as_option(1, float | None), as_option(True, float)
+    ((1, 2), 1.0, True)
+    """
+    types = (hint, *get_args(hint))
     if isinstance(value, list | range):
         return tuple(value)
-    if isinstance(value, str) and Path in (hint, *get_args(hint)):
+    if isinstance(value, str) and Path in types:
         return Path(value)
+    if type(value) is int and float in types and int not in types:  # True is no number
+        return float(value)
     return value
 
 
