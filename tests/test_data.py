@@ -372,7 +372,7 @@ def test_an_interrupted_download_leaves_nothing(
         path.write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(fashion_mnist, "_get", interrupted)
+    monkeypatch.setattr(fashion_mnist, "fetch", interrupted)
     with pytest.raises(KeyboardInterrupt):
         load()
     assert list((small / "cache" / "fashion-mnist").iterdir()) == []

@@ -8,7 +8,6 @@ import gzip
 import hashlib
 import math
 import os
-import sys
 import zlib
 from dataclasses import dataclass
 from io import BufferedIOBase
@@ -17,9 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import Progress, TaskID
 
+from aelab.data.downloads import fetch
 from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.data.specs import InputSpec
 from aelab.files import InputError, MissingFileError, atomic_path, user_cache
@@ -98,7 +96,6 @@ SPLIT_SEED = 0
 HELD_OUT = 500  # validation images a class, of the official training images
 ORIGINAL_VALIDATION = 8_000  # of the official test images, in the original study
 BLOCK = 2**20
-TIMEOUT = 20  # seconds without an answer
 
 
 @dataclass(frozen=True)
@@ -109,11 +106,7 @@ class Place:
     remedy: str
 
     def find(self) -> dict[str, Path]:
-        """Find the files that are here, by name: uncompressed or, failing that, with `.gz`.
-
-        Raises:
-            InputError: the folder may not be searched.
-        """
+        """Find the files that are here, by name: uncompressed or, failing that, with `.gz`."""
         found = {}
         try:
             for path in (self.folder / (f.name + end) for f in FILES for end in (".gz", "")):
@@ -148,11 +141,7 @@ def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) ->
 
 
 def split(labels: NDArray[np.uint8], how: str) -> dict[str, NDArray[np.int64]]:
-    """Choose the images of each split: ascending, and always the same ones.
-
-    Raises:
-        InputError: `how` is neither standard nor original.
-    """
+    """Choose the images of each split: ascending, and always the same ones."""
     train, test = np.split(np.arange(len(labels)), [FILES[1].shape[0]])
     random = np.random.default_rng(SPLIT_SEED)
     if how == "standard":
@@ -173,7 +162,7 @@ def locate(data_dir: Path | None = None, *, download: bool = True) -> Place:
     """Find the first place that has all four files; their content is not looked at yet.
 
     Raises:
-        MissingFileError: there is none; it names each place tried, and each way to get the files.
+        MissingFileError: there is none.
     """
     places, tried = _places(data_dir), []
     for place in places:
@@ -219,10 +208,9 @@ def _lacks(place: Place) -> str:
 
 def _read_all(place: Place) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Read pixels ``[70000, 1, 28, 28]`` and labels ``[70000]`` from the four files of a place."""
-    train, test = FILES[0].shape, FILES[2].shape
-    pixels = np.empty((train[0] + test[0], 1, *train[1:]), dtype=np.uint8)
-    labels = np.empty(len(pixels), dtype=np.uint8)
-    cut = train[0]
+    cut, count = FILES[0].shape[0], FILES[0].shape[0] + FILES[2].shape[0]
+    pixels = np.empty((count, 1, *FILES[0].shape[1:]), dtype=np.uint8)
+    labels = np.empty(count, dtype=np.uint8)
     bodies = pixels[:cut], labels[:cut], pixels[cut:], labels[cut:]
     paths = place.find()
     for file, body in zip(FILES, bodies, strict=True):
@@ -266,61 +254,21 @@ def _fill(stream: BufferedIOBase, part: memoryview) -> int:
 
 
 def _download(file: IdxFile, folder: Path) -> None:
-    """Bring `file` into `folder` from the first mirror that has it.
+    """Bring `file` into `folder` from the first mirror that has it; verified, it gets its name.
 
     Raises:
         InputError: no mirror has it, or the folder cannot be written.
     """
     problems = []
     for mirror in MIRRORS:
+        url = f"{mirror}{file.name}.gz"
         try:
-            return _fetch(file, f"{mirror}{file.name}.gz", folder / f"{file.name}.gz")
+            with atomic_path(folder / f"{file.name}.gz") as temporary:
+                fetch(url, temporary)
+                problem = _read(file, temporary, np.empty(file.shape, dtype=np.uint8))
+                if problem:
+                    raise InputError(f"{url} (what came {problem})")
+            return
         except InputError as error:
             problems.append(str(error))
     raise InputError("; ".join(problems))
-
-
-def _fetch(file: IdxFile, url: str, path: Path) -> None:
-    """Download one file, verify it, and only then give it its name."""
-    with atomic_path(path) as temporary:
-        try:
-            _get(url, temporary)
-        except OSError as error:
-            raise InputError(f"{url} ({_reason(error)})") from error
-        problem = _read(file, temporary, np.empty(file.shape, dtype=np.uint8))
-        if problem:
-            raise InputError(f"{url} (what came {problem})")
-
-
-def _get(url: str, path: Path) -> None:
-    import pooch
-
-    with Progress(
-        console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
-    ) as progress:
-        bar = _Bar(progress, progress.add_task(url.rpartition("/")[2], total=None))
-        pooch.HTTPDownloader(progressbar=bar, chunk_size=2**16, timeout=TIMEOUT)(url, path, None)
-
-
-def _reason(error: OSError) -> str:
-    """Tell a download's error in a few words; its own would fill a screen."""
-    status = getattr(getattr(error, "response", None), "status_code", "")
-    return error.strerror or f"{type(error).__name__} {status}".rstrip()
-
-
-@dataclass
-class _Bar:
-    """What pooch asks of a progress bar, drawn by rich."""
-
-    progress: Progress
-    task: TaskID
-    total: int = 0
-
-    def update(self, size: int) -> None:
-        self.progress.update(self.task, total=self.total or None, advance=size)
-
-    def reset(self) -> None:
-        self.progress.reset(self.task)
-
-    def close(self) -> None:
-        """Nothing to do: rich's bar ends with its context."""

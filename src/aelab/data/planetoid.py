@@ -9,11 +9,12 @@ import io
 import os
 import pickle
 import pickletools
+import tempfile
 import warnings
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,8 @@ from jaxtyping import Float, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aelab.data.link_graph import csr_matrix
+from aelab.data.downloads import fetch
+from aelab.data.link_graph import csr_matrix, sparse_matrix
 from aelab.data.raw_graph import RawGraph, canonical_edges
 from aelab.files import InputError, MissingFileError, read_tensors, user_cache, write_tensors
 
@@ -30,18 +32,6 @@ PARTS = ("allx", "tx", "graph", "test.index")  # the features, the rest of them,
 CLASSES = ("ally", "ty")  # the classes of the same rows; nothing but pictures needs them
 LIMIT = 64 * 2**20  # bytes of a file; the largest of the nine has about 8 MB
 SOURCE = "https://github.com/kimiyoung/planetoid/raw/master/data/"
-TIMEOUT = 20  # seconds without an answer
-DAMAGED = (
-    pickle.UnpicklingError,
-    ArithmeticError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    MemoryError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)  # what bytes without sense may raise
 
 
 def read_karate() -> RawGraph:
@@ -67,20 +57,20 @@ def read_planetoid(name: str, data_dir: Path | None = None) -> RawGraph:
         MissingFileError: the files are nowhere, and cannot be downloaded.
     """
     folder, tried = FOLDERS[name], []
+    files = {part: f"ind.{name}.{part}" for part in (*PARTS, *CLASSES)}
     named = data_dir or os.environ.get("AELAB_DATA")
     if named:
         raw = Path(named).expanduser() / "planetoid" / folder / "raw"
-        missing = [part for part in PARTS if not (raw / f"ind.{name}.{part}").is_file()]
+        there = {part: raw / file for part, file in files.items() if (raw / file).is_file()}
+        missing = [files[part] for part in PARTS if part not in there]
         if not missing:
-            there = [p for p in (*PARTS, *CLASSES) if (raw / f"ind.{name}.{p}").is_file()]
-            return parse(name, {p: read_limited(raw / f"ind.{name}.{p}") for p in there}, str(raw))
-        tried.append(f"{raw} (lacks {', '.join(f'ind.{name}.{part}' for part in missing)})")
+            return parse(name, {part: read_limited(p) for part, p in there.items()}, str(raw))
+        tried.append(f"{raw} (lacks {', '.join(missing)})")
     cache = user_cache("planetoid", f"{name}.safetensors")
     if cache.is_file():
         return from_tensors(name, cache)
     try:
-        contents = {part: download(f"ind.{name}.{part}") for part in (*PARTS, *CLASSES)}
-        network = parse(name, contents, SOURCE)
+        network = parse(name, {part: download(file) for part, file in files.items()}, SOURCE)
     except InputError as error:
         tried.append(str(error))
         raise MissingFileError(
@@ -99,23 +89,24 @@ def parse(name: str, files: Mapping[str, bytes], where: str) -> RawGraph:
     CiteSeer's `test.index` leaves out 15 nodes: they have no features, and most no links.
 
     Raises:
-        InputError: naming `where`, the files do not fit together.
+        InputError: the files do not fit together.
     """
     try:
-        matrices = [loads(files[part]).parts() for part in ("allx", "tx")]
+        matrices = [loads(files[part]).entries() for part in ("allx", "tx")]
         neighbours = loads(files["graph"])
         places = np.array(files["test.index"].split(), dtype=np.int64)
-        nodes = int(max(places.max() + 1, matrices[0][3][0]))
-        if nodes > matrices[0][3][0] + 2 * len(places):
+        first = matrices[0][3][0]
+        nodes = int(max(places.max() + 1, first))
+        if nodes > first + 2 * len(places):
             raise ValueError(f"test.index names the node {nodes - 1}, far beyond the others")
-        features = stacked(matrices, [np.arange(matrices[0][3][0]), places], nodes)
+        features = stacked(matrices, [np.arange(first), places], nodes)
         pairs = [(i, j) for i, row in neighbours.items() for j in row]
         ends = np.array(pairs, dtype=np.int64).T
         if ends.min() < 0 or ends.max() >= nodes:
             raise ValueError(f"links between nodes that are not among 0 to {nodes - 1}")
         edges, _ = canonical_edges(ends, nodes)
         labels = labels_of(files, places, nodes)
-    except DAMAGED as error:
+    except Exception as error:  # bytes without sense may raise anything
         raise InputError(f"{where}: {FOLDERS[name]}'s files are damaged ({error})") from error
     return with_notes(name, edges, features, labels)
 
@@ -124,7 +115,7 @@ def labels_of(
     files: Mapping[str, bytes], places: NDArray[np.int64], nodes: int
 ) -> Int64[Tensor, " nodes"] | None:
     """Class of each node, which its row of `ally` or `ty` marks; None where those files are not."""
-    if not all(part in files for part in CLASSES):
+    if not files.keys() >= set(CLASSES):
         return None
     first, rest = (np.asarray(loads(files[part]).values) for part in CLASSES)
     if first.ndim != 2 or len(first) > nodes or len(places) != len(rest) or not first.shape[1]:
@@ -145,28 +136,22 @@ def with_notes(
     return RawGraph(name, tuple(map(str, range(nodes))), edges, features, labels, notes)
 
 
-Parts = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32], tuple[int, int]]
+Entries = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32], tuple[int, int]]
 
 
 def stacked(
-    matrices: list[Parts], places: list[NDArray[np.int64]], nodes: int
+    matrices: list[Entries], places: list[NDArray[np.int64]], nodes: int
 ) -> Float[Tensor, "nodes features"]:
     """One CSR matrix: row r of matrix m is node ``places[m][r]``."""
-    counts, width = np.zeros(nodes, dtype=np.int64), matrices[0][3][1]
-    rows, columns, values = [], [], []
-    for (starts, inner, data, shape), place in zip(matrices, places, strict=True):
+    width = matrices[0][3][1]
+    index, values = [], []
+    for (rows, columns, data, shape), place in zip(matrices, places, strict=True):
         if len(place) != shape[0] or shape[1] != width or place.min() < 0:
             raise ValueError(f"{len(place)} places for {shape[0]} rows of {shape[1]} features")
-        counts[place] += np.diff(starts)
-        rows.append(np.repeat(place, np.diff(starts)))
-        columns.append(inner)
+        index.append(np.stack([place[rows], columns]))
         values.append(data)
-    row, column = np.concatenate(rows), np.concatenate(columns)
-    order = np.lexsort((column, row))
-    starts = np.concatenate([[0], counts.cumsum()])
-    arrays = starts, column[order], np.concatenate(values)[order]
-    first, second, third = map(torch.from_numpy, arrays)
-    return csr_matrix(first, second, third, (nodes, width))
+    both = torch.from_numpy(np.concatenate(index, 1)), torch.from_numpy(np.concatenate(values))
+    return sparse_matrix(*both, (nodes, width))
 
 
 class Array:
@@ -208,28 +193,25 @@ class Csr:
         """Read the arrays and the shape; the rest does not matter."""
         self.state = state
 
-    def parts(self) -> Parts:
-        """Starts, columns and values as one would index them, and the shape; checked."""
+    def entries(self) -> Entries:
+        """Row, column and value of each entry, and the shape; checked."""
         arrays = [self.state[name].values for name in ("indptr", "indices", "data")]
         shape = self.state["_shape"] if "_shape" in self.state else self.state["shape"]
         starts, columns = (array.astype(np.int64) for array in arrays[:2])
-        rows, width = map(int, shape)
-        if len(starts) != rows + 1 or starts[0] != 0 or starts[-1] != len(columns):
+        height, width = map(int, shape)
+        counts = np.diff(starts)
+        if len(starts) != height + 1 or starts[0] != 0 or starts[-1] != len(columns):
             raise ValueError("a matrix whose rows do not add up")
-        if (np.diff(starts) < 0).any() or len(columns) != len(arrays[2]):
+        if (counts < 0).any() or len(columns) != len(arrays[2]):
             raise ValueError("a matrix whose rows do not add up")
         if len(columns) and not 0 <= columns.min() <= columns.max() < width:
             raise ValueError("a matrix with entries outside of it")
-        return starts, columns, arrays[2].astype(np.float32), (rows, width)
-
-
-def empty_array(*_: object) -> Array:
-    """Stand in for NumPy's ``_reconstruct``; the content follows by ``__setstate__``."""
-    return Array()
+        rows = np.repeat(np.arange(height), counts)
+        return rows, columns, arrays[2].astype(np.float32), (height, width)
 
 
 ALLOWED = {
-    ("numpy.core.multiarray", "_reconstruct"): empty_array,
+    ("numpy.core.multiarray", "_reconstruct"): lambda *_: Array(),  # content by __setstate__
     ("numpy", "ndarray"): Array,
     ("numpy", "dtype"): Dtype,
     ("scipy.sparse.csr", "csr_matrix"): Csr,
@@ -243,11 +225,7 @@ class RestrictedUnpickler(pickle.Unpickler):
     """Unpickles what Planetoid's files are made of, and refuses every other name."""
 
     def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - as pickle has it
-        """Look the name up among the allowed ones.
-
-        Raises:
-            UnpicklingError: it is none of them.
-        """
+        """Look the name up among the allowed ones."""
         if (module, name) not in ALLOWED:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not allowed")
         return ALLOWED[module, name]
@@ -267,55 +245,33 @@ def loads(content: bytes, limit: int = LIMIT) -> Any:  # noqa: ANN401 - whatever
     return RestrictedUnpickler(io.BytesIO(content), encoding="latin1").load()
 
 
-def read_limited(path: Path, limit: int = LIMIT) -> bytes:
-    """Read a file of at most `limit` bytes.
-
-    Raises:
-        InputError: it is larger, or cannot be read.
-    """
+def read_limited(path: Path) -> bytes:
+    """Read a file, if it is not too large to be one of Planetoid's."""
     try:
         with path.open("rb") as file:
-            content = file.read(limit + 1)
+            content = file.read(LIMIT + 1)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    if len(content) > limit:
-        raise InputError(f"{path} is larger than {limit:,} bytes: not a file of Planetoid's")
+    if len(content) > LIMIT:
+        raise InputError(f"{path} is larger than {LIMIT:,} bytes: not a file of Planetoid's")
     return content
 
 
 def download(file: str) -> bytes:
-    """Bring one file from Planetoid's repository; nothing is left on the disk.
-
-    Raises:
-        InputError: it cannot be had.
-    """
-    import tempfile
-
-    import pooch
-
+    """Bring one file from Planetoid's repository; nothing is left on the disk."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / file
-        try:
-            pooch.HTTPDownloader(timeout=TIMEOUT)(SOURCE + file, str(path), None)
-        except OSError as error:
-            _no_answer(SOURCE + file, error)
+        fetch(SOURCE + file, path)
         return read_limited(path)
-
-
-def _no_answer(url: str, error: OSError) -> NoReturn:
-    """Tell a download's error in a few words; its own would fill a screen."""
-    status = getattr(getattr(error, "response", None), "status_code", "")
-    reason = error.strerror or f"{type(error).__name__} {status}".rstrip()
-    raise InputError(f"{url} ({reason})") from error
 
 
 def to_tensors(network: RawGraph) -> dict[str, Tensor]:
     """What is kept of a downloaded graph."""
-    x = network.features
+    x, labels = network.features, network.labels
     assert x is not None
-    labels = {} if network.labels is None else {"labels": network.labels}
+    assert labels is not None
     return {
-        **labels,
+        "labels": labels,
         "edges": network.edges,
         "starts": x.crow_indices(),
         "columns": x.col_indices(),
@@ -335,7 +291,7 @@ def from_tensors(name: str, cache: Path) -> RawGraph:
         nodes, width = map(int, kept["shape"])
         features = csr_matrix(kept["starts"], kept["columns"], kept["values"], (nodes, width))
         return with_notes(name, kept["edges"], features, kept.get("labels"))
-    except DAMAGED as error:
+    except Exception as error:  # as above
         raise InputError(
             f"{cache} is damaged ({error}); remove it, and it is downloaded again"
         ) from error
