@@ -223,7 +223,7 @@ def test_constant_and_few_inputs_leave_the_rest_as_it_is(low_rank: InputSplit) -
 @pytest.mark.parametrize("name", ["vanilla", "sparse", "vae"])
 def test_a_start_that_cannot_be_is_refused(name: str) -> None:
     spec = InputSpec((1, 4, 5))
-    with pytest.raises(InputError, match="initialisation must be .*not 'best'"):
+    with pytest.raises(InputError, match=r"initialisation must be .*not 'best'"):
         resolve(name).complete({"initialisation": "best"})
     with pytest.raises(ValueError, match="not tanh"):
         build(name, spec, initialisation="pca", activation="tanh")

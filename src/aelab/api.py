@@ -19,17 +19,12 @@ from torch import Tensor
 from aelab.apps import in_memory
 from aelab.apps.in_memory import A
 from aelab.data.dataset import Dataset
-from aelab.data.loading import load_array, load_settings, narrowed
-from aelab.evaluate.columns import FACTS, QUICK_GROUPS, Group, metric_named
-from aelab.figures import html
-from aelab.files import InputError
-from aelab.models.blueprint import Blueprint
 from aelab.data.loading import load_array, load_object, load_settings, narrowed
 from aelab.evaluate.columns import FACTS, QUICK_GROUPS, Group, metric_named
 from aelab.figures import html
-from aelab.models.zoo import Blueprint
+from aelab.models.blueprint import Blueprint
 from aelab.runs.store import Run
-from aelab.settings import IN_MEMORY, DataSettings, Recipe, check_value, usual_split
+from aelab.settings import DataSettings, Recipe, check_value, usual_split
 from aelab.studies.asked import (
     CompareOptions,
     DataOptions,

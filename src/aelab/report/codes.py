@@ -31,6 +31,9 @@ MOST_CODES = 2000
 TRIED = 1000
 """Images that a latent number's use is measured on."""
 
+MOST_NUMBERS, STEPS = 8, 9
+"""Latent numbers that are changed, and values that each is given."""
+
 PLANE = 12
 """Points along each side of the decoded plane."""
 
@@ -45,11 +48,7 @@ PRIOR_RANGE = 3.0
 
 
 def codes_of(run: Run, data: InputDataset, split: str, most: int) -> Code:
-    """Codes of the first images of a split.
-
-    Raises:
-        InputError: the run is no model of images, or a code is not finite.
-    """
+    """Codes of the first images of a split; InputError, where one is not finite."""
     model = run.autoencoder
     index = torch.arange(min(most, len(data.split(split))))
     z = torch.cat([model.encode(inputs(run, data, split, i)) for i in index.split(CHUNK)])
@@ -59,6 +58,7 @@ def codes_of(run: Run, data: InputDataset, split: str, most: int) -> Code:
 
 
 @styled
+@one_thread()
 def latent_map(
     run: Run, data: InputDataset, *, split: str = "test", name: str | None = None
 ) -> Figure:
@@ -67,35 +67,33 @@ def latent_map(
     The plane is that of the codes' first two principal components, or of the codes themselves
     where they have two numbers. Side numbers take no part; decoded points have those of the image
     whose code is nearest to the centre.
-
-    Raises:
-        InputError: the run is no model of images, or its codes have one number only.
     """
     model, name = run.autoencoder, name or run.settings.model
     size = latent_size(model)
     if size < 2:
         raise InputError(f"{run.folder}: a code of {size} latent numbers has no map")
-    with one_thread():
-        z = codes_of(run, data, split, MOST_CODES)
-        latent, side = z[:, :size], z[:, size:]
-        points, centre, axes_of_plane, shares = plane(latent)
-        low, high = np.quantile(points, INNER, axis=0)
-        grid = grid_points(low, high)
-        central = (latent - centre).square().sum(1).argmin()
-        decoded = centre + torch.from_numpy(grid).float() @ axes_of_plane
-        images = model.decode(torch.cat([decoded, side[central].expand(len(grid), -1)], 1))
-    what = "the codes' two numbers" if size == 2 else "the codes' first two principal components"
-    told = f"{name}: map of {len(z):,} {split} codes by class in {what}"
-    told += "" if size == 2 else f", {sum(shares):.0%} of their variance"
+    z = codes_of(run, data, split, MOST_CODES)
+    latent, side = z[:, :size], z[:, size:]
+    points, centre, axes_of_plane, shares = plane(latent)
+    low, high = np.quantile(points, INNER, axis=0)
+    grid = grid_points(low, high)
+    central = (latent - centre).square().sum(1).argmin()
+    decoded = centre + torch.from_numpy(grid).float() @ axes_of_plane
+    images = model.decode(torch.cat([decoded, side[central].expand(len(grid), -1)], 1))
+    if size == 2:
+        what, units = "two numbers", ["number 1", "number 2"]
+    else:
+        what = f"first two principal components, {sum(shares):.0%} of their variance"
+        units = [
+            f"component {n} ({share:.0%} of the variance)" for n, share in enumerate(shares, 1)
+        ]
+    told = f"{name}: map of {len(z):,} {split} codes by class in the codes' {what}"
     figure = new_figure(10, 5.2, f"{told}; beside it that plane decoded.")
     left, right = figure.subplots(1, 2)
-    labels = data.split(split).classes[: len(z)]
-    scatter(left, points, labels, data.classes)
-    units = ("number 1", "number 2") if size == 2 else component_units(shares)
+    scatter(left, points, data.split(split).classes[: len(z)], data.classes)
     left.set(title=f"{name}: codes of {len(z):,} {split} images", xlabel=units[0], ylabel=units[1])
     left.set(xlim=wider(low[0], high[0]), ylim=wider(low[1], high[1]))
-    frame = Rectangle(low, *(high - low), fill=False, edgecolor=GREY, linestyle="--")
-    left.add_patch(frame)
+    left.add_patch(Rectangle(low, *(high - low), fill=False, edgecolor=GREY, linestyle="--"))
     left.annotate("decoded", (low[0], high[1]), (3, 3), textcoords="offset points", color=GREY)
     right.imshow(
         stitched(as_tiles(images, model.spec)),
@@ -104,9 +102,9 @@ def latent_map(
         interpolation="nearest",
     )
     right.grid(visible=False)
-    right.set(title="what is in the frame, decoded", xlabel=units[0], ylabel=units[1])
-    if side.shape[1]:
-        right.set_title("the frame, decoded with one image's side numbers")
+    with_side = "the frame, decoded with one image's side numbers"
+    title = with_side if side.shape[1] else "what is in the frame, decoded"
+    right.set(title=title, xlabel=units[0], ylabel=units[1])
     return figure
 
 
@@ -119,17 +117,8 @@ def plane(
     pca = PCA(2, svd_solver="covariance_eigh").fit(latent.double().numpy())
     points = cast("NDArray[np.float64]", pca.transform(latent.double().numpy()))
     components = torch.from_numpy(pca.components_).float()
-    shares = [float(share) for share in np.nan_to_num(pca.explained_variance_ratio_)]
+    shares = np.nan_to_num(pca.explained_variance_ratio_).tolist()
     return points, torch.from_numpy(pca.mean_).float(), components, shares
-
-
-def component_units(shares: list[float]) -> tuple[str, str]:
-    """Labels of the axes of a plane of principal components."""
-    first, second = (
-        f"component {number} ({share:.0%} of the variance)"
-        for number, share in enumerate(shares, start=1)
-    )
-    return first, second
 
 
 def grid_points(low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -147,9 +136,9 @@ def wider(low: float, high: float) -> tuple[float, float]:
 
 def stitched(tiles: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A square of tiles without gaps."""
-    side = PLANE
-    rows = tiles.reshape(side, side, *tiles.shape[1:]).swapaxes(1, 2)
-    return rows.reshape(side * tiles.shape[1], side * tiles.shape[2], 3)
+    _, height, width, _ = tiles.shape
+    rows = tiles.reshape(PLANE, PLANE, height, width, 3).swapaxes(1, 2)
+    return rows.reshape(PLANE * height, PLANE * width, 3)
 
 
 def scatter(
@@ -160,7 +149,8 @@ def scatter(
 ) -> None:
     """Points in a colour and a shape a class, its name where the middle of it is."""
     outlined = [patheffects.withStroke(linewidth=2.5, foreground="white")]
-    for number in range(len(classes)):
+    middles = {}
+    for number, name in enumerate(classes):
         members = points[(labels == number).numpy()]
         if not len(members):
             continue
@@ -168,13 +158,10 @@ def scatter(
         marker = MARKERS[number % len(MARKERS)]
         x, y = members.T
         axes.scatter(x, y, s=9, color=colour, marker=marker, alpha=0.8, linewidths=0)
-    middles = {
-        name: np.median(points[(labels == number).numpy()], axis=0)
-        for number, name in enumerate(classes if len(classes) > 1 else ())
-        if (labels == number).any()
-    }
-    for name, place in apart(middles, np.ptp(points, axis=0)).items():
-        x, y = place
+        middles[name] = np.median(members, axis=0)
+    if len(classes) == 1:
+        return
+    for name, (x, y) in apart(middles, np.ptp(points, axis=0)).items():
         text = axes.text(x, y, name, ha="center", va="center", weight="bold", clip_on=True)
         text.set(path_effects=outlined, in_layout=False)
 
@@ -194,44 +181,34 @@ def apart(
     return free
 
 
+@one_thread()
 def traversals(
-    run: Run,
-    data: InputDataset,
-    *,
-    split: str = "test",
-    numbers: int = 8,
-    steps: int = 9,
-    name: str | None = None,
+    run: Run, data: InputDataset, *, split: str = "test", name: str | None = None
 ) -> Figure:
     """What the most used latent numbers do: one of them changes, the others stay as they are.
 
     Used most: by KL divergence from the prior, in nats, for a variational model; by standard
     deviation for others. They change in the code of the split's first image: from -3 to 3
     standard deviations of the prior, or over the inner 98 % of the values that the number has.
-
-    Raises:
-        InputError: the run is no model of images, or its codes have no latent numbers.
     """
     model, name = run.autoencoder, name or run.settings.model
     if latent_size(model) < 1:
         raise InputError(f"{run.folder}: a code without latent numbers has none to change")
-    with one_thread():
-        use, latent = use_of(run, data, split)
-        z = model.encode(inputs(run, data, split, torch.tensor([0])))
-        unit_ = use.text
-        order = use.of_each.sort(descending=True, stable=True).indices[:numbers].tolist()
-        rows = []
-        for number in order:
-            values = values_of(model, latent[:, number], steps)
-            images = as_tiles(traversal(model, z, number, values), model.spec)
-            notes = [f"{round(value, 1) + 0.0:.1f}" for value in values.tolist()]  # no -0.0
-            label = f"number {number + 1}\n{unit_.format(use.of_each[number].item())}"
-            rows.append(TileRow(label, images, notes))
-    listed = ", ".join(f"{n + 1} ({unit_.format(use.of_each[n].item())})" for n in order)
+    use, latent = use_of(run, data, split)
+    z = model.encode(inputs(run, data, split, torch.tensor([0])))
+    rows, told = [], []
+    for number in use.of_each.sort(descending=True, stable=True).indices[:MOST_NUMBERS].tolist():
+        values = values_of(model, latent[:, number])
+        images = as_tiles(traversal(model, z, number, values), model.spec)
+        notes = [f"{round(value, 1) + 0.0:.1f}" for value in values.tolist()]  # no -0.0
+        used = use.text.format(use.of_each[number].item())
+        rows.append(TileRow(f"number {number + 1}\n{used}", images, notes))
+        told.append(f"{number + 1} ({used})")
     return mosaic(
-        f"{name}: its {len(order)} most used of {latent.shape[1]} latent numbers, each by itself",
+        f"{name}: its {len(rows)} most used of {latent.shape[1]} latent numbers, each by itself",
         rows,
-        f"{name}: an image decoded while one latent number changes, for the most used: {listed}.",
+        f"{name}: an image decoded while one latent number changes, for the most used: "
+        f"{', '.join(told)}.",
     )
 
 
@@ -247,20 +224,17 @@ def use_of(run: Run, data: InputDataset, split: str) -> tuple[Use, Float[Tensor,
     """How much each latent number is used, and its values over the first images of a split."""
     model = run.autoencoder
     z = codes_of(run, data, split, TRIED)[:, : latent_size(model)]
-    kl = None
     if isinstance(model, LatentVariableModel):
         posterior = model.posterior(inputs(run, data, split, torch.arange(len(z))))
         kl = posterior.kl_of_each(model.latent_prior)
-    return Use(z.std(0, correction=0), "std {:.2f}") if kl is None else Use(
-        kl.mean(0), "KL {:.2f} nats"
-    ), z
+        if kl is not None:
+            return Use(kl.mean(0), "KL {:.2f} nats"), z
+    return Use(z.std(0, correction=0), "std {:.2f}"), z
 
 
-def values_of(
-    model: Autoencoder, values: Float[Tensor, " images"], steps: int
-) -> Float[Tensor, " steps"]:
+def values_of(model: Autoencoder, values: Float[Tensor, " images"]) -> Float[Tensor, " steps"]:
     """The values that a latent number is given."""
-    if isinstance(model, LatentVariableModel):
-        return torch.linspace(-PRIOR_RANGE, PRIOR_RANGE, steps)
-    low, high = values.quantile(torch.tensor(INNER)).tolist()
-    return torch.linspace(low, high, steps)
+    low, high = -PRIOR_RANGE, PRIOR_RANGE
+    if not isinstance(model, LatentVariableModel):
+        low, high = values.quantile(torch.tensor(INNER)).tolist()
+    return torch.linspace(low, high, STEPS)

@@ -7,34 +7,29 @@ from matplotlib.figure import Figure
 
 from aelab.data.input_sets import InputDataset
 from aelab.evaluate.samples import nearest_images
-from aelab.models.contract import InputBatch
 from aelab.models.sampling import between, sample
 from aelab.report.tiles import Runs, TileRow, as_tiles, chosen, inputs, mosaic, one_thread, unit
-from aelab.runs.store import Run
 
 SAMPLES = 10
 STEPS = 9
 
 
-def new_inputs(run: Run, n: int) -> InputBatch:
-    """`n` samples by the run's own seed."""
-    return sample(run.autoencoder, n, seed=run.settings.seed, prior=run.prior)
-
-
+@one_thread()
 def samples(runs: Runs, data: InputDataset, *, n: int = SAMPLES) -> Figure:
     """New images from every model, and below each the training image that is nearest to it.
 
     The distance is Euclidean, of pixels in [0, 1]: a sample that is a copy has one of nearly 0.
     Each run draws by its own seed, from its own or its fitted prior.
-
-    Raises:
-        InputError: a run is no model of images.
     """
     training = data.split("train")
-    with one_thread():
-        drawn = {name: unit(new_inputs(run, n), run.autoencoder.spec) for name, run in runs.items()}
-        queries = torch.cat(list(drawn.values()))
-        distances, indices = nearest_images(queries, training)
+    drawn = {
+        name: unit(
+            sample(run.autoencoder, n, seed=run.settings.seed, prior=run.prior),
+            run.autoencoder.spec,
+        )
+        for name, run in runs.items()
+    }
+    distances, indices = nearest_images(torch.cat(list(drawn.values())), training)
     rows, told = [], []
     for (name, run), d, i in zip(runs.items(), distances.split(n), indices.split(n), strict=True):
         spec = run.autoencoder.spec
@@ -51,6 +46,7 @@ def samples(runs: Runs, data: InputDataset, *, n: int = SAMPLES) -> Figure:
     )
 
 
+@one_thread()
 def interpolation(
     runs: Runs,
     data: InputDataset,
@@ -62,25 +58,21 @@ def interpolation(
     """The way from one image to another through every model's codes, beside blended pixels.
 
     From the first image of the first class to that of the last, of `classes` or of all.
-
-    Raises:
-        InputError: there is no class of a name, or a run is no model of images.
     """
     found = chosen(data, split, classes, 2)
     ends = torch.cat(list(found.values()))[[0, -1]]
     names = list(found)
     shares = torch.linspace(0, 1, steps)
     rows: list[TileRow] = []
-    with one_thread():
-        for name, run in runs.items():
-            model = run.autoencoder
-            x = inputs(run, data, split, ends)
-            if not rows:
-                blended = torch.stack([torch.lerp(x[0], x[1], t) for t in shares])
-                rows.append(TileRow("blended pixels", as_tiles(blended, model.spec)))
-            z = model.encode(x)
-            way = model.decode(between(model, z[:1], z[1:], shares))
-            rows.append(TileRow(name, as_tiles(way, model.spec)))
+    for name, run in runs.items():
+        model = run.autoencoder
+        x = inputs(run, data, split, ends)
+        if not rows:
+            blended = torch.stack([torch.lerp(x[0], x[1], t) for t in shares])
+            rows.append(TileRow("blended pixels", as_tiles(blended, model.spec)))
+        z = model.encode(x)
+        way = model.decode(between(model, z[:1], z[1:], shares))
+        rows.append(TileRow(name, as_tiles(way, model.spec)))
     return mosaic(
         f"From {names[0]} to {names[-1]} through every model's codes",
         rows,

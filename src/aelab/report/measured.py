@@ -2,14 +2,15 @@
 
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 from aelab.models.zoo import resolve
 from aelab.report.material import Material
 from aelab.runs.record import parse_origin
 from aelab.runs.store import Run
-from aelab.settings import IN_MEMORY, thaw, usual_split
+from aelab.settings import IN_MEMORY, DataSettings, RunSettings, thaw, usual_split
+from aelab.studies.asked import option_name
 from aelab.studies.study import Asked, default_settings
 
 UNRECORDED_STUDY = (
@@ -18,41 +19,27 @@ UNRECORDED_STUDY = (
 )
 
 
-@dataclass(frozen=True)
-class Fact:
-    """A name and what is known."""
-
-    name: str
-    value: str
-
-
-def facts(material: Material) -> list[Fact]:
+def facts(material: Material) -> dict[str, str]:
     """Data, machine and versions."""
     results, runs = material.results, list(material.runs.values())
-    settings = runs[0].settings.data
-    return [
-        Fact("data", f"{results.data}, {settings.splits} splits, {results.split} split"),
-        Fact("data, SHA-256", str(runs[0].config["data"]["sha256"])),
-        Fact("seeds", ", ".join(map(str, results.seeds))),
-        Fact("machine", several(str(run.timings.get("machine") or "not recorded") for run in runs)),
-        Fact("versions", several(versions(run) for run in runs)),
-        Fact("in pictures", f"the first seed of each row: {shown_seeds(material)}"),
-    ]
+    splits = runs[0].settings.data.splits
+    seeds = several(f"seed {run.settings.seed}" for run in runs)
+    return {
+        "data": f"{results.data}, {splits} splits, {results.split} split",
+        "data, SHA-256": str(runs[0].config["data"]["sha256"]),
+        "seeds": ", ".join(map(str, results.seeds)),
+        "machine": several(str(run.timings.get("machine") or "not recorded") for run in runs),
+        "versions": several(
+            ", ".join(f"{name} {version}" for name, version in run.config["versions"].items())
+            for run in runs
+        ),
+        "in pictures": f"the first seed of each row: {seeds}",
+    }
 
 
 def several(values: Iterable[str]) -> str:
     """Different values, each once."""
     return "; ".join(dict.fromkeys(values))
-
-
-def versions(run: Run) -> str:
-    """What a run was trained with."""
-    return ", ".join(f"{name} {version}" for name, version in run.config["versions"].items())
-
-
-def shown_seeds(material: Material) -> str:
-    """The seeds of the runs that are drawn."""
-    return several(f"seed {run.settings.seed}" for run in material.runs.values())
 
 
 def settings_of(run: Run) -> dict[str, str]:
@@ -74,8 +61,11 @@ def settings_of(run: Run) -> dict[str, str]:
 
 def listed(values: Mapping[str, Any]) -> str:
     """Names and values in one line, without those that are not set."""
-    told = {name.replace("_", " "): value for name, value in values.items() if value is not None}
-    return ", ".join(f"{name} {plain(value)}" for name, value in told.items())
+    return ", ".join(
+        f"{name.replace('_', ' ')} {plain(value)}"
+        for name, value in values.items()
+        if value is not None
+    )
 
 
 def plain(value: object) -> str:
@@ -94,7 +84,11 @@ def plain(value: object) -> str:
 def command(material: Material) -> str:
     """The command that gives the same again; nothing where it is not recorded."""
     if material.is_study:
-        return study_command(material)
+        asked = material.results.asked
+        if asked is None:
+            return ""
+        given = options(asdict(asked), asdict(Asked(asked.study)))
+        return shlex.join(["aelab", "compare", asked.study, *given])
     (run,) = material.runs.values()
     return "" if run.settings.data.name == IN_MEMORY else run_command(run)
 
@@ -114,44 +108,39 @@ def unrecorded(material: Material) -> str:
     )
 
 
-def study_command(material: Material) -> str:
-    """`aelab compare`, as it was asked for."""
-    if (asked := material.results.asked) is None:
-        return ""
-    given = options(asdict(asked), asdict(Asked(asked.study)))
-    return shlex.join(["aelab", "compare", asked.study, *given])
-
-
 def run_command(run: Run) -> str:
     """`aelab train`, with the settings that are not what it would take by itself."""
-    own, model = run.settings, run.settings.model
-    words = ["aelab", "train", model]
-    usual = default_settings(resolve(model))
-    origin = parse_origin(run.config)
-    if origin is not None:
+    own = run.settings
+    # The epochs say what a budget of seconds came to here.
+    own = replace(own, recipe=replace(own.recipe, seconds=None))
+    words = ["aelab", "train", own.model]
+    usual = default_settings(resolve(own.model))
+    if (origin := parse_origin(run.config)) is not None:
         folder, usual = origin
         words += ["--from", folder]
-    # The epochs say what a budget of seconds came to here.
-    recipe = asdict(replace(own.recipe, seconds=None))
-    words += options(
-        {"network": own.network, "prior": own.prior},
-        {"network": usual.network, "prior": usual.prior},
-    )
-    words += options(named(asdict(own.data)), named(asdict(usual.data)))
+    hyperparameters = usual.hyperparameters
     if own.network != usual.network and origin is None:  # then the defaults are others
-        usual = default_settings(run.blueprint)
-    usual_model = {**run.blueprint.defaults, **thaw(usual.hyperparameters)}
-    words += options(thaw(own.hyperparameters), usual_model)
-    words += options(recipe, asdict(usual.recipe))
-    words += options({"seed": own.seed}, {"seed": 0})
-    words += options({"split": run.metrics["split"]}, {"split": usual_split(own.data.splits)})
+        hyperparameters = default_settings(run.blueprint).hyperparameters
+    usual = replace(usual, seed=0, hyperparameters={**run.blueprint.defaults, **hyperparameters})
+    words += options(
+        by_option(own, run.metrics["split"]), by_option(usual, usual_split(own.data.splits))
+    )
     return shlex.join(words)
 
 
-def named(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The data's settings by the names of their options; `rows` follows from the model."""
-    names = {"name": "data", "scale": "pixel_scale"}
-    return {names.get(name, name): value for name, value in data.items() if name != "rows"}
+def by_option(settings: RunSettings, split: str) -> dict[str, Any]:
+    """A run's settings by the names of their options; the data's `rows` follow from the model."""
+    data = {option_name(of): getattr(settings.data, of.name) for of in fields(DataSettings)}
+    del data["rows"]
+    return {
+        "network": settings.network,
+        "prior": settings.prior,
+        **data,
+        **thaw(settings.hyperparameters),
+        **asdict(settings.recipe),
+        "seed": settings.seed,
+        "split": split,
+    }
 
 
 def options(values: Mapping[str, Any], usual: Mapping[str, Any]) -> list[str]:

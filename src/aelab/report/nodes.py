@@ -15,19 +15,15 @@ MOST_EDGES = 20_000
 
 
 @styled
+@one_thread()
 def node_map(run: Run, data: GraphDataset, *, name: str | None = None) -> Figure:
     """The codes of all nodes in two dimensions, with the graph's edges between them.
 
     Nodes are coloured by class where the graph has classes.
-
-    Raises:
-        InputError: the run predicts no links.
     """
     name = name or run.settings.model
-    graph = data.split("train").graph
-    with one_thread():
-        z = run.link_model.encode(graph)
-        points, _, _, shares = plane(z)
+    z = run.link_model.encode(data.split("train").graph)
+    points, _, _, shares = plane(z)
     told = f"{name}: the {len(z):,} nodes of {data.name} where their codes place them"
     figure = new_figure(7, 6.2, f"{told}, {sum(shares):.0%} of the codes' variance.")
     axes = figure.subplots()
@@ -37,8 +33,8 @@ def node_map(run: Run, data: GraphDataset, *, name: str | None = None) -> Figure
     if data.labels is None:
         axes.scatter(points[:, 0], points[:, 1], s=7, color=BLUE, linewidths=0)
     else:
-        known = int(data.labels.max()) + 1
-        scatter(axes, points, data.labels, tuple(f"class {n + 1}" for n in range(known)))
+        classes = tuple(f"class {n + 1}" for n in range(int(data.labels.max()) + 1))
+        scatter(axes, points, data.labels, classes)
     low, high = np.quantile(points, (0.002, 0.998), axis=0)
     room = 0.05 * (high - low)
     axes.set(

@@ -1,11 +1,12 @@
 """The page: every figure drawn, written as PNG, and shown in one HTML file that needs no other."""
 
 import base64
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from hashlib import sha256
+from importlib.resources import files
 from pathlib import Path
+from typing import ParamSpec
 
 import jinja2
 from matplotlib.figure import Figure
@@ -15,7 +16,6 @@ from aelab.data.graphs import GraphDataset
 from aelab.data.input_sets import InputDataset
 from aelab.figures import style
 from aelab.files import InputError, atomic_path, write_text
-from aelab.models.contract import Autoencoder, LinkModel
 from aelab.report import codes, generated, measured, nodes, restored, scores, training
 from aelab.report.answer import answers
 from aelab.report.material import Material, gather
@@ -31,11 +31,10 @@ from aelab.studies.tables import (
     sections,
 )
 
-Draw = Callable[[], Figure]
+P = ParamSpec("P")
 
 MOST_ONE_BY_ONE = 16
 """Rows of a study that are also drawn one by one; with more, the page would be too large."""
-
 
 UNPICTURED = ("mean", "copy")
 """Baselines that only the table has: their pictures are one image again and again, and the images
@@ -70,10 +69,12 @@ class Section:
     missing: list[str] = field(default_factory=list)
     """Figures that could not be drawn, and why."""
 
-    def add(self, name: str, draw: Draw) -> None:
-        """Draw a figure, or say why there is none."""
+    def add(
+        self, name: str, draw: Callable[P, Figure], /, *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        """Draw a figure, or say why there is none: the InputError that drawing it raises."""
         try:
-            figure = draw()
+            figure = draw(*args, **kwargs)
         except InputError as error:
             self.missing.append(str(error))
             return
@@ -101,8 +102,8 @@ def write_report(
 ) -> Report:
     """Write ``report.html`` of a run or a study, and its figures as PNG files beside it.
 
-    They go to `out`, or into the folder itself. `classes` are those shown in reconstructions; all
-    unless some are named. `data` are a run's own, where they are in memory. The same folder and
+    They go to `out`, or into the folder itself. `classes` are those shown in reconstructions, all
+    unless some are named; `data` are a run's own, where they are in memory. The same folder and
     data give the same bytes.
 
     Raises:
@@ -121,22 +122,17 @@ def write_report(
     return Report(out / "report.html", material.left_out)
 
 
-def without_folder(text: str, folder: Path) -> str:
-    """A message with paths from the folder on: the page is the same wherever that lies."""
-    return text.replace(f"{folder}/", "").replace(str(folder), "the run")
-
-
 def pictured(material: Material) -> Material:
     """The rows that are drawn: all but those of UNPICTURED, if there are any others."""
-    rows = tuple(row for row in material.results.rows if row.model not in UNPICTURED)
+    every = material.results.rows
+    rows = tuple(row for row in every if row.model not in UNPICTURED) or every
     runs = {row.name: material.runs[row.name] for row in rows}
     return replace(material, results=replace(material.results, rows=rows), runs=runs)
 
 
 def drawn(material: Material, classes: Sequence[str]) -> Iterator[Section]:
     """All sections with their figures."""
-    if pictured(material).runs:
-        material = pictured(material)
+    material = pictured(material)
     data, split = material.data, material.results.split
     yield table_figures(material)
     if isinstance(data, InputDataset) and data.spec.kind == "images":
@@ -157,9 +153,9 @@ def table_figures(material: Material) -> Section:
     results = material.results
     section = Section("At a glance", "")
     if material.is_study and "mse" in results.units:
-        section.add("comparison", lambda: scores.comparison(results))
+        section.add("comparison", scores.comparison, results)
         if scores.sizes_by_model(results):
-            section.add("code-size", lambda: scores.error_against_size(results))
+            section.add("code-size", scores.error_against_size, results)
     return section
 
 
@@ -170,16 +166,13 @@ def image_figures(
     results, runs, split = material.results, material.runs, material.results.split
     section = Section("Reconstruction", "The same images in every row, one scale for all errors.")
     if material.is_study:
-        section.add(
-            "reconstructions",
-            lambda: restored.compared(runs, data, split=split, classes=classes),
-        )
-    section.add("by-class", lambda: scores.errors_by_class(results))
-    section.add("worst", lambda: restored.worst(runs, data, split=split))
+        section.add("reconstructions", restored.compared, runs, data, split=split, classes=classes)
+    section.add("by-class", scores.errors_by_class, results)
+    section.add("worst", restored.worst, runs, data, split=split)
     yield section
     section = Section("Denoising", "Every model is given the same noise.")
-    section.add("psnr-against-noise", lambda: scores.psnr_against_noise(results))
-    section.add("denoising", lambda: restored.denoising(runs, data, split=split))
+    section.add("psnr-against-noise", scores.psnr_against_noise, results)
+    section.add("denoising", restored.denoising, runs, data, split=split)
     yield section
     sources = {run.prior.told for run in runs.values()}
     section = Section(
@@ -187,12 +180,12 @@ def image_figures(
         f"Codes come from {'; or from '.join(sorted(sources))}. A sample at nearly no distance "
         f"from its nearest training image is a copy.",
     )
-    section.add("samples", lambda: generated.samples(runs, data))
+    section.add("samples", generated.samples, runs, data)
     yield section
     section = Section("Interpolation", "From one image to another, in a straight line of codes.")
     for number, ends in enumerate(generated.garments(data, classes), start=1):
-        draw = partial(generated.interpolation, runs, data, split=split, classes=ends)
-        section.add(f"interpolation-{number}", draw)
+        name = f"interpolation-{number}"
+        section.add(name, generated.interpolation, runs, data, split=split, classes=ends)
     yield section
 
 
@@ -201,7 +194,7 @@ def graph_figures(material: Material, data: GraphDataset) -> Section:
     section = Section("Links", "All rows on the same links and non-links.")
     models = {name: run.link_model for name, run in material.runs.items()}
     split = material.results.split
-    section.add("roc-and-precision-recall", lambda: style.link_curves(models, data, split))
+    section.add("roc-and-precision-recall", style.link_curves, models, data, split)
     return section
 
 
@@ -210,34 +203,41 @@ def own_figures(material: Material, name: str, classes: Sequence[str]) -> Sectio
     run, data, split = material.runs[name], material.data, material.results.split
     settings = measured.settings_of(run)
     section = Section(name, f"{settings['model']}: {settings['hyperparameters']}.")
-    section.add(f"{name}-training", lambda: training.training_curves(run, name=name))
-    if isinstance(run.model, LinkModel) and isinstance(data, GraphDataset):
-        section.add(f"{name}-nodes", lambda: nodes.node_map(run, data, name=name))
-    if not (isinstance(run.model, Autoencoder) and isinstance(data, InputDataset)):
-        return section
-    if data.spec.kind == "images":
-        section.add(f"{name}-map", lambda: codes.latent_map(run, data, split=split, name=name))
+    section.add(f"{name}-training", training.training_curves, run, name=name)
+    if isinstance(data, GraphDataset):
+        section.add(f"{name}-nodes", nodes.node_map, run, data, name=name)
+    elif isinstance(data, InputDataset) and data.spec.kind == "images":
+        own = {"split": split, "name": name}
+        section.add(f"{name}-map", codes.latent_map, run, data, **own)
         section.add(
             f"{name}-reconstructions",
-            lambda: restored.reconstructions(run, data, split=split, classes=classes, name=name),
+            restored.reconstructions,
+            run,
+            data,
+            classes=classes,
+            **own,
         )
-        section.add(
-            f"{name}-traversals", lambda: codes.traversals(run, data, split=split, name=name)
-        )
+        section.add(f"{name}-traversals", codes.traversals, run, data, **own)
     return section
 
 
 def as_html(material: Material, drawn: Sequence[Section]) -> str:
     """The page."""
-    loader = jinja2.PackageLoader("aelab", "report")
     environment = jinja2.Environment(
-        loader=loader,
+        loader=jinja2.PackageLoader("aelab", "report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    style, script = (loader.get_source(environment, name)[0] for name in ("page.css", "page.js"))
+    folder = material.folder
+    environment.filters |= {
+        # Paths from the folder on: the page is the same wherever that lies.
+        "from_folder": lambda text: text.replace(f"{folder}/", "").replace(str(folder), "the run"),
+        # What the page's security policy names an allowed style or script by.
+        "sha256": lambda text: base64.b64encode(sha256(text.encode()).digest()).decode(),
+    }
+    here = files("aelab") / "report"
     results = material.results
     columns = columns_of(results)
     flat = [column for group in columns.values() for column in group]
@@ -256,21 +256,10 @@ def as_html(material: Material, drawn: Sequence[Section]) -> str:
         audits=audited(results),
         command=measured.command(material),
         unrecorded=measured.unrecorded(material),
-        left_out=[without_folder(line, material.folder) for line in material.left_out],
-        notes={
-            section.title: [without_folder(line, material.folder) for line in section.missing]
-            for section in drawn
-        },
-        style=style,
-        script=script,
-        style_hash=content_hash(style),
-        script_hash=content_hash(script),
+        left_out=material.left_out,
+        style=(here / "page.css").read_text("utf-8"),
+        script=(here / "page.js").read_text("utf-8"),
     )
-
-
-def content_hash(text: str) -> str:
-    """What the page's security policy names an allowed style or script by."""
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def columns_of(results: Results) -> dict[str, list[Column]]:

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Int64
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from aelab.data.input_sets import InputDataset
+from aelab.data.specs import InputSpec
 from aelab.evaluate.metrics import psnr, squared_errors
 from aelab.evaluate.reconstruction import CORRUPTIONS, SEED
 from aelab.files import InputError
@@ -33,6 +35,7 @@ NOISE_LEVELS = tuple(level for kind, level in CORRUPTIONS.values() if kind == "g
 """Standard deviations of the noise, as shares of the pixels' range."""
 
 
+@one_thread()
 def reconstructions(
     run: Run,
     data: InputDataset,
@@ -44,28 +47,20 @@ def reconstructions(
     """Original, restored and |error| of images of each class, with each image's MSE.
 
     Three images a class; nine, where one to three `classes` are named.
-
-    Raises:
-        InputError: there is no class of a name, or the run is no model of images.
     """
-    model = run.autoencoder
+    model, spec = run.autoencoder, run.autoencoder.spec
     found = chosen(data, split, classes, 9 if 0 < len(classes) <= 3 else 3)
     rows, every = [], []
-    with one_thread():
-        for label, members in found.items():
-            for number, some in enumerate(members.split(3)):
-                x = inputs(run, data, split, some)
-                x_hat = model(x)
-                errors = squared_errors(x_hat, x, model.spec.peak).tolist()
-                tiles = (as_tiles(x, model.spec), as_tiles(x_hat, model.spec))
-                three = torch.stack(
-                    [torch.from_numpy(t) for t in (*tiles, error_tiles(x_hat, x, model.spec))], 1
-                )
-                notes = [note for error in errors for note in ("", f"MSE {error:.4f}", "")]
-                rows.append(
-                    TileRow(label if not number else "", three.flatten(0, 1).numpy(), notes)
-                )
-                every += errors
+    for label, members in found.items():
+        for number, some in enumerate(members.split(3)):
+            x = inputs(run, data, split, some)
+            x_hat = model(x)
+            errors = squared_errors(x_hat, x, spec.peak).tolist()
+            three = (as_tiles(x, spec), as_tiles(x_hat, spec), error_tiles(x_hat, x, spec))
+            notes = [note for error in errors for note in ("", f"MSE {error:.4f}", "")]
+            tiles = np.stack(three, 1).reshape(-1, *three[0].shape[1:])
+            rows.append(TileRow("" if number else label, tiles, notes))
+            every += errors
     name = name or run.settings.model
     return mosaic(
         f"{name}: images of the {split} split and what it makes of them",
@@ -79,32 +74,28 @@ def reconstructions(
     )
 
 
+@one_thread()
 def compared(
     runs: Runs, data: InputDataset, *, split: str = "test", classes: Sequence[str] = ()
 ) -> Figure:
     """The same images restored by every model, with the error and each image's MSE.
 
     An image of each class, or as many of those named.
-
-    Raises:
-        InputError: there is no class of a name, or a run is no model of images.
     """
     members, heads = across(data, split, classes)
     rows: list[TileRow] = []
     told = []
-    with one_thread():
-        for name, run in runs.items():
-            model = run.autoencoder
-            x = inputs(run, data, split, members)
-            if not rows:
-                rows.append(TileRow("original", as_tiles(x, model.spec)))
-            x_hat = model(x)
-            errors = squared_errors(x_hat, x, model.spec.peak)
-            restored = as_tiles(x_hat, model.spec)
-            notes = [f"{error:.4f}" for error in errors.tolist()]
-            rows.append(TileRow(f"{name}\nrestored, MSE", restored, notes, apart=True))
-            rows.append(TileRow("|error|", error_tiles(x_hat, x, model.spec)))
-            told.append(f"{name} {errors.mean().item():.4f}")
+    for name, run in runs.items():
+        model, spec = run.autoencoder, run.autoencoder.spec
+        x = inputs(run, data, split, members)
+        if not rows:
+            rows.append(TileRow("original", as_tiles(x, spec)))
+        x_hat = model(x)
+        errors = squared_errors(x_hat, x, spec.peak)
+        notes = [f"{error:.4f}" for error in errors.tolist()]
+        rows.append(TileRow(f"{name}\nrestored, MSE", as_tiles(x_hat, spec), notes, apart=True))
+        rows.append(TileRow("|error|", error_tiles(x_hat, x, spec)))
+        told.append(f"{name} {errors.mean().item():.4f}")
     return mosaic(
         f"The same images of the {split} split, restored by every model",
         rows,
@@ -126,41 +117,33 @@ def across(
     return torch.cat(list(picked.values())), names
 
 
+@one_thread()
 def denoising(
     runs: Runs,
     data: InputDataset,
     *,
     split: str = "test",
     levels: Sequence[float] = NOISE_LEVELS,
-    classes: Sequence[str] = (),
 ) -> Figure:
-    """Clean, noisy and restored at several noise levels, every model given the same noise.
-
-    Raises:
-        InputError: a run is no model of images.
-    """
-    members = across(data, split, classes)[0][:3]
+    """Clean, noisy and restored at several noise levels, every model given the same noise."""
+    members = across(data, split)[0][:3]
     rows: list[TileRow] = []
     told = []
-    with one_thread():
-        for name, run in runs.items():
-            model = run.autoencoder
-            clean = inputs(run, data, split, members)
-            x = clean.repeat(len(levels), 1, 1, 1)
-            noisy = torch.cat([with_noise(clean, level, model.spec.peak) for level in levels])
-            x_hat = model(noisy)
-            if not rows:
-                rows.append(TileRow("clean", as_tiles(x, model.spec)))
-                rows.append(
-                    TileRow(
-                        "noisy", as_tiles(noisy, model.spec), decibels(noisy, x, model.spec.peak)
-                    )
-                )
-            notes = decibels(x_hat, x, model.spec.peak)
-            rows.append(TileRow(name, as_tiles(x_hat, model.spec), notes))
-            told.append(
-                f"{name} {psnr(squared_errors(x_hat, x, model.spec.peak).mean().item()):.1f}"
-            )
+
+    def row(name: str, shown: InputBatch, x: InputBatch, spec: InputSpec) -> TileRow:
+        errors = squared_errors(shown, x, spec.peak).tolist()
+        return TileRow(name, as_tiles(shown, spec), [f"{psnr(error):.1f} dB" for error in errors])
+
+    for name, run in runs.items():
+        model, spec = run.autoencoder, run.autoencoder.spec
+        clean = inputs(run, data, split, members)
+        x = clean.repeat(len(levels), 1, 1, 1)
+        noisy = torch.cat([with_noise(clean, level, spec.peak) for level in levels])
+        x_hat = model(noisy)
+        if not rows:
+            rows += [TileRow("clean", as_tiles(x, spec)), row("noisy", noisy, x, spec)]
+        rows.append(row(name, x_hat, x, spec))
+        told.append(f"{name} {psnr(squared_errors(x_hat, x, spec.peak).mean().item()):.1f}")
     return mosaic(
         "Noisy images and what every model makes of them, with its PSNR",
         rows,
@@ -177,30 +160,22 @@ def with_noise(x: InputBatch, level: float, peak: float) -> InputBatch:
         return corrupt(x, "gaussian", level, peak)
 
 
-def decibels(x_hat: InputBatch, x: InputBatch, peak: float) -> list[str]:
-    """PSNR of each image, to print below it."""
-    return [f"{psnr(error):.1f} dB" for error in squared_errors(x_hat, x, peak).tolist()]
-
-
+@one_thread()
 def worst(runs: Runs, data: InputDataset, *, split: str = "test", count: int = 8) -> Figure:
-    """The images of a split that each model restores worst, and what it makes of them.
-
-    Raises:
-        InputError: a run's evaluation names no worst images, or it is no model of images.
-    """
+    """The images of a split that each model restores worst, and what it makes of them."""
     rows: list[TileRow] = []
     told = []
-    with one_thread():
-        for name, run in runs.items():
-            model = run.autoencoder
-            found = worst_of(run, len(data.split(split)))[:count]
-            i = torch.tensor([index for index, _ in found])
-            x = inputs(run, data, split, i)
-            labels = [data.classes[c] for c in data.split(split).classes_of(i).tolist()]
-            notes = [f"{error:.3f}" for _, error in found]
-            rows.append(TileRow(f"{name}\noriginal", as_tiles(x, model.spec), labels, apart=True))
-            rows.append(TileRow("restored, MSE", as_tiles(model(x), model.spec), notes))
-            told.append(f"{name} {found[0][1]:.3f}")
+    images = data.split(split)
+    for name, run in runs.items():
+        model, spec = run.autoencoder, run.autoencoder.spec
+        found = worst_of(run, len(images))[:count]
+        i = torch.tensor([index for index, _ in found])
+        x = inputs(run, data, split, i)
+        labels = [data.classes[c] for c in images.classes_of(i).tolist()]
+        notes = [f"{error:.3f}" for _, error in found]
+        rows.append(TileRow(f"{name}\noriginal", as_tiles(x, spec), labels, apart=True))
+        rows.append(TileRow("restored, MSE", as_tiles(model(x), spec), notes))
+        told.append(f"{name} {found[0][1]:.3f}")
     return mosaic(
         f"The images of the {split} split that each model restores worst",
         rows,

@@ -23,11 +23,7 @@ Series = NDArray[np.float64]
 
 @styled
 def training_curves(run: Run, *, name: str | None = None) -> Figure:
-    """The loss at every step and its terms, and both losses at the end of every epoch.
-
-    Raises:
-        InputError: nothing was trained, or the run has no record of it.
-    """
+    """The loss at every step and its terms, and both losses at the end of every epoch."""
     name = name or run.settings.model
     epochs, steps = epochs_of(run), steps_of(run)
     if not epochs:
@@ -67,14 +63,13 @@ def by_epoch(axes: Axes, epochs: list[Mapping[str, Any]]) -> None:
     if metric is None:
         validation = [epoch["validation_loss"] for epoch in epochs]
         axes.plot(x, train, color=BLUE, marker=marker, markersize=4, label="training")
-        axes.plot(x, validation, color=ORANGE, marker=marker, markersize=4, label="validation")
         axes.set(title="training and validation", ylabel="loss (mean of an epoch)")
     else:
         validation = [epoch["validation"][metric] for epoch in epochs]
         title = METRICS[metric].title
-        axes.plot(x, validation, color=ORANGE, marker=marker, markersize=4, label="validation")
         axes.set(title=f"{title} on validation", ylabel=title)
-    best = best_epoch(epochs)
+    axes.plot(x, validation, color=ORANGE, marker=marker, markersize=4, label="validation")
+    best = np.nan_to_num([epoch["validation_loss"] for epoch in epochs], nan=np.inf).argmin()
     axes.axvline(x[best], color=GREY, linestyle=":", label="best epoch")
     axes.set(xlabel="epoch", xlim=(0, 1.05 * max(x)))
     axes.legend()
@@ -85,31 +80,21 @@ def validated_by(epochs: list[Mapping[str, Any]]) -> str | None:
     return "auc" if "auc" in epochs[0]["validation"] else None
 
 
-def best_epoch(epochs: list[Mapping[str, Any]]) -> int:
-    """Which epoch had the least validation loss."""
-    losses = np.nan_to_num([epoch["validation_loss"] for epoch in epochs], nan=np.inf)
-    return int(losses.argmin())
-
-
 def told(name: str, epochs: list[Mapping[str, Any]], steps: Mapping[str, Series]) -> str:
     """The figure in words."""
     first, last = epochs[0], epochs[-1]
     text = f"{name}: training over {last['epoch']:g} epochs"
     text += f" and {len(next(iter(steps.values()))):,} steps" if steps else ""
-    losses = (first["validation_loss"], last["validation_loss"])
     metric = validated_by(epochs)
     if metric is not None:
         before, after = (epoch["validation"][metric] for epoch in (first, last))
         return f"{text}; {METRICS[metric].title} on validation from {before:.3f} to {after:.3f}."
-    return f"{text}; validation loss from {losses[0]:.4g} to {losses[1]:.4g}."
+    before, after = (epoch["validation_loss"] for epoch in (first, last))
+    return f"{text}; validation loss from {before:.4g} to {after:.4g}."
 
 
 def epochs_of(run: Run) -> list[Mapping[str, Any]]:
-    """What the run's history says of each epoch.
-
-    Raises:
-        InputError: it is damaged.
-    """
+    """What the run's history says of each epoch; nothing, where it has none."""
     path = run.folder / "history.jsonl"
     if not path.is_file():
         return []
