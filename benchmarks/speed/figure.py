@@ -6,11 +6,10 @@ from typing import Any
 
 import original
 import torch
-from harness import Table, alternate, ratios, shown, spread
+from harness import Table, alternate, new_model, ratios, shown, spread
 
 from aelab.data.input_sets import InputDataset
 from aelab.evaluate.reconstruction import original_figure
-from aelab.runs.train import new_model
 from aelab.settings import RunSettings
 from aelab.studies.compare import dataset
 from aelab.studies.study import load_study

@@ -10,7 +10,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from aelab.machine import machine
+from aelab.data.dataset import Dataset
+from aelab.machine import machine, seeded
+from aelab.models.contract import Model
+from aelab.models.zoo import blueprint_of
+from aelab.settings import RunSettings
 
 PACKAGES = ("aelab", "torch", "numpy", "scikit-learn", "pythae")
 Spread = dict[str, Any]
@@ -84,3 +88,11 @@ def surroundings() -> dict[str, Any]:
 def write(path: Path, sections: Mapping[str, Any]) -> None:
     """Write what has been measured so far."""
     path.write_text(json.dumps({**surroundings(), "sections": sections}, indent=2) + "\n")
+
+
+def new_model(settings: RunSettings, data: Dataset) -> Model:
+    """A row's model as it is before training."""
+    blueprint = blueprint_of(settings)
+    with seeded(settings.seed, "initialisation"):
+        model: Model = blueprint.build(data.spec, **blueprint.complete(settings.hyperparameters))
+    return model

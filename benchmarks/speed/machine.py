@@ -6,13 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from harness import Table, alternate, ratios, shown, spread
+from harness import Table, alternate, new_model, ratios, shown, spread
 
 from aelab.data.input_sets import InputSplit
 from aelab.evaluate.reconstruction import operations
 from aelab.machine import processor_has_bfloat16, threads
 from aelab.models.contract import Autoencoder
-from aelab.runs.train import new_model
 from aelab.settings import RunSettings
 from aelab.studies.compare import dataset
 from aelab.studies.study import load_study

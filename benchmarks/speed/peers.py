@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from harness import Table, alternate, ratios, shown, spread
+from harness import Table, alternate, new_model, ratios, shown, spread
 from pythae.data.datasets import BaseDataset
 from pythae.models import AE, VAE, AEConfig, VAEConfig
 from pythae.models.base.base_utils import ModelOutput
@@ -23,7 +23,6 @@ from aelab.data.input_sets import InputSplit
 from aelab.models.contract import Autoencoder
 from aelab.models.layers import UpConvolution
 from aelab.models.variational import LatentVariableModel
-from aelab.runs.train import new_model
 from aelab.settings import RunSettings
 from aelab.studies.compare import dataset
 from aelab.studies.study import load_study

@@ -7,9 +7,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from aelab.api import DataSettings as DataSettings
+    from aelab.api import Recipe as Recipe
+    from aelab.api import Run as Run
+    from aelab.api import RunSettings as RunSettings
     from aelab.api import TrainedRun as TrainedRun
+    from aelab.api import build as build
     from aelab.api import compare as compare
     from aelab.api import load as load
+    from aelab.api import load_data as load_data
+    from aelab.api import load_study as load_study
+    from aelab.api import open_inputs as open_inputs
+    from aelab.api import report as report
     from aelab.api import train as train
     from aelab.apps.anomalies import find_anomalies as find_anomalies
     from aelab.apps.encode import encode as encode
@@ -17,32 +26,25 @@ if TYPE_CHECKING:
     from aelab.apps.generate import write_samples as write_samples
     from aelab.apps.restore import denoise as denoise
     from aelab.apps.restore import reconstruct as reconstruct
-    from aelab.data.inputs import open_inputs as open_inputs
-    from aelab.data.loading import load as load_data  # noqa: F401
-    from aelab.models.zoo import build as build
-    from aelab.runs.store import Run as Run
     from aelab.runs.train import train_run as train_run
-    from aelab.settings import DataSettings as DataSettings
-    from aelab.settings import Recipe as Recipe
-    from aelab.settings import RunSettings as RunSettings
-    from aelab.studies.study import load_study as load_study
 
 PUBLIC = {
-    "DataSettings": "aelab.settings:DataSettings",
-    "Recipe": "aelab.settings:Recipe",
-    "Run": "aelab.runs.store:Run",
-    "RunSettings": "aelab.settings:RunSettings",
+    "DataSettings": "aelab.api:DataSettings",
+    "Recipe": "aelab.api:Recipe",
+    "Run": "aelab.api:Run",
+    "RunSettings": "aelab.api:RunSettings",
     "TrainedRun": "aelab.api:TrainedRun",
-    "build": "aelab.models.zoo:build",
+    "build": "aelab.api:build",
     "compare": "aelab.api:compare",
     "denoise": "aelab.apps.restore:denoise",
     "encode": "aelab.apps.encode:encode",
     "find_anomalies": "aelab.apps.anomalies:find_anomalies",
     "interpolate": "aelab.apps.generate:interpolate",
     "load": "aelab.api:load",
-    "load_data": "aelab.data.loading:load",
-    "load_study": "aelab.studies.study:load_study",
-    "open_inputs": "aelab.data.inputs:open_inputs",
+    "load_data": "aelab.api:load_data",
+    "load_study": "aelab.api:load_study",
+    "open_inputs": "aelab.api:open_inputs",
+    "report": "aelab.api:report",
     "reconstruct": "aelab.apps.restore:reconstruct",
     "train": "aelab.api:train",
     "train_run": "aelab.runs.train:train_run",

@@ -9,22 +9,24 @@ import tempfile
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
+from PIL.Image import Image
 from torch import Tensor
 
 from aelab.apps import in_memory
 from aelab.apps.in_memory import A
 from aelab.data.dataset import Dataset
+from aelab.data.inputs import open_inputs
+from aelab.data.loading import load as load_data
 from aelab.data.loading import load_array, load_object, load_settings, narrowed
-from aelab.evaluate.columns import FACTS, QUICK_GROUPS, Group, metric_named
-from aelab.figures import html
 from aelab.models.blueprint import Blueprint
+from aelab.models.zoo import build
 from aelab.runs.store import Run
-from aelab.settings import DataSettings, Recipe, check_value, usual_split
+from aelab.settings import DataSettings, Recipe, RunSettings, check_value, usual_split
+from aelab.studies import html
 from aelab.studies.asked import (
     CompareOptions,
     DataOptions,
@@ -35,10 +37,27 @@ from aelab.studies.asked import (
     training_options,
     with_help,
 )
+from aelab.studies.study import load_study
 
 if TYPE_CHECKING:
-    from aelab.report.page import Report
+    from aelab.report.page import Report as Report
     from aelab.studies.compare import Result
+
+__all__ = [
+    "DataSettings",
+    "Recipe",
+    "Run",
+    "RunSettings",
+    "TrainedRun",
+    "build",
+    "compare",
+    "load",
+    "load_data",
+    "load_study",
+    "open_inputs",
+    "report",
+    "train",
+]
 
 Data = str | Path | NDArray[Any] | Tensor | Dataset
 """A name, a path, an array or a tensor of stored values, or a data set that is loaded."""
@@ -126,7 +145,7 @@ class TrainedRun(Run):
     def evaluate(
         self,
         split: str | None = None,
-        metrics: Sequence[Group] = QUICK_GROUPS,
+        metrics: Sequence[str] | None = None,
         *,
         data: Data | None = None,
         data_dir: str | Path | None = None,
@@ -138,10 +157,8 @@ class TrainedRun(Run):
         """
         from aelab.runs.measure import evaluate_run
 
-        groups = tuple(metrics)
-        check_value("metrics", "metrics", groups, {"metrics": tuple[Group, ...]})
         own = self.own_data(data, data_dir)
-        return evaluate_run(self, own, split or self.metrics["split"], groups)
+        return evaluate_run(self, own, split or self.metrics["split"], metrics)
 
     def report(
         self,
@@ -156,30 +173,29 @@ class TrainedRun(Run):
         Raises:
             AelabError: there is no such class, or the data are not its own or nowhere to be found.
         """
-        from aelab.report.page import write_report
+        own = self.own_data(data, data_dir)
+        return report(self.folder, out=out, classes=classes, data=own).path
+
+    def reconstructions(
+        self,
+        split: str | None = None,
+        *,
+        data: Data | None = None,
+        data_dir: str | Path | None = None,
+    ) -> Image:
+        """A picture of its data's inputs beside their reconstructions, a row a class.
+
+        Raises:
+            AelabError: its inputs are no images, or the data are not its own or nowhere.
+        """
+        from aelab.runs.measure import reconstructions
 
         own = self.own_data(data, data_dir)
-        return write_report(self.folder, out=out, classes=classes, data=own).path
+        return reconstructions(self, own, split or self.metrics["split"])
 
     def _repr_html_(self) -> str:
         """The run in a notebook: its figures and its pictures."""
-        model = escape(self.settings.model)
-        title = f"<h4>{model}, seed {self.settings.seed}</h4>"
-        if not (self.folder / "metrics.json").is_file():
-            return f"{title}<p>{escape(str(self.folder))} is not finished</p>"
-        figures = {
-            metric_named(name): value
-            for name, value in self.metrics.items()
-            if name not in FACTS and value is not None
-        }
-        columns = {
-            "metric": [metric.title for metric in figures],
-            "figure": [f"{value:,.{metric.digits}f}" for metric, value in figures.items()],
-            "unit": [metric.unit for metric in figures],
-        }
-        notes = [f"<p>{escape(note)}</p>" for note in self.notes]
-        shown = [html.picture(path, f"{model}: {path.stem}") for path in self.pictures]
-        return "".join([title, html.table(columns), *notes, *shown])
+        return html.run(self)
 
 
 @with_help(DataOptions, TrainOptions, DataSettings, Recipe)
@@ -328,8 +344,24 @@ def compare_asked(options: CompareOptions, *, plain: bool = False) -> "Result":
 
 def write_page(result: "Result", options: CompareOptions) -> "Report | None":
     """Write the page of a study, unless there is nothing to show or none is wanted."""
-    from aelab.report.page import write_report
-
     if options.no_report or not result.runs:
         return None
-    return write_report(result.folder, data_dir=options.data_dir)
+    return report(result.folder, data_dir=options.data_dir)
+
+
+def report(
+    folder: str | Path,
+    *,
+    out: str | Path | None = None,
+    classes: Sequence[str] = (),
+    data: Dataset | None = None,
+    data_dir: str | Path | None = None,
+) -> "Report":
+    """Write the page of the run or study in a folder; see `report.page.write_report`.
+
+    Raises:
+        AelabError: there is neither, it is damaged, or its data are nowhere to be found.
+    """
+    from aelab.report.page import write_report
+
+    return write_report(folder, out=out, classes=classes, data=data, data_dir=data_dir)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     import torch
+    from PIL.Image import Image
 
 JSON_LIMIT = 64 * 2**20
 
@@ -105,6 +106,17 @@ def write_json(path: str | Path, value: Any) -> None:  # noqa: ANN401 - whatever
         ValueError: `value` holds a NaN or an infinity, which JSON has not.
     """
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_picture(path: str | Path, picture: "Image") -> Path:
+    """Write a picture of Pillow's as PNG; the path.
+
+    Raises:
+        InputError: `path` cannot be written.
+    """
+    with atomic_path(path) as temporary:
+        picture.save(temporary, format="PNG", optimize=True)
+    return Path(path)
 
 
 def not_finite(value: object, path: str = "") -> Iterator[tuple[str, float]]:

@@ -15,7 +15,7 @@ from aelab.data.inputs import open_inputs
 from aelab.data.preparation import restore
 from aelab.data.specs import InputSpec
 from aelab.figures import grids
-from aelab.files import InputError, atomic_folder
+from aelab.files import InputError, atomic_folder, write_picture
 from aelab.models.contract import Autoencoder, InputBatch
 from aelab.models.sampling import between, sample_chunks
 from aelab.runs.store import Run
@@ -60,7 +60,7 @@ def write_samples(
         drawn = sample_chunks(model, n, seed=seed, prior=run.prior, temperature=temperature)
         told = counted(drawn, on_done)
         if kind == ".png":
-            grids.save(grids.sample_grid(torch.cat(list(told)), model.spec), path)
+            write_picture(path, grids.sample_grid(torch.cat(list(told)), model.spec))
         elif kind == ".npy":
             write_array(path, n, model.spec, told)
         else:

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from aelab.cli.options import FolderOptions, InputOptions, ReconstructOptions
     from aelab.data.dataset import Dataset
     from aelab.data.inputs import Inputs
-    from aelab.runs.store import Run
 
 LEFT_OUT_SHOWN = 10
 """Inputs that are left out and told by name."""
@@ -52,7 +51,7 @@ def run_in(folder: Path) -> "TrainedRun":
     return load(folder)
 
 
-def opened(options: "FolderOptions", data_dir: Path | None) -> "tuple[Run, Dataset]":
+def opened(options: "FolderOptions", data_dir: Path | None) -> "tuple[TrainedRun, Dataset]":
     """A run and the data that it was trained on."""
     run = opened_run(options)
     return run, run.own_data(data_dir=data_dir)
@@ -76,7 +75,9 @@ def applied(
     return 0
 
 
-def opened_inputs(run: "Run", where: str, options: "InputOptions | ReconstructOptions") -> "Inputs":
+def opened_inputs(
+    run: "TrainedRun", where: str, options: "InputOptions | ReconstructOptions"
+) -> "Inputs":
     """Inputs for a run; what of them is left out is told."""
     from aelab.data.inputs import open_inputs
 

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import Progress
@@ -11,9 +12,11 @@ from rich.table import Table
 from aelab.data.specs import GraphSpec, InputSpec
 from aelab.evaluate.columns import METRICS, metric_named
 from aelab.models.zoo import ZOO, resolve
-from aelab.runs.store import Run
 from aelab.studies.summary import single_row
 from aelab.studies.tables import code_size, figure
+
+if TYPE_CHECKING:
+    from aelab.api import TrainedRun
 
 
 @contextmanager
@@ -59,7 +62,7 @@ def zoo_table() -> Table:
     return table
 
 
-def print_run(run: Run) -> None:
+def print_run(run: "TrainedRun") -> None:
     """A run's figures, and where it lies."""
     console = Console(highlight=False)
     row, split = single_row(run), run.metrics["split"]

@@ -21,10 +21,10 @@ from aelab.cli.opening import (
     parse,
     run_in,
 )
-from aelab.files import AelabError
+from aelab.files import AelabError, write_picture
 
 if TYPE_CHECKING:
-    from aelab.report.page import Report
+    from aelab.api import Report
 
 SHOWN = 10
 """Links that are printed; the file has all."""
@@ -144,13 +144,11 @@ def reconstruct(arguments: list[str]) -> int:
 
     options = parse(ReconstructOptions, "reconstruct", arguments, "Restore inputs by a run.")
     from aelab.apps.restore import reconstruct
-    from aelab.figures import grids
-    from aelab.runs.measure import reconstructions
 
     if options.data is None:
-        run, data = opened(options, options.data_dir)
-        picture = reconstructions(run, data, options.split or run.metrics["split"])
-        print(grids.save(picture, options.out or run.folder / "reconstructions.png"))
+        run = opened_run(options)
+        picture = run.reconstructions(options.split, data_dir=options.data_dir)
+        print(write_picture(options.out or run.folder / "reconstructions.png", picture))
         return 0
     if options.out is None:
         raise AelabError("name a new folder for what is restored with --out")
@@ -186,7 +184,6 @@ def anomalies(arguments: list[str]) -> int:
     options = parse(AnomaliesOptions, "anomalies", arguments, anomalies.__doc__)
     from aelab.apps.anomalies import error_maps, find_anomalies
     from aelab.cli.screen import counting
-    from aelab.figures import grids
 
     run = opened_run(options)
     inputs = opened_inputs(run, options.data, options)
@@ -211,7 +208,7 @@ def anomalies(arguments: list[str]) -> int:
     )
     if found.highest and inputs.split.spec.kind == "images":
         picture = error_maps(run, inputs, found.highest)
-        print(grids.save(picture, options.out.with_suffix(".png")))
+        print(write_picture(options.out.with_suffix(".png"), picture))
     return 0
 
 
@@ -245,13 +242,12 @@ def interpolate(arguments: list[str]) -> int:
 
     options = parse(InterpolateOptions, "interpolate", arguments, interpolate.__doc__)
     from aelab.apps.generate import interpolation
-    from aelab.figures import grids
 
     run = opened_run(options)
     picture = interpolation(
         run, options.first, options.last, steps=options.steps, data_dir=options.data_dir
     )
-    print(grids.save(picture, options.out or run.folder / "interpolation.png"))
+    print(write_picture(options.out or run.folder / "interpolation.png", picture))
     return 0
 
 
@@ -318,9 +314,9 @@ def report(arguments: list[str]) -> int:
     options = parse(ReportOptions, "report", arguments, report.__doc__)
     if options.model is not None:
         import_own_class(options.model)
-    from aelab.report.page import write_report
+    from aelab import api
 
-    page = write_report(
+    page = api.report(
         options.folder, out=options.out, classes=options.classes, data_dir=options.data_dir
     )
     print_page(page)

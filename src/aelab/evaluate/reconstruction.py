@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -197,6 +197,21 @@ def chunks(images: InputSplit) -> Iterator[Tensor]:
         with seeded(SEED, "inputs", number):
             x = images.batch(i)
         yield x
+
+
+def restored(
+    model: Autoencoder, images: InputSplit, i: Int64[Tensor, " shown"], number: int, *, noisy: bool
+) -> list[InputBatch]:
+    """Inputs `i` of a split and their reconstructions; between them, if `noisy`, what was restored.
+
+    Its noise is the same for every model, by the picture's `number`.
+    """
+    with seeded(SEED, "picture", number), torch.inference_mode():
+        x: Tensor = images.batch(i)
+        if not noisy:
+            return [x, model(x)]
+        given = corrupt(x, "gaussian", NOISE, model.spec.peak)
+        return [x, given, model(given)]
 
 
 def reconstruction_mse(model: Autoencoder, images: InputSplit) -> float:

@@ -1,7 +1,6 @@
 """Grids of images as PNG files."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from jaxtyping import Float, UInt8
@@ -10,11 +9,8 @@ from torch import Tensor
 
 from aelab.data.input_sets import InputDataset
 from aelab.data.specs import InputSpec
-from aelab.evaluate.reconstruction import NOISE, SEED
-from aelab.files import atomic_path
-from aelab.machine import seeded
+from aelab.evaluate.reconstruction import restored
 from aelab.models.contract import Autoencoder, InputBatch
-from aelab.models.layers import corrupt
 
 SMALLEST = 56
 """Tiles are enlarged to at least this many pixels."""
@@ -70,13 +66,6 @@ def as_picture(stored: UInt8[Tensor, "channels height width"]) -> Image.Image:
     return Image.fromarray(torch.cat([shown, missing]).permute(1, 2, 0).contiguous().numpy())
 
 
-def save(picture: Image.Image, path: Path) -> Path:
-    """Write a picture as PNG; the path."""
-    with atomic_path(path) as temporary:
-        picture.save(temporary, format="PNG", optimize=True)
-    return path
-
-
 def reconstructions(model: Autoencoder, data: InputDataset, split: str) -> Image.Image:
     """Originals beside their reconstructions, a row a class.
 
@@ -89,13 +78,7 @@ def reconstructions(model: Autoencoder, data: InputDataset, split: str) -> Image
         members = (images.classes == number).nonzero().flatten()[:PER_CLASS]
         if len(members) == 0:
             continue
-        with seeded(SEED, "picture", number), torch.inference_mode():
-            x = images.batch(members)
-            given: Tensor = x
-            if noisy:
-                given = corrupt(x, "gaussian", NOISE, model.spec.peak)
-            x_hat = model(given)
-        shown = (x, given, x_hat) if noisy else (x, x_hat)
+        shown = restored(model, images, members, number, noisy=noisy)
         rows.append(torch.stack(shown, 1).flatten(0, 1))
         names.append(name)
     heads = ("original", "noisy", "restored") if noisy else ("original", "restored")

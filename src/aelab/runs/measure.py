@@ -8,28 +8,31 @@ from PIL.Image import Image
 from aelab.data.dataset import Dataset
 from aelab.data.graphs import GraphDataset
 from aelab.data.input_sets import InputDataset
-from aelab.evaluate.columns import QUICK_GROUPS
+from aelab.evaluate.columns import QUICK_GROUPS, Group
 from aelab.evaluate.finite import recorded
 from aelab.evaluate.protocol import evaluate
 from aelab.evaluate.reconstruction import original_figure
 from aelab.figures import grids, style
-from aelab.files import InputError, write_json
+from aelab.files import InputError, write_json, write_picture
 from aelab.machine import threads
 from aelab.models.contract import Autoencoder, LinkModel
 from aelab.models.sampling import sample
 from aelab.runs.store import Run
+from aelab.settings import check_value
 
 SAMPLES_SHOWN = 64
 
 
 def evaluate_run(
-    run: Run, data: Dataset, split: str, groups: Collection[str] = QUICK_GROUPS
+    run: Run, data: Dataset, split: str, groups: Collection[str] | None = None
 ) -> dict[str, Any]:
     """Evaluate on a split, add to what is known of that split, and write metrics.json.
 
     Raises:
         InputError: the data are not those that the run was trained on.
     """
+    groups = tuple(QUICK_GROUPS if groups is None else groups)
+    check_value("metrics", "metrics", groups, {"metrics": tuple[Group, ...]})
     run.refuse_other(data)
     settings, model = run.settings, run.model
     prior = run.prior if isinstance(model, Autoencoder) else None
@@ -54,8 +57,8 @@ def draw_run(run: Run, data: Dataset, split: str) -> None:
         curves = style.link_curves({run.settings.model: model}, data, split)
         style.save(curves, run.pictures[0])
     elif run.pictures:
-        grids.save(reconstructions(run, data, split), run.pictures[0])
-        grids.save(samples(run), run.pictures[1])
+        write_picture(run.pictures[0], reconstructions(run, data, split))
+        write_picture(run.pictures[1], samples(run))
 
 
 def reconstructions(run: Run, data: Dataset, split: str) -> Image:

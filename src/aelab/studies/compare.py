@@ -11,7 +11,6 @@ from aelab.data.dataset import Dataset
 from aelab.data.input_sets import InputDataset
 from aelab.data.loading import load_settings, only_classes
 from aelab.evaluate.audits import Finding, audit_data
-from aelab.figures import html
 from aelab.files import InputError
 from aelab.models.zoo import blueprint_of
 from aelab.runs.jobs import run_all
@@ -20,6 +19,7 @@ from aelab.runs.resumable import Note, Progress
 from aelab.runs.store import Run
 from aelab.runs.train import make_way, refuse_kind, train_run
 from aelab.settings import DataSettings, RunSettings
+from aelab.studies import html
 from aelab.studies.results import Results
 from aelab.studies.study import Asked, Row, Study
 from aelab.studies.summary import results_of
