@@ -59,14 +59,18 @@ told = {}
 data = aelab.load_data("digits")
 told["load"] = changed()
 recipe = aelab.Recipe(epochs=0.2, threads=torch.get_num_threads() + 1)
-run = train_run(aelab.RunSettings("vanilla", {"hidden": [9]}, recipe=recipe), data, "run")
+train_run(aelab.RunSettings("vanilla", {"hidden": [9]}, recipe=recipe), data, "run")
 told["train_run"] = changed()
-model = aelab.load("run")
+run = aelab.train("vanilla", data, hidden=[9], epochs=0.2, threads=recipe.threads)
+told["train"] = changed()
+model = aelab.load("run").model
 told["load a run"] = changed()
 evaluate(model, data)
 told["evaluate"] = changed()
 run.sample(3)
 told["sample"] = changed()
+run.score(data.split("test").values[:9])
+told["score"] = changed()
 next(fit(model, data.split("train"), recipe))
 told["fit"] = changed()
 print(json.dumps(told))
@@ -78,7 +82,8 @@ def test_calls_change_no_setting_of_the_process(outside: Path) -> None:
     done = subprocess.run([sys.executable, "-c", CALLS], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    assert list(told) == ["load", "train_run", "load a run", "evaluate", "sample", "fit"]
+    calls = ["load", "train_run", "train", "load a run", "evaluate", "sample", "score", "fit"]
+    assert list(told) == calls
     assert not any(told.values()), told
 
 
@@ -166,7 +171,7 @@ def test_an_evaluation_that_fails_leaves_a_model_as_it_was(
     def failing(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("aelab.evaluate.evaluate_inputs", failing)
+    monkeypatch.setattr("aelab.evaluate.protocol.evaluate_inputs", failing)
     model = Convolutions(blobs.spec)
     before = list(layout_of(model))
     with pytest.raises(KeyboardInterrupt):

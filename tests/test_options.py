@@ -35,6 +35,7 @@ from aelab.runs.record import hyperparameter_hints, model_defaults
 from aelab.runs.store import Run
 from aelab.runs.train import train_run
 from aelab.settings import DataSettings, Recipe, RunSettings
+from aelab.studies import asked
 from aelab.studies.compare import Result
 from aelab.studies.study import default_settings, load_study, parse_study
 
@@ -347,10 +348,10 @@ def test_an_option_arrives(case: Case, workplace: Workplace, usual: Callable[[st
 def test_every_option_has_a_case() -> None:
     verbs = {
         one.__name__.removesuffix("Options").lower(): one
-        for one in vars(options).values()
+        for one in [*vars(options).values(), *vars(asked).values()]
         if isinstance(one, type)
         and is_dataclass(one)
-        and one.__module__ == options.__name__
+        and one.__module__ in (options.__name__, asked.__name__)
         and not one.__subclasses__()
     }
     assert verbs.keys() == VERBS.keys() - {"models"}  # which has none

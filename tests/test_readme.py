@@ -2,14 +2,15 @@
 
 import json
 import re
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from aelab.cli.verbs import main
 from aelab.data.input_sets import InputDataset
-from aelab.data.loading import LOADERS
+from aelab.studies.asked import CompareOptions
 from aelab.studies.study import parse_study
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -19,20 +20,21 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
 
 
-def test_python_use(
-    slice_of_fashion: InputDataset, outside: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    code = next(block for block in blocks("python") if "train_run" in block)
-    assert "epochs=2" in code
-    assert 'load_data("fashion-mnist")' in code
-    few = {n: replace(s, index=s.index[:100]) for n, s in slice_of_fashion.splits.items()}
-    monkeypatch.setattr("tiny_data.DATASET", replace(slice_of_fashion, splits=few))
-    monkeypatch.setitem(LOADERS, "fashion-mnist", "tiny_data:load")
-    names: dict[str, object] = {}
-    exec(code, names)
-    assert names["data"].sha256 == slice_of_fashion.sha256
-    assert names["x"].shape == names["x_hat"].shape == (8, 1, 28, 28)
-    assert names["new"].shape == (16, 1, 28, 28)
+def test_python_use(outside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    training, comparing = (b for b in blocks("python") if "aelab.train" in b or "compare(" in b)
+    names: dict[str, Any] = {}
+    exec(training.replace("epochs=20", "epochs=1"), names)
+    assert names["z"].shape == (100, 8)
+    assert names["x"].shape == names["x_hat"].shape == (100, 1, 8, 8)
+    assert torch.equal(names["same"], names["x_hat"])
+    assert names["new"].shape == (16, 1, 8, 8)
+    assert names["page"].is_file()
+    assert torch.equal(names["again"].encode(names["x"]), names["kept"].encode(names["x"]))
+    asked: list[CompareOptions] = []
+    monkeypatch.setattr("aelab.api.compare_asked", asked.append)
+    monkeypatch.setattr("aelab.api.write_page", lambda result, options: None)
+    exec(comparing, names)
+    assert asked == [CompareOptions(study="default", quick=True, seeds=(0, 1, 2))]
 
 
 def test_a_model_of_ones_own(

@@ -19,7 +19,6 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import aelab
-from aelab.cli.options import CompareOptions, train_options, training
 from aelab.cli.verbs import main, parse
 from aelab.data import graphs
 from aelab.data.input_sets import InputDataset
@@ -38,6 +37,7 @@ from aelab.report.page import write_report
 from aelab.runs.store import Run
 from aelab.runs.train import train_run
 from aelab.settings import DataSettings, Recipe, RunSettings, thaw
+from aelab.studies.asked import CompareOptions, train_options, training
 from aelab.studies.compare import Result, compare
 from aelab.studies.study import parse_study
 

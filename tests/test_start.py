@@ -8,7 +8,6 @@ import pytest
 import torch
 
 import aelab
-from aelab.cli.options import train_options, training
 from aelab.cli.verbs import parse
 from aelab.data.input_sets import InputDataset
 from aelab.data.specs import InputSpec
@@ -16,6 +15,7 @@ from aelab.files import InputError
 from aelab.runs.store import Run
 from aelab.runs.train import train_run
 from aelab.settings import Recipe, RunSettings
+from aelab.studies.asked import train_options, training
 from test_cli import FAST, ends_with
 from test_runs import KilledError, stop_after
 
