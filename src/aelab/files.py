@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 JSON_LIMIT = 64 * 2**20
 
 JOINT = ": "
-"""Between the keys of a path."""
+"""Between the keys of a path to a number."""
 
 
 class AelabError(Exception):
@@ -232,7 +232,3 @@ def _refuse(path: str | Path, error: OSError) -> NoReturn:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
-
-
-JOINT = ": "
-"""Between the keys of a path to a number."""

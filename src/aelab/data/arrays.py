@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int64, Shaped
+from jaxtyping import Shaped
 from numpy.typing import NDArray
 from torch import Tensor
 
 from aelab.data import cache
 from aelab.data.input_sets import InputDataset
 from aelab.data.ranges import values_spec
-from aelab.data.splits import ALL, Part, assemble, class_numbers, divide, one_class, split_named
+from aelab.data.splits import ALL, assemble, divide, split_named, with_classes
 from aelab.files import InputError, MissingFileError, atomic_path
 from aelab.settings import IN_MEMORY, DataSettings
 
@@ -29,20 +29,19 @@ MEMORY = DataSettings(IN_MEMORY)
 
 
 def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) -> InputDataset:
-    """Load arrays, split by their names or by a fixed seed.
-
-    Raises:
-        InputError: an array cannot be used.
-        MissingFileError: there is no such file.
-    """
+    """Load arrays, split by their names or by a fixed seed."""
     root = Path(settings.name)
     files = array_files(root)
     inputs, targets = roles(root, files)
-    values = {part: read_inputs(files[name], f"{root}: {name}") for part, name in inputs.items()}
+
+    def read(name: str) -> NDArray[Any]:
+        return open_array(files[name], f"{root}: {name}")
+
+    values = {p: as_inputs(read(name), f"{root}: {name}") for p, name in inputs.items()}
     shapes = {tuple(tensor.shape[1:]) for tensor in values.values()}
     if len(shapes) > 1 or len({tensor.dtype for tensor in values.values()}) > 1:
         raise InputError(f"{root}: the splits' arrays are of different shapes or types; {shapes}")
-    labels = {p: open_array(files[name], f"{root}: {name}") for p, name in targets.items()}
+    labels = {p: read(name) for p, name in targets.items()}
     digests = cache.hashes(list(files.values()), root)
     sha256 = cache.key_of(dict(zip(files, digests, strict=True)))
     return from_values(settings, values, labels, sha256)
@@ -77,8 +76,7 @@ def from_values(
     sha256: str,
 ) -> InputDataset:
     """The data set of inputs as they are stored, part by part, with their classes if any."""
-    classes, numbers = label_numbers(settings.name, labels, values)
-    parts = {part: Part(values[part], numbers[part]) for part in values}
+    classes, parts = with_classes(values, one_for_each(settings.name, labels, values))
     splits, drawn = divide(parts, settings.name)
     spec, prepared = values_spec(settings.name, splits, settings.scale)
     count = sum(len(tensor) for tensor in values.values())
@@ -100,12 +98,7 @@ def described_shape(shape: Sequence[int]) -> str:
 
 
 def array_files(root: Path) -> dict[str, Path]:
-    """The ``.npy`` files of an array, an archive of arrays, or a folder of arrays, by name.
-
-    Raises:
-        InputError: it is damaged.
-        MissingFileError: there is no such file.
-    """
+    """The ``.npy`` files of an array, an archive of arrays, or a folder of arrays, by name."""
     if root.is_dir():
         return {path.stem: path for path in sorted(root.glob("*.npy"))}
     if not root.is_file():
@@ -114,11 +107,7 @@ def array_files(root: Path) -> dict[str, Path]:
 
 
 def unpacked(archive: Path) -> dict[str, Path]:
-    """The arrays of an ``.npz`` file, each in a file of the cache.
-
-    Raises:
-        InputError: it is damaged, or there is no room for its content.
-    """
+    """The arrays of an ``.npz`` file, each in a file of the cache."""
     key = cache.hashes([archive], archive)[0]
     files = {}
     try:
@@ -156,11 +145,7 @@ UNPACKERS: dict[str, Callable[[Path], dict[str, Path]]] = {
 
 
 def roles(root: Path, files: Mapping[str, Path]) -> tuple[dict[str, str], dict[str, str]]:
-    """Which array holds the inputs of each part, and which the classes.
-
-    Raises:
-        InputError: no array has a name that says so.
-    """
+    """Which array holds the inputs of each part, and which the classes, by their names."""
     found = {role: name for name in files if (role := role_of(name))}
     inputs = {part: name for (kind, part), name in found.items() if kind == "x"}
     targets = {part: name for (kind, part), name in found.items() if kind == "y"}
@@ -190,11 +175,7 @@ def role_of(name: str) -> tuple[str, str] | None:
 
 
 def open_array(path: Path, where: str) -> NDArray[Any]:
-    """An array in its file, nothing read but its head.
-
-    Raises:
-        InputError: it is damaged, or holds objects.
-    """
+    """An array in its file, nothing read but its head."""
     try:
         return np.lib.format.open_memmap(path, mode="r")
     except (ValueError, EOFError, TypeError) as error:
@@ -204,26 +185,8 @@ def open_array(path: Path, where: str) -> NDArray[Any]:
         raise InputError(f"cannot read {where}: {error.strerror or error}") from error
 
 
-def read_inputs(
-    path: Path, where: str, like: tuple[int, ...] | None = None
-) -> Shaped[Tensor, "n *shape"]:
-    """Inputs in the file of an array: ``[n, channels, height, width]`` or ``[n, features]``.
-
-    ``[n, height, width]`` has one channel. Of four axes the second or the fourth is the channels':
-    as the shape `like` has it, or else the shorter, of equals the second.
-
-    Raises:
-        InputError: the array is of another shape, or of values that are no numbers.
-    """
-    return as_inputs(open_array(path, where), where, like)
-
-
 def as_array(x: object, where: str) -> NDArray[Any]:
-    """A NumPy array, or a tensor as one.
-
-    Raises:
-        InputError: it is neither.
-    """
+    """A NumPy array, or a tensor as one."""
     if isinstance(x, Tensor):
         x = x.detach().cpu()
         # NumPy has no bfloat16; as float32 nothing of it is lost.
@@ -236,7 +199,10 @@ def as_array(x: object, where: str) -> NDArray[Any]:
 def as_inputs(
     array: NDArray[Any], where: str, like: tuple[int, ...] | None = None
 ) -> Shaped[Tensor, "n *shape"]:
-    """Inputs of an array, as `read_inputs` gives them.
+    """Inputs of an array: ``[n, channels, height, width]`` or ``[n, features]``.
+
+    ``[n, height, width]`` has one channel. Of four axes the second or the fourth is the channels':
+    as the shape `like` has it, or else the shorter, of equals the second.
 
     Raises:
         InputError: it is of another shape, or of values that are no numbers.
@@ -273,19 +239,13 @@ def channels_last(shape: tuple[int, ...], like: tuple[int, ...] | None) -> bool:
     return shape[2] < shape[0]
 
 
-def label_numbers(
-    name: str,
-    of_parts: Mapping[str, NDArray[Any]],
-    values: Mapping[str, Shaped[Tensor, "..."]],
-) -> tuple[tuple[str, ...], dict[str, Int64[Tensor, " n"]]]:
-    """Classes, and the class numbers of each part; one class where none are given.
-
-    Raises:
-        InputError: classes are missing for a part, or are not one for each input.
-    """
+def one_for_each(
+    name: str, of_parts: Mapping[str, NDArray[Any]], values: Mapping[str, Shaped[Tensor, "..."]]
+) -> dict[str, NDArray[Any]]:
+    """The classes of each part, made sure to be one for each input; none where none are given."""
     if not of_parts:
-        return (ALL,), {part: one_class(len(tensor)) for part, tensor in values.items()}
-    found = []
+        return {}
+    found = {}
     for part, tensor in values.items():
         if part not in of_parts:
             raise InputError(f"{name} has classes, but none for the split {part}; add y_{part}")
@@ -296,7 +256,5 @@ def label_numbers(
                 f"{name}: y holds {labels.dtype} of the shape {labels.shape}; classes are "
                 f"{len(tensor):,} whole numbers or names, one for each input"
             )
-        found.append(labels)
-    classes, numbers = class_numbers(np.concatenate(found))
-    sizes = [len(tensor) for tensor in values.values()]
-    return classes, dict(zip(values, numbers.split(sizes), strict=True))
+        found[part] = labels
+    return found

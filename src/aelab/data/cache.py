@@ -124,11 +124,7 @@ def mapped(path: Path, dtype: str, shape: tuple[int, ...]) -> Shaped[Tensor, "..
 
 
 def write_blocks(path: Path, blocks: Iterable[NDArray[Any]]) -> None:
-    """Write arrays one after another as plain values.
-
-    Raises:
-        InputError: the disk is full, or the cache cannot be written.
-    """
+    """Write arrays one after another as plain values."""
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         for block in blocks:
             file.write(np.ascontiguousarray(block).data)

@@ -13,34 +13,27 @@ class Dataset(Protocol):
     @property
     def name(self) -> str:
         """What the data are called."""
-        ...
 
     @property
     def sha256(self) -> str:
         """Of the stored content."""
-        ...
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What was found and done on reading, one sentence each, for the user."""
-        ...
 
     @property
     def spec(self) -> Any:  # noqa: ANN401
         """What a model of these data is built from."""
-        ...
 
     def split(self, name: str, /) -> "TrainingData":
         """The split called `name`."""
-        ...
 
     def to(self, device: str, /) -> "Dataset":
         """The same data on `device`."""
-        ...
 
     def binarised(self) -> "Dataset":
         """The same data, each pixel drawn as 0 or 1 anew each time; or an InputError."""
-        ...
 
 
 @runtime_checkable
@@ -51,4 +44,3 @@ class TrainingData(Protocol):
 
     def batch(self, i: Int64[Tensor, " batch"], /) -> Any:  # noqa: ANN401 - what its models take
         """The prepared inputs `i`."""
-        ...

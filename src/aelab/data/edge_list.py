@@ -30,6 +30,7 @@ from aelab.data.table_files import (
     is_columnar,
     is_number,
     layout_of,
+    listed,
     read_columnar,
     read_text,
     refuse_missing,
@@ -47,7 +48,6 @@ ENDS = (
     ("id_1", "id_2"),
 )
 WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")
-SHOWN = 3  # ids named in a message
 
 
 def read_edge_list(path: Path, features: Path | None = None) -> RawGraph:
@@ -72,8 +72,7 @@ def read_edge_list(path: Path, features: Path | None = None) -> RawGraph:
         x, more = standardised(values[first])
         notes = [*notes, *more]
     order = _numeric_order(ids)
-    rank = np.empty(len(ids), dtype=np.int64)
-    rank[order] = np.arange(len(ids))
+    rank = np.argsort(order)
     edges, dropped = canonical_edges(rank[np.searchsorted(ids, pairs)], len(ids))
     notes += dropped
     isolated = len(ids) - len(edges.unique())
@@ -84,16 +83,8 @@ def read_edge_list(path: Path, features: Path | None = None) -> RawGraph:
 
 
 def read_pairs(path: Path) -> tuple[Ids, list[str]]:
-    """Read the ids at the two ends of each row, ``[2, rows]``, and what there is to say.
-
-    Raises:
-        InputError: the file is no edge list.
-        MissingFileError: there is no such file.
-    """
-    if is_columnar(path):
-        names, columns, notes = _columnar_ends(path)
-    else:
-        names, columns, notes = _text_ends(path)
+    """Read the ids at the two ends of each row, ``[2, rows]``, and what there is to say."""
+    names, columns, notes = (_columnar_ends if is_columnar(path) else _text_ends)(path)
     for name, column in zip(names, columns, strict=True):
         refuse_missing(path, name, column)
     if not len(columns[0]):
@@ -102,12 +93,7 @@ def read_pairs(path: Path) -> tuple[Ids, list[str]]:
 
 
 def read_features(path: Path) -> tuple[Ids, NDArray[np.float32]]:
-    """Read ids ``[rows]`` and features ``[rows, features]`` of a table.
-
-    Raises:
-        InputError: a value is missing or no number, or an id stands twice.
-        MissingFileError: there is no such file.
-    """
+    """Read ids ``[rows]`` and features ``[rows, features]`` of a table."""
     table = read_columnar(path) if is_columnar(path) else _feature_text(path)
     if table.num_columns < 2:
         raise InputError(
@@ -220,9 +206,7 @@ def _refuse_unknown(unknown: Ids, edges: Path, features: Path) -> None:
 
 
 def _some(ids: Ids) -> str:
-    names = ", ".join(repr(str(i)) for i in ids[:SHOWN])
-    more = f" and {len(ids) - SHOWN:,} more" if len(ids) > SHOWN else ""
-    return f"the node{'s' if len(ids) > 1 else ''} {names}{more}"
+    return f"the node{'s' if len(ids) > 1 else ''} {listed(list(map(repr, ids.tolist())))}"
 
 
 def _numeric_order(ids: Ids) -> NDArray[np.int64]:

@@ -59,7 +59,6 @@ def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) ->
 
     Raises:
         InputError: it holds too few images, or one is left out and `settings.strict` is set.
-        MissingFileError: there is no such folder.
     """
     root = Path(settings.name)
     wanted = Wanted(settings.height_and_width, settings.grayscale)
@@ -77,12 +76,7 @@ def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) ->
 
 
 def list_files(root: Path) -> list[Path]:
-    """All files below a folder but hidden ones, in the order of their names; or the file itself.
-
-    Raises:
-        InputError: there are none, or the folder may not be read.
-        MissingFileError: there is no such folder or file.
-    """
+    """All files below a folder but hidden ones, in the order of their names; or the file itself."""
     if root.is_file():
         return [root]
     if not root.is_dir():
@@ -111,9 +105,6 @@ def read_pictures(
     """Read the images that are of the kind `like`, or else of the kind that most are of.
 
     They are decoded only once: what was made of the same contents before is in the cache.
-
-    Raises:
-        InputError: none can be read, or the cache cannot be written.
     """
     names = [name_of(path, root) for path in files]
     contents = list(zip(names, cache.hashes(files, root), strict=True))
@@ -166,11 +157,7 @@ def _decode(
 
 
 def most_common(root: Path, kinds: Sequence[Kind | str]) -> Kind:
-    """The kind that most images are of; of equals, the first met.
-
-    Raises:
-        InputError: no file is an image.
-    """
+    """The kind that most images are of; of equals, the first met."""
     counted = Counter(kind for kind in kinds if isinstance(kind, Kind))
     if not counted:
         first = next(kind for kind in kinds if isinstance(kind, str))
@@ -194,11 +181,7 @@ def reading(total: int) -> Iterator[Callable[[T], T]]:
 
 
 def refuse_or_tell(root: Path, skipped: Skipped, *, strict: bool) -> list[str]:
-    """A note on what was left out.
-
-    Raises:
-        InputError: something was, and `strict` is set.
-    """
+    """A note on what was left out; an InputError if `strict` is set."""
     if not skipped:
         return []
     shown = "; ".join(f"{name} {why}" for name, why in skipped[:SHOWN])

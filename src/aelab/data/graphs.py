@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Int64
 from torch import Tensor
 
 from aelab.data.link_graph import LinkGraph, Pairs, csr_matrix, pair_keys
@@ -175,7 +175,12 @@ def split_raw_graph(network: RawGraph, seed: int) -> GraphDataset:
     parts = order.split([test, validation, count - test - validation])
     positives = [edges[:, part.sort().values] for part in parts]
     negatives = _non_links(edges, nodes, test + validation, random).split([test, validation], 1)
-    graph = LinkGraph(features_or_identity(network.features, nodes), positives[2])
+    x = network.features
+    if x is None:  # each node is described by itself: the sparse identity
+        x = csr_matrix(
+            torch.arange(nodes + 1), torch.arange(nodes), torch.ones(nodes), (nodes,) * 2
+        )
+    graph = LinkGraph(x, positives[2])
     splits = {
         "train": LinkSplit(graph, positives[2], edges[:, :0]),
         "validation": LinkSplit(graph, positives[1], negatives[1]),
@@ -185,15 +190,6 @@ def split_raw_graph(network: RawGraph, seed: int) -> GraphDataset:
     return GraphDataset(
         network.name, splits, network.node_ids, sha256, network.notes, network.labels
     )
-
-
-def features_or_identity(
-    features: Float[Tensor, "nodes features"] | None, nodes: int
-) -> Float[Tensor, "nodes features"]:
-    """The features, or the sparse identity: each node is then described by itself."""
-    if features is not None:
-        return features
-    return csr_matrix(torch.arange(nodes + 1), torch.arange(nodes), torch.ones(nodes), (nodes,) * 2)
 
 
 def _non_links(
@@ -212,10 +208,5 @@ def _non_links(
 
 
 def load_settings(settings: DataSettings, data_dir: Path | None, seed: int) -> GraphDataset:
-    """Load what the settings name, its edges split by `seed`.
-
-    Raises:
-        InputError: as `load`.
-        MissingFileError: as `load`.
-    """
+    """Load what the settings name, its edges split by `seed`."""
     return load(settings.name, seed=seed, data_dir=data_dir, features=settings.features)

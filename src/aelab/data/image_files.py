@@ -195,11 +195,7 @@ class TiffSource:
 
 @contextmanager
 def opened(path: Path) -> "Iterator[Source | TiffSource]":
-    """An image file, by what can read all of it.
-
-    Raises:
-        UnreadableError: nothing can.
-    """
+    """An image file, by what can read all of it; or an UnreadableError."""
     try:
         with Image.open(path, formats=FORMATS) as picture:
             if picture.width * picture.height > PIXEL_LIMIT:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import overload
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from aelab.data.arrays import (
     as_array,
     as_inputs,
     described_shape,
-    read_inputs,
+    open_array,
     roles,
 )
 from aelab.data.folders import Skipped, classes_of, list_files, read_pictures, refuse_or_tell
@@ -39,16 +39,9 @@ class RowNumbers(Sequence[str]):
     def __len__(self) -> int:
         return self.n
 
-    @overload
-    def __getitem__(self, i: int) -> str: ...
-
-    @overload
-    def __getitem__(self, i: slice) -> Sequence[str]: ...
-
-    def __getitem__(self, i: int | slice) -> str | Sequence[str]:
-        """Name of one, or of several."""
+    def __getitem__(self, i: Any) -> Any:  # noqa: ANN401 - a name for an int, names for a slice
         numbers = range(self.n)[i]
-        return str(numbers) if isinstance(numbers, int) else [str(number) for number in numbers]
+        return str(numbers) if isinstance(numbers, int) else list(map(str, numbers))
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,17 +132,12 @@ def of_array(path: Path, spec: InputSpec) -> Inputs:
     if len(inputs) > 1:
         raise InputError(f"{path} holds {', '.join(inputs.values())}; give one as an .npy file")
     name = next(iter(inputs.values()))
-    values = read_inputs(files[name], str(path), like=spec.shape)
+    values = as_inputs(open_array(files[name], str(path)), str(path), like=spec.shape)
     return replace(of_values(str(path), values, spec), array=files[name], title=path.stem)
 
 
 def of_memory(x: object, spec: InputSpec, where: str = "x") -> Inputs:
-    """The inputs of an array or a tensor of stored values.
-
-    Raises:
-        InputError: it is neither, or holds one input and no batch of them, or inputs of another
-            shape or type than the run takes.
-    """
+    """The inputs of an array or a tensor of stored values, a batch of them and not one alone."""
     array = as_array(x, where)
     refuse_single(array.shape, spec, where)
     return of_values(where, as_inputs(array, where, like=spec.shape), spec)
@@ -185,10 +173,7 @@ def of_table(path: Path, spec: InputSpec) -> Inputs:
     columns = spec.columns
     rows = read_rows(path, names=columns.names if columns else None)
     refuse_bad(path, rows, impute=columns is not None and columns.impute)
-    refuse_other(str(path), tuple(rows.values.shape[1:]), "float32", spec)
-    n = len(rows.values)
-    images = InputSplit(rows.values, one_class(n), torch.arange(n), spec)
-    return Inputs(images, RowNumbers(n), table=path)
+    return replace(of_values(str(path), rows.values, spec), table=path)
 
 
 def of_pictures(path: Path, spec: InputSpec, *, strict: bool) -> Inputs:

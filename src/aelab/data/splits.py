@@ -107,6 +107,17 @@ def class_numbers(of_each: NDArray[Any]) -> tuple[tuple[str, ...], Int64[Tensor,
     return tuple(str(c) for c in classes), torch.from_numpy(numbers.astype(np.int64))
 
 
+def with_classes(
+    values: Mapping[str, Shaped[Tensor, "..."]], of_each: Mapping[str, NDArray[Any]]
+) -> tuple[tuple[str, ...], dict[str, Part]]:
+    """The classes, and the values of each part with theirs; one class where none are given."""
+    if not of_each:
+        return (ALL,), {part: Part(x, one_class(len(x))) for part, x in values.items()}
+    classes, numbers = class_numbers(np.concatenate([of_each[part] for part in values]))
+    labels = numbers.split([len(x) for x in values.values()])
+    return classes, dict(zip(values, map(Part, values.values(), labels), strict=True))
+
+
 def one_class(n: int) -> Int64[Tensor, " n"]:
     """Labels of examples without classes."""
     return torch.zeros(n, dtype=torch.int64)

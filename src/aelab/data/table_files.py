@@ -3,7 +3,6 @@
 import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from aelab.files import InputError, MissingFileError
 DELIMITERS = "\t,; "  # the first of these that the first line has
 MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "NULL"]
 LINE_LIMIT = 2**22  # characters of a first line
+SHOWN = 3  # names in a message
 
 Ids = NDArray[Any]
 """Node ids, as NumPy has text."""
@@ -36,18 +36,12 @@ class Layout:
 
 
 def layout_of(path: Path) -> Layout:
-    """Look at the first line that is no comment.
-
-    Raises:
-        InputError: there is none, or it is no text.
-        MissingFileError: there is no such file.
-    """
+    """Look at the first line that is no comment."""
     skipped, line = 0, ""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             while (line := file.readline(LINE_LIMIT)) and line.startswith(("#", "%")):
                 skipped += 1
-            beginning = [line, *islice(file, 1)] if line.strip() else []
     except FileNotFoundError as error:
         raise MissingFileError(
             f"{path} does not exist; give cora, citeseer, pubmed, karate, or the path of a file"
@@ -59,38 +53,43 @@ def layout_of(path: Path) -> Layout:
         ) from error
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    if not beginning:
+    if not line.strip():
         raise InputError(f"{path} begins with no rows")
     text = line.rstrip("\r\n")
     delimiter = next((d for d in DELIMITERS if d in text.strip()), ",")
-    return Layout(
-        skipped, delimiter, tuple(c.strip() for c in next(csv.reader([text], delimiter=delimiter)))
-    )
+    cells = next(csv.reader([text], delimiter=delimiter))
+    return Layout(skipped, delimiter, tuple(cell.strip() for cell in cells))
 
 
 def read_text(
     path: Path, layout: Layout, places: Sequence[int], kind: pyarrow.DataType, *, skip: bool
 ) -> pyarrow.Table:
-    """Read some columns: the first as text, the others as `kind`; named 1, 2, … by their place.
-
-    Raises:
-        InputError: a row has another number of cells, or a value is not of its kind.
-    """
+    """Read some columns: the first as text, the others as `kind`; named 1, 2, … by their place."""
     names = [f"{i + 1}" for i in range(len(layout.cells))]
     used = [names[i] for i in places]
-    missing = [""] if kind == pyarrow.string() else MISSING
+    text = pyarrow.string()
+    how = pyarrow.csv.ConvertOptions(
+        column_types=dict.fromkeys(used[1:], kind) | {used[0]: text},
+        include_columns=used,
+        null_values=[""] if kind == text else MISSING,
+        strings_can_be_null=kind == text,
+    )
+    return _read_csv(path, layout, names, how, skip=skip)
+
+
+def _read_csv(
+    path: Path,
+    layout: Layout,
+    names: Sequence[str],
+    how: pyarrow.csv.ConvertOptions,
+    *,
+    skip: bool,
+) -> pyarrow.Table:
+    """Read a text file, its columns called `names`; its first line is left out to `skip` it."""
+    rows = pyarrow.csv.ReadOptions(column_names=names, skip_rows=layout.skipped + skip)
+    cells = pyarrow.csv.ParseOptions(delimiter=layout.delimiter)
     try:
-        return pyarrow.csv.read_csv(
-            path,
-            pyarrow.csv.ReadOptions(column_names=names, skip_rows=layout.skipped + skip),
-            pyarrow.csv.ParseOptions(delimiter=layout.delimiter),
-            pyarrow.csv.ConvertOptions(
-                column_types=dict.fromkeys(used[1:], kind) | {used[0]: pyarrow.string()},
-                include_columns=used,
-                null_values=missing,
-                strings_can_be_null=kind == pyarrow.string(),
-            ),
-        )
+        return pyarrow.csv.read_csv(path, rows, cells, how)
     except pyarrow.ArrowInvalid as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path} cannot be read as a table: {reason}; mend that row") from error
@@ -114,12 +113,7 @@ def is_columnar(path: Path) -> bool:
 
 
 def read_columnar(path: Path) -> pyarrow.Table:
-    """Read a file of columns with types.
-
-    Raises:
-        InputError: it is damaged or of another kind.
-        MissingFileError: there is no such file.
-    """
+    """Read a file of columns with types."""
     kind, read = COLUMNAR[path.suffix.lower()]
     try:
         return read(path)
@@ -134,7 +128,7 @@ def read_table(path: Path) -> pyarrow.Table:
     """Read all columns, of the kinds that they seem to be; a first line of names, if there is one.
 
     Raises:
-        InputError: it is damaged, or two columns have the same name.
+        InputError: it cannot be read, or two columns have the same name.
         MissingFileError: there is no such file.
     """
     table = read_columnar(path) if is_columnar(path) else _guessed(path)
@@ -147,16 +141,8 @@ def _guessed(path: Path) -> pyarrow.Table:
     layout = layout_of(path)
     header = not all(is_number(cell) or not cell for cell in layout.cells)
     names = layout.cells if header else [f"{i + 1}" for i in range(len(layout.cells))]
-    try:
-        return pyarrow.csv.read_csv(
-            path,
-            pyarrow.csv.ReadOptions(column_names=names, skip_rows=layout.skipped + header),
-            pyarrow.csv.ParseOptions(delimiter=layout.delimiter),
-            pyarrow.csv.ConvertOptions(null_values=MISSING, strings_can_be_null=True),
-        )
-    except pyarrow.ArrowInvalid as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path} cannot be read as a table: {reason}; mend that row") from error
+    how = pyarrow.csv.ConvertOptions(null_values=MISSING, strings_can_be_null=True)
+    return _read_csv(path, layout, names, how, skip=header)
 
 
 def as_text(column: pyarrow.ChunkedArray) -> Ids:
@@ -165,11 +151,7 @@ def as_text(column: pyarrow.ChunkedArray) -> Ids:
 
 
 def as_ids(path: Path, name: str, column: pyarrow.ChunkedArray) -> pyarrow.ChunkedArray:
-    """Node ids as text.
-
-    Raises:
-        InputError: they are neither text nor whole numbers.
-    """
+    """Node ids as text; they must be text or whole numbers."""
     kind = column.type
     if pyarrow.types.is_dictionary(kind):
         return as_ids(path, name, column.cast(kind.value_type))
@@ -190,11 +172,7 @@ def trimmed(column: pyarrow.ChunkedArray) -> pyarrow.ChunkedArray:
 
 
 def as_numbers(path: Path, name: str, column: pyarrow.ChunkedArray) -> NDArray[np.float32]:
-    """Values of a column of numbers.
-
-    Raises:
-        InputError: they are no numbers, or one is not finite.
-    """
+    """Values of a column of finite numbers."""
     kind = column.type
     if pyarrow.types.is_boolean(kind):
         column = column.cast(pyarrow.int8())
@@ -214,18 +192,25 @@ def as_numbers(path: Path, name: str, column: pyarrow.ChunkedArray) -> NDArray[n
 
 
 def refuse_missing(path: Path, name: str, column: pyarrow.ChunkedArray) -> None:
-    """Refuse a column with a missing value.
-
-    Raises:
-        InputError: naming the first row without one.
-    """
+    """Raise InputError if a value is missing, naming the first row without one."""
     if column.null_count:
-        row = pyarrow.compute.index(pyarrow.compute.is_null(column), True).as_py() + 1
+        row = first_missing(column)
         more = f", and in {column.null_count - 1:,} more" if column.null_count > 1 else ""
         raise InputError(
             f"{path}: the value in row {row} of the column {name!r} is missing{more}; fill it in, "
             f"or leave the row out"
         )
+
+
+def first_missing(column: pyarrow.ChunkedArray) -> int:
+    """The first row without a value, counted from 1."""
+    return int(pyarrow.compute.index(column.is_null(), True).as_py()) + 1
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first few of some names."""
+    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    return f"{', '.join(names[:SHOWN])}{more}"
 
 
 def is_number(cell: str) -> bool:

@@ -23,21 +23,10 @@ from aelab.data import cache
 from aelab.data.input_sets import InputDataset
 from aelab.data.loading import TABLE_SUFFIXES
 from aelab.data.specs import Columns, InputSpec
-from aelab.data.splits import (
-    ALL,
-    Index,
-    Part,
-    assemble,
-    class_numbers,
-    divide,
-    one_class,
-    split_named,
-)
-from aelab.data.table_files import read_table
+from aelab.data.splits import ALL, Index, Part, assemble, divide, split_named, with_classes
+from aelab.data.table_files import SHOWN, first_missing, listed, read_table
 from aelab.files import InputError, MissingFileError
 from aelab.settings import DataSettings
-
-SHOWN = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +52,6 @@ def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) ->
     Raises:
         InputError: it holds no numbers, a value is missing and `settings.impute` is not set, or a
             column is left out and `settings.strict` is set.
-        MissingFileError: there is no such file.
     """
     root = Path(settings.name)
     files = table_files(root)
@@ -75,7 +63,8 @@ def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) ->
         part: read_rows(path, label=settings.label, names=model.names)
         for part, path in files.items()
     }
-    classes, parts = with_classes(tables)
+    of_each = {p: rows.of_each for p, rows in tables.items() if rows.of_each is not None}
+    classes, parts = with_classes({p: rows.values for p, rows in tables.items()}, of_each)
     splits, drawn = divide(parts, settings.name)
     for part, rows in tables.items():
         refuse_bad(files[part], rows, impute=settings.impute)
@@ -91,12 +80,7 @@ def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) ->
 
 
 def table_files(root: Path) -> dict[str, Path]:
-    """A table, or the tables of a folder that have the name of a split.
-
-    Raises:
-        InputError: the folder has no table called train.
-        MissingFileError: there is no such file or folder.
-    """
+    """A table, or the tables of a folder that have the name of a split."""
     if not root.exists():
         raise MissingFileError(f"{root} does not exist; check the path")
     if root.is_file():
@@ -114,7 +98,6 @@ def read_rows(path: Path, *, label: str | None = None, names: Sequence[str] | No
 
     Raises:
         InputError: a column is missing, one of `names` holds something else, or none has numbers.
-        MissingFileError: there is no such file.
     """
     table = read_table(path)
     for name in [*(names or ()), *([] if label is None else [label])]:
@@ -163,40 +146,19 @@ def as_floats(column: pyarrow.ChunkedArray) -> NDArray[np.float64]:
 
 
 def label_values(path: Path, name: str, column: pyarrow.ChunkedArray) -> NDArray[Any]:
-    """The class of each row.
-
-    Raises:
-        InputError: one is missing.
-    """
+    """The class of each row; each must have one."""
     if column.null_count:
-        row = pyarrow.compute.index(pyarrow.compute.is_null(column), True).as_py() + 1
+        row = first_missing(column)
         raise InputError(f"{path}: row {row} has no class (column {name!r}); fill it in")
     if pyarrow.types.is_integer(column.type):
         return np.asarray(column.to_numpy())
     return np.asarray(column.cast(pyarrow.string()).to_pylist(), dtype=np.str_)
 
 
-def with_classes(tables: dict[str, Rows]) -> tuple[tuple[str, ...], dict[str, Part]]:
-    """Classes, and the rows of each part with theirs."""
-    of_each = [rows.of_each for rows in tables.values() if rows.of_each is not None]
-    if not of_each:
-        return (ALL,), {p: Part(r.values, one_class(len(r.values))) for p, r in tables.items()}
-    classes, numbers = class_numbers(np.concatenate(of_each))
-    labels = numbers.split([len(rows.values) for rows in tables.values()])
-    return classes, {
-        part: Part(rows.values, of_part)
-        for (part, rows), of_part in zip(tables.items(), labels, strict=True)
-    }
-
-
 def standardise(
     training: tuple[Part, Index], names: tuple[str, ...], settings: DataSettings
 ) -> Columns:
-    """Mean and standard deviation of each column over the training rows.
-
-    Raises:
-        InputError: a column has no value in them.
-    """
+    """Mean and standard deviation of each column over the training rows; none may be empty."""
     part, index = training
     values = part.values[torch.from_numpy(index)].numpy()
     counts = (~np.isnan(values)).sum(0)
@@ -231,9 +193,3 @@ def places(bad: NDArray[np.bool_], names: Sequence[str]) -> str:
             more = f" and {len(rows) - 1:,} more" if len(rows) > 1 else ""
             told.append(f"{name} (row {rows[0]}{more})")
     return listed(told)
-
-
-def listed(names: Sequence[str]) -> str:
-    """The first few of some names."""
-    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
-    return f"{', '.join(names[:SHOWN])}{more}"
