@@ -14,7 +14,7 @@ from docstring_parser import parse_from_object
 from tyro.conf import Positional
 
 from aelab.data.loading import settled
-from aelab.evaluate.columns import Group, SlowGroup
+from aelab.evaluate.columns import SlowGroup
 from aelab.files import InputError
 from aelab.models.blueprint import Blueprint
 from aelab.models.zoo import FITTED_PRIOR, NETWORKS, PRIORS, resolve, rows_of
@@ -110,16 +110,12 @@ class CompareOptions(DataOptions):
         if self.time_budget is not None:
             study = study.within(seconds_of(self.time_budget))
         study = study.shortened() if self.quick else study
-        groups: tuple[Group, ...] = (
-            *study.groups,
-            *(name for name in self.metrics if name not in study.groups),
-        )
         return replace(
             study,
             split=self.split or study.split,
             seeds=self.seeds or study.seeds,
             jobs=self.jobs or study.jobs,
-            groups=tuple(dict.fromkeys(groups)),
+            groups=tuple(dict.fromkeys([*study.groups, *self.metrics])),
         )
 
 
@@ -137,13 +133,11 @@ def training_options(
     Raises:
         InputError: there is no such model, network or prior, or they do not go together.
     """
-    same = start if start is not None and start.model == model else None
-    blueprint = resolve(
-        model,
-        network or (same.network if same else None),
-        prior or (same.prior if same else None),
-    )
-    return blueprint, train_options(blueprint, same)
+    if start is None or start.model != model:
+        blueprint = resolve(model, network, prior)
+        return blueprint, train_options(blueprint)
+    blueprint = resolve(model, network or start.network, prior or start.prior)
+    return blueprint, train_options(blueprint, start)
 
 
 def train_options(blueprint: Blueprint, start: RunSettings | None = None) -> type[Any]:
@@ -168,7 +162,7 @@ def train_options(blueprint: Blueprint, start: RunSettings | None = None) -> typ
         (
             name,
             Annotated[one.type, tyro.conf.arg(help=one.help.replace("\n", " "))],
-            field(default=defaults[name]) if name in defaults else field(),
+            field(default=defaults.get(name, MISSING)),
         )
         for name, one in blueprint.hyperparameters.items()
     ]
@@ -202,21 +196,14 @@ def parts(blueprint: Blueprint) -> list[tuple[str, Any, Any]]:
         ("network", blueprint.network_name, NETWORKS, "What features and outputs are made with"),
         ("prior", blueprint.prior_name, priors, "What the model is trained with"),
     ]
-    return [
-        (
-            part,
-            Annotated[
-                str,
-                tyro.conf.arg(
-                    help=f"{told}: {', '.join(known)}, or mypackage.mymodule:My{part.title()}. "
-                    f"Its own options follow from it."
-                ),
-            ],
-            field(default=name),
-        )
-        for part, name, known, told in chosen
-        if name is not None
-    ]
+    found = []
+    for part, name, known, told in chosen:
+        own = f"mypackage.mymodule:My{part.title()}"
+        text = f"{told}: {', '.join(known)}, or {own}. Its own options follow from it."
+        if name is not None:
+            arg = tyro.conf.arg(help=text)
+            found.append((part, Annotated[str, arg], field(default=name)))
+    return found
 
 
 def training(blueprint: Blueprint, asked: Any) -> tuple[RunSettings, TrainOptions]:  # noqa: ANN401

@@ -33,11 +33,10 @@ def check_row(row: Row, split: str, data_dir: Path | None, seed: int) -> None:
         InputError: they do not; it names the row.
         MissingFileError: the data are nowhere to be found.
     """
-    settings = row.settings
     try:
-        blueprint = blueprint_of(settings)
-        blueprint.complete(settings.hyperparameters)
-        data = dataset(settings.data, data_dir, seed)
+        blueprint = blueprint_of(row.settings)
+        blueprint.complete(row.settings.hyperparameters)
+        data = dataset(row.settings.data, data_dir, seed)
         refuse_kind(blueprint, data)
         data.split(split)
     except InputError as error:
@@ -86,11 +85,6 @@ def do_job(job: Job, on_progress: Callable[[Progress | Note], None]) -> Run:
     )
     assert run.timings  # a damaged file is this row's failure
     return run
-
-
-def threads_of(job: Job) -> int:
-    """The processor threads that a job keeps busy."""
-    return job.settings.recipe.threads
 
 
 @dataclass(frozen=True)
@@ -147,12 +141,11 @@ def compare(
 ) -> Result:
     """Train all rows of a study, each with every seed, and write its table.
 
-    Seeds and jobs are the study's own unless given. Runs that are finished are taken as they are.
-    `jobs` of them are trained at once, where one of two threads counts as two, for threads that
-    share a processor wait on each other. A row that fails is told in the result, and the others
-    go on. A run that was there with other settings is renamed, and never removed. `on_progress`
-    is called with each job's progress and notes, and when it ends with its run or the error's one
-    line. What was `asked` on the command line is recorded with the table.
+    Seeds and jobs are the study's own unless given. Finished runs are taken as they are; one with
+    other settings is renamed, and never removed. `jobs` runs are trained at once, where one of two
+    threads counts as two. A row that fails is told in the result, and the others go on.
+    `on_progress` is called with each job's progress and notes, and when it ends with its run or
+    the error's one line. What was `asked` on the command line is recorded with the table.
 
     An `executor` of concurrent.futures, for instance of a cluster, is given all runs at once, and
     decides itself where and how many. Its workers need the same folders and data, and a process
@@ -183,7 +176,9 @@ def compare(
     runs: dict[str, list[Run]] = {}
     errors: dict[str, str] = {}
     tell = on_progress or (lambda job, progress: None)
-    for job, outcome in run_all(do_job, work, jobs, tell, size=threads_of, executor=executor):
+    for job, outcome in run_all(
+        do_job, work, jobs, tell, lambda job: job.settings.recipe.threads, executor
+    ):
         tell(job, outcome)
         if isinstance(outcome, Run):
             runs.setdefault(job.row, []).append(outcome)

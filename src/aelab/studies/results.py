@@ -1,6 +1,6 @@
 """A study's results: what results.json holds, and the tables and the page show."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from statistics import mean, stdev
 from types import NoneType
@@ -104,14 +104,8 @@ class ResultRow:
 
     @classmethod
     def from_json(cls, content: object, where: str) -> "ResultRow":
-        """The row in its JSON.
-
-        Raises:
-            InputError: it lacks something, or has it of another type.
-        """
-        others = {
-            ("name" if key == "row" else key): of for key, of in table(content, where).items()
-        }
+        """The row in its JSON; what is no field of it is one of the others."""
+        others = {"name" if key == "row" else key: of for key, of in table(content, where).items()}
         own = {of.name: others.pop(of.name) for of in fields(cls) if of.name in others}
         made: ResultRow = read_fields(cls, {**own, "others": others}, where)
         return made
@@ -185,11 +179,7 @@ class Results:
 
 
 def read(hint: Any, value: object, where: str) -> Any:  # noqa: ANN401 - what the hint says
-    """A value of JSON as the type that a field has.
-
-    Raises:
-        InputError: it is of another type.
-    """
+    """A value of JSON as the type that a field has; InputError, where it is of another."""
     inner = get_args(hint)
     if NoneType in inner:
         return None if value is None else read(inner[0], value, where)
@@ -199,18 +189,14 @@ def read(hint: Any, value: object, where: str) -> Any:  # noqa: ANN401 - what th
         return read_fields(hint, value, where)
     if get_origin(hint) is tuple and isinstance(value, list):
         return tuple(read(inner[0], item, f"{where}: {n}") for n, item in enumerate(value, 1))
-    if get_origin(hint) in (dict, Mapping) and isinstance(value, dict):
+    if get_origin(hint) is dict and isinstance(value, dict):
         return {key: read(inner[1], item, f"{where}: {key}") for key, item in value.items()}
     check_value(where, "", value, {"": hint})
     return value
 
 
 def read_fields(kind: Any, content: object, where: str) -> Any:  # noqa: ANN401 - one of `kind`
-    """A dataclass from its JSON, field by field.
-
-    Raises:
-        InputError: a field is missing, unknown or of another type.
-    """
+    """A dataclass from its JSON, field by field; InputError, where one is missing or unknown."""
     content, of = table(content, where), where or "the file"
     for own in fields(kind):
         if own.default is MISSING and own.default_factory is MISSING and own.name not in content:

@@ -26,6 +26,8 @@ QUICKEST_GROUPS: tuple[Group, ...] = ("reconstruction", "bound", "links")
 STUDY_LIMIT = 2**20
 """Bytes of a study file."""
 
+PACKAGED = files("aelab") / "studies" / "packaged"
+
 
 @dataclass(frozen=True)
 class Row:
@@ -105,7 +107,7 @@ class Study:
         rows = []
         for row in self.rows:
             recipe = row.settings.recipe
-            seconds = QUICK_SHARE * recipe.seconds if recipe.seconds else None
+            seconds = recipe.seconds and QUICK_SHARE * recipe.seconds
             recipe = replace(recipe, epochs=QUICK_SHARE * recipe.epochs, seconds=seconds)
             rows.append(with_recipe(row, recipe))
         return replace(self, name=f"{self.name}-quick", rows=tuple(rows), quick=True, groups=groups)
@@ -132,8 +134,7 @@ def with_recipe(row: Row, recipe: Recipe) -> Row:
 
 def packaged_studies() -> list[str]:
     """Names of the studies that come with aelab."""
-    folder = files("aelab") / "studies" / "packaged"
-    return sorted(Path(entry.name).stem for entry in folder.iterdir() if ".toml" in entry.name)
+    return sorted(Path(entry.name).stem for entry in PACKAGED.iterdir() if ".toml" in entry.name)
 
 
 def load_study(name: str) -> Study:
@@ -143,17 +144,15 @@ def load_study(name: str) -> Study:
         MissingFileError: there is neither.
         InputError: a mistake in it, named by row and key.
     """
-    if name in packaged_studies():
-        return parse_study(
-            name, (files("aelab") / "studies" / "packaged" / f"{name}.toml").read_text("utf-8")
-        )
-    path = Path(name)
+    packaged, path = packaged_studies(), Path(name)
+    if name in packaged:
+        return parse_study(name, (PACKAGED / f"{name}.toml").read_text("utf-8"))
     if not path.is_file():
         raise MissingFileError(
-            f"there is no study {name!r}: the packaged ones are "
-            f"{', '.join(packaged_studies())}, and there is no such file"
+            f"there is no study {name!r}: the packaged ones are {', '.join(packaged)}, and there "
+            f"is no such file"
         )
-    if path.stem in packaged_studies():
+    if path.stem in packaged:
         raise InputError(f"{path} has the name of a packaged study: rename it, for its runs' sake")
     if path.stat().st_size > STUDY_LIMIT:
         raise InputError(f"{path} is larger than {STUDY_LIMIT:,} bytes: not a study")
@@ -217,6 +216,8 @@ def parse_study(name: str, text: str) -> Study:
         for row, values in table.rows.items()
     )
     parts = tuple(part for row in rows for part in class_by_class(row, table.each_class))
+    questions = [checked(Question, of, f"question {key}") for key, of in table.questions.items()]
+    claims = [checked(Claim, of, f"claim {key}") for key, of in table.claims.items()]
     study = Study(
         name,
         table.title,
@@ -225,18 +226,14 @@ def parse_study(name: str, text: str) -> Study:
         groups=table.metrics,
         seeds=table.seeds,
         jobs=table.jobs,
-        questions=tuple(
-            checked(Question, values, f"question {key}") for key, values in table.questions.items()
-        ),
-        claims=tuple(
-            checked(Claim, values, f"claim {key}") for key, values in table.claims.items()
-        ),
+        questions=tuple(questions),
+        claims=tuple(claims),
     )
     refuse_unknown_names(study)
     return study
 
 
-def parse_row(name: str, values: Mapping[str, Any], table: StudyTable, budget: str = "") -> Row:
+def parse_row(name: str, values: Mapping[str, Any], table: StudyTable, budget: str) -> Row:
     """One row of a study, under one of its budgets if it has any."""
     where = f"row {name}"
     if Path(name).name != name or name.startswith("."):
@@ -247,18 +244,16 @@ def parse_row(name: str, values: Mapping[str, Any], table: StudyTable, budget: s
     except ValueError as error:
         raise InputError(f"{where}: model: {error}") from error
     recipe = {**table.recipe, **row.recipe, **table.budgets.get(budget, {})}
+    data = checked(DataSettings, {**table.data, **row.data}, f"{where}: data")
     settings = RunSettings(
-        model=row.model,
+        row.model,
+        row.hyperparameters,
+        settled(data, rows_of(row.model)),
+        checked(Recipe, recipe, f"{where}: recipe"),
         network=row.network,
         prior=row.prior,
-        hyperparameters=row.hyperparameters,
-        data=settled(
-            checked(DataSettings, {**table.data, **row.data}, f"{where}: data"), rows_of(row.model)
-        ),
-        recipe=checked(Recipe, recipe, f"{where}: recipe"),
     )
-    full_name = f"{name}-{budget}" if budget else name
-    return Row(full_name, settings, row.published, budget)
+    return Row(f"{name}-{budget}" if budget else name, settings, row.published, budget)
 
 
 def class_by_class(row: Row, classes: Sequence[str]) -> list[Row]:
@@ -296,12 +291,10 @@ def default_settings(blueprint: Blueprint) -> RunSettings:
     rows = (load_study(study).row(model) for study in DEFAULTS)
     settings = next((row.settings for row in rows if row), RunSettings(model))
     network = settings.network or blueprint.entry.network
+    own = blueprint.fitting(settings.hyperparameters, network)
     return replace(
         settings,
         network=blueprint.network_name,
         prior=blueprint.prior_name,
-        hyperparameters={
-            **blueprint.defaults,
-            **blueprint.fitting(settings.hyperparameters, network),
-        },
+        hyperparameters={**blueprint.defaults, **own},
     )

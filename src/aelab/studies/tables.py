@@ -93,12 +93,13 @@ def shown_metrics(results: Results) -> list[str]:
 def main_columns(results: Results, left_out: Collection[str] = ()) -> list[Column]:
     """What a screen shows: each row's main figures, what was published for it, its training."""
     shown = [name for name in shown_metrics(results) if name in MAIN or name not in METRICS]
+    costs = {column.title: column for column in cost_columns(results)}
     return [
         *first_columns(results),
-        *([] if "parameters" in left_out else [parameters(results)]),
+        *([] if "parameters" in left_out else [costs["parameters"]]),
         *metric_columns(results, [name for name in shown if name not in left_out]),
         *published_columns(results),
-        training(results),
+        costs["training"],
     ]
 
 
@@ -149,26 +150,16 @@ def published_columns(results: Results) -> list[Column]:
     ]
 
 
-def parameters(results: Results) -> Column:
-    """How many numbers each row learnt."""
-    return Column("parameters", "", [number(row.parameters, ",") for row in results.rows])
-
-
-def training(results: Results) -> Column:
-    """How long each row was trained."""
-    return Column("training", "s", [number(row.train_seconds, ".1f") for row in results.rows])
-
-
 def cost_columns(results: Results) -> list[Column]:
     """What each row costs."""
     rows = results.rows
     millions = [row.multiply_adds and row.multiply_adds / 1e6 for row in rows]
     megabytes = [row.peak_memory_bytes and row.peak_memory_bytes / 1e6 for row in rows]
     return [
-        parameters(results),
+        Column("parameters", "", [number(row.parameters, ",") for row in rows]),
         Column("multiply-adds", "millions", [number(value, ",.2f") for value in millions]),
         Column("epochs", "", [number(row.epochs, ",.1f") for row in rows]),
-        training(results),
+        Column("training", "s", [number(row.train_seconds, ".1f") for row in rows]),
         Column("speed", "images/s", [number(row.images_per_second, ",.0f") for row in rows]),
         Column("memory", "MB", [number(value, ",.0f") for value in megabytes]),
     ]

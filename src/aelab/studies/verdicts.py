@@ -45,12 +45,10 @@ def paired(metric: str, first: ResultRow, second: ResultRow) -> Paired:
     seeds = sorted(by_seed[0].keys() & by_seed[1].keys())
     a, b = ([sign * values[seed] for seed in seeds] for values in by_seed)
     differences = [x - y for x, y in zip(a, b, strict=True)]
-    if not differences:
-        return Paired(math.nan, math.nan, math.nan, math.nan, 0)
-    if len(differences) == 1:
-        return Paired(differences[0], math.nan, math.nan, math.nan, 1)
+    only = differences[0] if differences else math.nan
+    if len(differences) < 2:
+        return Paired(only, math.nan, math.nan, math.nan, len(differences))
     if len(set(differences)) == 1:  # nothing varies: different for sure, or the same
-        only = differences[0]
         return Paired(only, only, only, 0.0 if only else 1.0, len(differences))
     test = ttest_rel(a, b)
     interval = test.confidence_interval(0.95)
@@ -81,11 +79,8 @@ def not_told_apart(rows: Sequence[ResultRow], metric: str) -> set[str]:
 
 def close_to(best: ResultRow, others: Sequence[ResultRow], metric: str) -> list[str]:
     """Names of the other rows whose difference from the best the seeds do not support."""
-    return [
-        row.name
-        for row in others
-        if not paired(metric, best, row).told_apart(comparisons=len(others))
-    ]
+    tests = {row.name: paired(metric, best, row) for row in others}
+    return [name for name, test in tests.items() if not test.told_apart(len(tests))]
 
 
 def answer(question: Question, rows: Sequence[ResultRow]) -> str:
@@ -135,14 +130,13 @@ def verdict(claim: Claim, rows: Sequence[ResultRow]) -> ClaimVerdict:
     It holds if the row is better than each of the others, and does not if it is worse than any,
     by paired t-tests over the seeds at 5 % in all; otherwise the seeds do not decide.
     """
-    by_name = {row.name: row for row in rows}
-    missing = [name for name in (claim.better, *claim.than) if name not in by_name]
-    if missing:
-        return ClaimVerdict(claim.claim, "was not tested", f"no {missing[0]}")
-    for name in (claim.better, *claim.than):
-        if not by_name[name].by_seed(claim.metric):
-            lacks = f"{name} has no {METRICS[claim.metric].title}"
-            return ClaimVerdict(claim.claim, "was not tested", lacks)
+    by_name, named = {row.name: row for row in rows}, (claim.better, *claim.than)
+    title = METRICS[claim.metric].title
+    lacks = [f"no {name}" for name in named if name not in by_name] or [
+        f"{name} has no {title}" for name in named if not by_name[name].by_seed(claim.metric)
+    ]
+    if lacks:
+        return ClaimVerdict(claim.claim, "was not tested", lacks[0])
     better = by_name[claim.better]
     tests = {name: paired(claim.metric, better, by_name[name]) for name in claim.than}
     apart = {name: test.told_apart(len(tests)) for name, test in tests.items()}
@@ -162,9 +156,9 @@ def verdict(claim: Claim, rows: Sequence[ResultRow]) -> ClaimVerdict:
 
 def described(test: Paired, metric: str) -> str:
     """A paired difference in words, its interval in the direction that is said."""
-    digits = METRICS[metric].digits + 1
     if test.seeds < 2:
         return "one seed: no test"
+    digits = METRICS[metric].digits + 1
     side, sign = ("better", -1) if test.difference < 0 else ("worse", 1)
     low, high = sorted((sign * test.low, sign * test.high))
     return (
