@@ -5,7 +5,7 @@ ARGS ?=
 VENV = .venv/bin
 SOURCES = pyproject.toml constraints.txt Makefile
 
-.PHONY: help compare quick test test-slow check bench data browser clean
+.PHONY: help compare quick test test-slow check mutants bench data browser clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -29,6 +29,9 @@ check: .venv/.test  ## check format, lint and types
 	$(VENV)/ruff format --check
 	$(VENV)/ruff check
 	$(VENV)/mypy
+
+mutants: .venv/.mutants data  ## put mistakes into a copy of the source, and see if the tests fail
+	PYTHONPATH=tests $(VENV)/python -m mutants $(ARGS)
 
 bench: .venv/.bench data  ## time training against the original's way, peers and the machine
 	$(VENV)/python benchmarks/speed $(ARGS)
@@ -71,13 +74,17 @@ clean:  ## remove what was set up and built; runs stay
 	$(call set-up,.[bench])
 	@touch .venv/.run $@
 
+.venv/.mutants: $(SOURCES)
+	$(call set-up,.[mutants])
+	@touch .venv/.run .venv/.test $@
+
 # A set-up that was cut short leaves its mark, .venv/.unfinished, and the next begins from nothing.
 define set-up
 	@$(PYTHON) -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo 'aelab needs Python 3.11 or newer with its venv module; $(PYTHON) is not that. On Debian:' \
 			'apt-get install python3-venv. To name another: make PYTHON=/path/to/python3' >&2; exit 1; }
 	@test ! -e .venv/.unfinished || rm -rf .venv
-	@mkdir -p .venv && rm -f .venv/.run .venv/.test .venv/.bench && touch .venv/.unfinished
+	@mkdir -p .venv && rm -f .venv/.run .venv/.test .venv/.bench .venv/.mutants && touch .venv/.unfinished
 	@test -x $(VENV)/pip || $(PYTHON) -m venv .venv
 	@echo 'Installing aelab and what it needs into .venv'
 	@$(VENV)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '$(1)'
