@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from aelab.api import load_data as load_data
     from aelab.api import load_study as load_study
     from aelab.api import open_inputs as open_inputs
-    from aelab.api import report as report
     from aelab.api import train as train
     from aelab.apps.anomalies import find_anomalies as find_anomalies
     from aelab.apps.encode import encode as encode
@@ -44,7 +43,6 @@ PUBLIC = {
     "load_data": "aelab.api:load_data",
     "load_study": "aelab.api:load_study",
     "open_inputs": "aelab.api:open_inputs",
-    "report": "aelab.api:report",
     "reconstruct": "aelab.apps.restore:reconstruct",
     "train": "aelab.api:train",
     "train_run": "aelab.runs.train:train_run",
