@@ -148,27 +148,27 @@ def test_a_row_for_each_class_and_their_mean(tiny: InputDataset, tmp_path: Path)
     assert [row.name for row in study.rows] == [
         "pca-T-shirt-top", "pca-Bag", "vanilla-T-shirt-top", "vanilla-Bag"
     ]  # fmt: skip
-    result = compare(study, out=tmp_path, seeds=(0, 1)).as_json()
-    rows = {row["row"]: row for row in result["rows"]}
+    result = compare(study, out=tmp_path, seeds=(0, 1)).results
+    rows = {row.name: row for row in result.rows}
     for model in ("pca", "vanilla"):
         parts = [rows[f"{model}-{name}"] for name in ("T-shirt-top", "Bag")]
         whole = rows[f"{model}, mean of 2"]
-        figures = [part["metrics"]["anomaly_auroc"]["mean"] for part in parts]
-        assert whole["metrics"]["anomaly_auroc"]["mean"] == pytest.approx(sum(figures) / 2)
-        assert whole["seeds"] == [0, 1]
+        figures = [part.mean("anomaly_auroc") or 0.0 for part in parts]
+        assert whole.mean("anomaly_auroc") == pytest.approx(sum(figures) / 2)
+        assert whole.seeds == (0, 1)
     # PCA knows no seed: nothing varies. The others' spread is that of the means, seed by seed.
-    assert rows["pca, mean of 2"]["metrics"]["anomaly_auroc"]["std"] == 0
+    assert rows["pca, mean of 2"].spread("anomaly_auroc").std == 0
     folders = [tmp_path / "mine" / f"vanilla-{name}" for name in ("T-shirt-top", "Bag")]
     means = [
         sum(Run.open(f / f"seed-{seed}").metrics["anomaly_auroc"] for f in folders) / 2
         for seed in (0, 1)
     ]
-    std = rows["vanilla, mean of 2"]["metrics"]["anomaly_auroc"]["std"]
+    std = rows["vanilla, mean of 2"].spread("anomaly_auroc").std
     assert std == pytest.approx(abs(means[0] - means[1]) / math.sqrt(2))
     # The question is asked of the means alone, whatever the size of their codes.
-    (told,) = result["verdicts"]
-    assert "pca, mean of 2 (" in told["answer"]
-    assert "vanilla, mean of 2 (" in told["answer"]
+    (told,) = result.verdicts
+    assert "pca, mean of 2 (" in told.answer
+    assert "vanilla, mean of 2 (" in told.answer
 
 
 def test_no_mean_of_some_parts_only(tiny: InputDataset, tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_no_mean_of_some_parts_only(tiny: InputDataset, tmp_path: Path) -> None:
     last = study.rows[-1]
     broken = replace(last, settings=replace(last.settings, recipe=Recipe(learning_rate=1e38)))
     result = compare(replace(study, rows=(*study.rows[:-1], broken)), out=tmp_path)
-    rows = [row["row"] for row in result.as_json()["rows"]]
+    rows = [row.name for row in result.results.rows]
     assert "pca, mean of 2" in rows
     assert not any(row.startswith("vanilla, mean") for row in rows)
     assert result.errors
@@ -185,7 +185,7 @@ def test_no_mean_of_some_parts_only(tiny: InputDataset, tmp_path: Path) -> None:
 def test_the_page_of_a_study_in_parts_has_the_means(tiny: InputDataset, tmp_path: Path) -> None:
     compare(parse_study("mine", STUDY), out=tmp_path)
     material = gather(tmp_path / "mine")
-    assert [row["row"] for row in material.results["rows"]] == [
+    assert [row.name for row in material.results.rows] == [
         "pca, mean of 2", "vanilla, mean of 2"
     ]  # fmt: skip
     first = material.runs["vanilla, mean of 2"]

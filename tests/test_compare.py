@@ -3,10 +3,14 @@
 import csv
 import json
 import os
+import pickle
 import time
+from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean, stdev
+from threading import Event
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,11 +19,11 @@ from aelab.cli.verbs import main
 from aelab.data.input_sets import InputDataset
 from aelab.files import InputError, MissingFileError
 from aelab.models.contract import Autoencoder
-from aelab.models.zoo import ZOO, model_class
+from aelab.models.zoo import ZOO, blueprint_of, resolve
 from aelab.runs.jobs import run_all
-from aelab.runs.record import all_hyperparameters
 from aelab.runs.resumable import Note
 from aelab.studies.compare import compare
+from aelab.studies.results import Results
 from aelab.studies.study import load_study, packaged_studies, parse_study
 from aelab.studies.tables import as_markdown
 
@@ -52,11 +56,11 @@ def test_packaged_studies_are_valid(name: str) -> None:
     study = load_study(name)
     assert study.rows
     for row in study.rows:
-        all_hyperparameters(row.settings)
+        blueprint_of(row.settings).complete(row.settings.hyperparameters)
 
 
 def test_default_study_has_the_whole_zoo_of_images() -> None:
-    image_models = {name for name in ZOO if issubclass(model_class(name), Autoencoder)}
+    image_models = {name for name in ZOO if issubclass(resolve(name).model, Autoencoder)}
     assert {row.settings.model for row in load_study("default").rows} == image_models
 
 
@@ -118,8 +122,11 @@ def test_mistakes_in_a_study_are_named(text: str, said: str) -> None:
     ("text", "said"),
     [
         ("[rows.vae]\nhyperparameters = { latent = 3 }", "row vae: model vae: latent is unknown"),
-        ("[rows.vae]\n[rows.vgae]", "row vgae: vgae is a model of a graph, and tiny is images"),
-        ("[rows.x]\nmodel = 'no.such:Model'", "row x: model 'no.such:Model' cannot be imported"),
+        ("[rows.vae]\n[rows.vgae]", "row vgae: vgae is a model of the links of a graph, and tiny"),
+        (
+            "[rows.x]\nmodel = 'no.such:Model'",
+            "row x: model: model 'no.such:Model' cannot be imported",
+        ),
     ],
 )
 def test_rows_that_cannot_be_are_told_before_any_training(
@@ -177,7 +184,7 @@ def test_a_study_gives_one_table(tiny: InputDataset, tmp_path: Path) -> None:
     assert float(lines[0]["mse_mean"]) == vanilla["metrics"]["mse"]["mean"]
     assert lines[2]["pca_mse_mean"] == ""
     markdown = (tmp_path / "mine" / "results.md").read_text()
-    assert markdown == as_markdown(results)
+    assert markdown == as_markdown(Results.from_json(results))
     assert "1,568*" in markdown
     assert "32 + 12,416 bits*" in markdown
     assert "–" in markdown
@@ -254,7 +261,7 @@ def test_questions_and_claims_are_answered(tiny: InputDataset, tmp_path: Path) -
 
 def test_one_seed_has_no_deviation(tiny: InputDataset, tmp_path: Path) -> None:
     result = compare(parse_study("mine", TINY), out=tmp_path)
-    assert result.as_json()["rows"][0]["metrics"]["mse"]["std"] is None
+    assert result.results.rows[0].spread("mse").std is None
 
 
 def test_finished_rows_are_kept_and_edited_ones_trained_again(
@@ -266,14 +273,14 @@ def test_finished_rows_are_kept_and_edited_ones_trained_again(
     }
     before = {row: path.stat().st_mtime_ns for row, path in weights.items()}
     edited = TINY.replace("latent_dim = 8 }", "latent_dim = 9 }", 1)
-    result = compare(parse_study("mine", edited), out=tmp_path).as_json()
+    result = compare(parse_study("mine", edited), out=tmp_path).results
     assert weights["wide"].stat().st_mtime_ns == before["wide"]
     assert weights["vanilla"].stat().st_mtime_ns > before["vanilla"]
-    assert result["rows"][0]["code_size"] == 9
+    assert result.rows[0].code_size == 9
     evaluated = compare(replace(parse_study("mine", edited), split="validation"), out=tmp_path)
     assert weights["wide"].stat().st_mtime_ns == before["wide"]
-    assert evaluated.as_json()["split"] == "validation"
-    assert evaluated.as_json()["rows"][0]["metrics"]["mse"] != result["rows"][0]["metrics"]["mse"]
+    assert evaluated.results.split == "validation"
+    assert evaluated.results.rows[0].mean("mse") != result.rows[0].mean("mse")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -356,10 +363,10 @@ def test_a_failing_row_is_told_and_the_others_go_on(tiny: InputDataset, tmp_path
     result = compare(
         parse_study("mine", text), out=tmp_path, on_progress=lambda job, what: told.append(what)
     )
-    assert "latent_dim must be 1 or more" in result.errors["bad"]
+    assert "layer sizes must be 1 or more, not 0" in result.errors["bad"]
     assert "lower --learning-rate" in result.errors["diverges"]
-    assert len(result.as_json()["rows"]) == 4
-    assert any("latent_dim" in what for what in told if isinstance(what, str))
+    assert len(result.results.rows) == 4
+    assert any("layer sizes" in what for what in told if isinstance(what, str))
 
 
 def double(job: int, tell: object) -> int:
@@ -413,20 +420,87 @@ def vanish(job: int, tell: object) -> int:
     return job
 
 
+class Elsewhere(Executor):
+    """A place that can be reached by bytes alone, begins nothing by itself, and loses a job."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.sent.append(pickle.dumps((fn, args, kwargs)))
+        future: Future[Any] = Future()
+        if len(self.sent) == 3:
+            future.set_exception(CancelledError("the machine is gone"))
+        else:
+            made, given, named = pickle.loads(self.sent[-1])
+            future.set_result(pickle.loads(pickle.dumps(made(*given, **named))))
+        return future
+
+
+def test_an_executor_may_be_anywhere() -> None:
+    told = []
+    place = Elsewhere()
+    outcomes = dict(
+        run_all(double, range(6), 1, lambda job, what: told.append((job, what)), executor=place)
+    )
+    assert len(place.sent) == 6
+    assert {job: outcomes[job] for job in (0, 1, 5)} == {0: 0, 1: 2, 5: 10}
+    assert outcomes[2] == "CancelledError: the machine is gone"
+    assert outcomes[3] == "three is wrong"
+    assert "RuntimeError: a bug" in str(outcomes[4])
+    assert sorted(told) == [(job, f"at {job}") for job in range(6) if job != 2]
+
+
+def test_an_executor_from_outside_stays_open_and_is_left_what_it_began() -> None:
+    gate, begun = Event(), []
+
+    def hold(job: int, tell: object) -> int:
+        begun.append(job)
+        assert job == 0 or gate.wait(60)
+        return job
+
+    with ThreadPoolExecutor(1) as pool:
+        outcomes = run_all(hold, range(4), 1, executor=pool)
+        assert next(outcomes) == (0, 0)
+        with pytest.raises(KeyboardInterrupt):
+            outcomes.throw(KeyboardInterrupt)
+        gate.set()
+        assert pool.submit(str, 3).result() == "3"
+    assert set(begun) <= {0, 1}  # the others were taken back
+
+
+def test_a_study_is_the_same_by_any_executor(tiny: InputDataset, tmp_path: Path) -> None:
+    study = parse_study("mine", TINY.split("[rows.wide]")[0])
+    told: list[str] = []
+    with ThreadPoolExecutor(1) as pool:
+        found = compare(
+            study,
+            out=tmp_path / "pool",
+            executor=pool,
+            on_progress=lambda job, what: told.append(f"{job.label}: {type(what).__name__}"),
+        ).results
+    here = compare(study, out=tmp_path / "here").results
+    assert [row.metrics for row in found.rows] == [row.metrics for row in here.rows]
+    assert {"vanilla: Progress", "vanilla: Run", "pca: Run"} <= set(told)
+
+
+STEPS = 3000
+
+
 def endless(job: int, tell: object) -> int:
-    for step in range(3000):
+    for step in range(STEPS):
         tell(step)
         time.sleep(0.01)
     return job
 
 
 def test_processes_stop_when_the_caller_does() -> None:
-    start = time.monotonic()
-    outcomes = run_all(double_then_wait, range(3), 2, lambda job, what: None)
+    told = []
+    outcomes = run_all(double_then_wait, range(3), 2, lambda job, what: told.append(what))
     next(outcomes)
     with pytest.raises(KeyboardInterrupt):
         outcomes.throw(KeyboardInterrupt)
-    assert time.monotonic() - start < 25
+    assert STEPS - 1 not in told  # no job went on to its end
 
 
 def double_then_wait(job: int, tell: object) -> int:

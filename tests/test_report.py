@@ -6,10 +6,9 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 import numpy as np
@@ -39,7 +38,8 @@ from aelab.runs.train import train_run
 from aelab.settings import DataSettings, Recipe, RunSettings, thaw
 from aelab.studies.asked import CompareOptions, train_options, training
 from aelab.studies.compare import Result, compare
-from aelab.studies.study import parse_study
+from aelab.studies.results import ClaimVerdict, ResultRow, Results, Spread, Verdict
+from aelab.studies.study import Asked, parse_study
 
 STUDY = """
 title = "A few <rows> & more"
@@ -78,7 +78,7 @@ def study(
             for run in runs:
                 add_audit(run)
         path = result.folder / "results.json"
-        path.write_text(json.dumps(result.as_json()))
+        path.write_text(json.dumps(result.results.to_json()))
         yield result
 
 
@@ -371,40 +371,33 @@ def test_curves_are_the_recorded_losses(runs: dict[str, Run], copy: Path) -> Non
 # The table's figures
 
 
-def row(name: str, model: str, code: int, **metrics: float | None) -> dict[str, Any]:
-    return {
-        "row": name,
-        "model": model,
-        "code_size": code,
-        "parameters": 1,
-        "input_size": 784,
-        "budget": "",
-        "seeds": [0, 1],
-        "train_seconds": 2.0,
-        "epochs": 1.0,
-        "metrics": {
-            key: {
-                "mean": value,
-                "std": value and 0.001,
-                "values": [value and value - 0.0007, value and value + 0.0007],
-            }
-            for key, value in metrics.items()
-        },
-        "published": {},
-        "audits": {},
-    }
+def row(name: str, model: str, code: int, **metrics: float | None) -> ResultRow:
+    return ResultRow(
+        name=name,
+        model=model,
+        code_size=code,
+        parameters=1,
+        audits={},
+        input_size=784,
+        budget="",
+        seeds=(0, 1),
+        train_seconds=2.0,
+        epochs=1.0,
+        metrics={key: spread(value) for key, value in metrics.items()},
+        published={},
+    )
 
 
-def results(*rows: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "rows": rows,
-        "quick": False,
-        "data": "d",
-        "split": "test",
-        "verdicts": [],
-        "claims": [],
-        "errors": {},
-    }
+def spread(mean: float | None) -> Spread:
+    if mean is None:
+        return Spread.of([None, None])
+    return Spread(mean, 0.001, (mean - 0.0007, mean + 0.0007))
+
+
+def results(*rows: ResultRow, asked: Asked | None = None) -> Results:
+    return Results(
+        study="s", asked=asked, title="", quick=False, data="d", split="test", units={}, rows=rows
+    )
 
 
 def test_bars_are_on_one_scale_with_pcas_line() -> None:
@@ -453,13 +446,14 @@ def test_error_against_size_needs_three_sizes() -> None:
 
 
 def test_errors_by_class_are_the_runs_own(study: Result) -> None:
-    figure = scores.errors_by_class(study.as_json())
+    figure = scores.errors_by_class(study.results)
     shades = figure.axes[0].images[0].get_array()
-    first = study.as_json()["rows"][1]
-    assert shades[1].tolist() == list(first["by_class"].values())
-    assert f"{1000 * first['by_class']['Bag']:.1f}" in texts(figure)
+    by_class = study.results.rows[1].by_class
+    assert by_class == study.runs["vanilla"][0].metrics["by_class"]
+    assert shades[1].tolist() == list(by_class.values())
+    assert f"{1000 * by_class['Bag']:.1f}" in texts(figure)
     named = [text.get_text() for text in figure.axes[0].get_xticklabels()]
-    assert named == list(first["by_class"])
+    assert named == list(by_class)
 
 
 # Graphs
@@ -516,9 +510,9 @@ def test_a_run_of_a_graph_has_a_page(
 # The answer
 
 
-def material(*rows: dict[str, Any], **recipes: Recipe) -> Material:
+def material(*rows: ResultRow, **recipes: Recipe) -> Material:
     runs = {
-        one["row"]: FakeRun(RunSettings("vae", recipe=recipes.get(one["row"], Recipe())))
+        one.name: FakeRun(RunSettings("vae", recipe=recipes.get(one.name, Recipe())))
         for one in rows
     }
     return Material(Path(), True, results(*rows), runs, None)  # type: ignore[arg-type]
@@ -529,7 +523,7 @@ class FakeRun:
         self.settings = settings
 
 
-def told(*rows: dict[str, Any], **recipes: Recipe) -> dict[str, tuple[str, ...]]:
+def told(*rows: ResultRow, **recipes: Recipe) -> dict[str, tuple[str, ...]]:
     return {one.question: one.lines for one in answers(material(*rows, **recipes))}
 
 
@@ -561,12 +555,11 @@ def test_groups_are_told_from_the_smallest_code_on() -> None:
 
 
 def test_the_quickest_past_pca() -> None:
-    slow = row("slow", "vae", 8, mse=0.01, pca_mse=0.03) | {"train_seconds": 9.0}
-    quick = row("quick", "vae", 8, mse=0.02, pca_mse=0.03) | {"train_seconds": 3.0}
-    behind = row("behind", "vae", 8, mse=0.04, pca_mse=0.03) | {"train_seconds": 1.0}
-    assert told(slow, quick, behind)["Per second of training"] == (
-        "8 numbers: quick, after 3.0 s.",
+    rows = (
+        replace(row(name, "vae", 8, mse=error, pca_mse=0.03), train_seconds=seconds)
+        for name, error, seconds in (("slow", 0.01, 9.0), ("quick", 0.02, 3.0), ("late", 0.04, 1.0))
     )
+    assert told(*rows)["Per second of training"] == ("8 numbers: quick, after 3.0 s.",)
 
 
 def test_rows_without_a_like_give_no_answer() -> None:
@@ -575,14 +568,12 @@ def test_rows_without_a_like_give_no_answer() -> None:
 
 def test_a_studys_own_verdicts_and_claims_lead() -> None:
     own = material(row("a", "vae", 8, mse=0.02), row("b", "vae", 8, mse=0.01))
-    asked = {
-        "verdicts": [
-            {"question": "Which?", "budget": "60 s", "answer": "b"},
-            {"question": "Which?", "budget": "5 epochs", "answer": "a"},
-        ],
-        "claims": [{"claim": "b is better", "holds": "holds", "found": "by far"}],
-    }
-    own = replace(own, results={**own.results, **asked})
+    asked = replace(
+        own.results,
+        verdicts=(Verdict("Which?", "60 s", "b"), Verdict("Which?", "5 epochs", "a")),
+        claims=(ClaimVerdict("b is better", "holds", "by far"),),
+    )
+    own = replace(own, results=asked)
     assert [(one.question, one.lines) for one in answers(own)] == [
         ("Which?", ("60 s: b.", "5 epochs: a.")),
         ("Claim: b is better", ("It holds. by far.",)),
@@ -604,7 +595,7 @@ def test_rows_that_are_not_there_are_named_and_left_out(copy: Path) -> None:
     found = gather(copy)
     assert list(found.runs) == ["pca", "vae", "plane"]
     assert found.runs["pca"].settings.seed == 1
-    assert [one["row"] for one in found.results["rows"]] == ["pca", "vae", "plane"]
+    assert [one.name for one in found.results.rows] == ["pca", "vae", "plane"]
     told = "\n".join(found.left_out)
     assert "Row vanilla, seed 0:" in told
     assert "Row pca, seed 0:" in told
@@ -660,7 +651,7 @@ def test_a_folder_without_a_run_is_refused_in_one_line(
 def page(study: Result, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of three rows of the study, to be quick."""
     folder = tmp_path_factory.mktemp("page")
-    kept, content = ("pca", "vae", "plane"), study.as_json()
+    kept, content = ("pca", "vae", "plane"), study.results.to_json()
     content["rows"] = [one for one in content["rows"] if one["row"] in kept]
     (folder / "results.json").write_text(json.dumps(content))
     for one in content["rows"]:
@@ -753,7 +744,8 @@ def test_the_command_of_a_study_asks_for_the_same(
         Path(given[0]).parent.mkdir(exist_ok=True)
         Path(given[0]).write_text(STUDY)
     options = parse(CompareOptions, "compare", given, None)
-    recorded = {"asked": json.loads(json.dumps(asdict(options.asked)))}
+    written = json.dumps(results(asked=options.asked).to_json())
+    recorded = Results.from_json(json.loads(written))
     said = shlex.split(command(Material(outside, True, recorded, {}, data)))
     assert said[:2] == ["aelab", "compare"]
     again = parse(CompareOptions, "compare", said[2:], None)

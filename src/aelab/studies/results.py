@@ -46,8 +46,7 @@ OPTIONAL = ("side_channel_size", "side_channel_bits", "multiply_adds", "by_class
 class ResultRow:
     """One row's figures over its seeds, and what evaluation says beside them of the first."""
 
-    name: str
-    """In JSON, `row`."""
+    name: str = field(metadata={"json": "row"})
 
     model: str
     code_size: int
@@ -200,7 +199,7 @@ def read_fields(kind: Any, content: object, where: str) -> Any:  # noqa: ANN401 
     content, of = table(content, where), where or "the file"
     for own in fields(kind):
         if own.default is MISSING and own.default_factory is MISSING and own.name not in content:
-            raise InputError(f"{of} has no {own.name}")
+            raise InputError(f"{of} has no {own.metadata.get('json', own.name)}")
     hints = get_type_hints(kind)
     for key in content.keys() - hints.keys():
         raise InputError(f"{of} has an unknown {key!r}")

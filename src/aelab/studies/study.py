@@ -11,7 +11,7 @@ from aelab.data.loading import settled
 from aelab.evaluate.columns import METRICS, QUICK_GROUPS, Group
 from aelab.files import InputError, MissingFileError
 from aelab.models.blueprint import Blueprint
-from aelab.models.zoo import find, rows_of
+from aelab.models.zoo import rows_of
 from aelab.settings import DataSettings, Recipe, RunSettings, checked
 
 DEFAULTS = ("default", "links")
@@ -240,15 +240,15 @@ def parse_row(name: str, values: Mapping[str, Any], table: StudyTable, budget: s
         raise InputError(f"{where}: a row's name is a folder's name; leave out / and a leading .")
     row = checked(RowTable, {"model": name, **values}, where)
     try:
-        find(row.model)
-    except ValueError as error:
+        rows = rows_of(row.model)
+    except InputError as error:
         raise InputError(f"{where}: model: {error}") from error
     recipe = {**table.recipe, **row.recipe, **table.budgets.get(budget, {})}
     data = checked(DataSettings, {**table.data, **row.data}, f"{where}: data")
     settings = RunSettings(
         row.model,
         row.hyperparameters,
-        settled(data, rows_of(row.model)),
+        settled(data, rows),
         checked(Recipe, recipe, f"{where}: recipe"),
         network=row.network,
         prior=row.prior,
