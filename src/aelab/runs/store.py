@@ -185,6 +185,11 @@ class Run:
         path = self.prior_path(name)
         if self.found_format < 3:  # there was one, and it had no name
             path = self.folder / "prior.safetensors"
+        if not path.is_file():
+            raise MissingFileError(
+                f"{self.folder} has no prior {name}: {path} does not exist; train it again, or "
+                f"evaluate it without samples"
+            )
         tensors = read_tensors(path)
         try:
             return prior_named(name).from_tensors(tensors, self.autoencoder.code_size)
