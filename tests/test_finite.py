@@ -22,14 +22,16 @@ from aelab.evaluate.protocol import Validation, evaluate
 from aelab.figures.style import link_curves
 from aelab.files import AelabError, InputError, read_json
 from aelab.models.contract import Autoencoder
+from aelab.models.priors.mixture import Mixture
 from aelab.models.sampling import fit_prior
 from aelab.models.zoo import build
+from aelab.runs.lock import LOCK
 from aelab.runs.record import describe
+from aelab.runs.store import Run
 from aelab.runs.train import train_run
 from aelab.settings import Recipe, RunSettings
 from aelab.studies.study import parse_study
 from test_cli import FAST, ends_with
-from test_lock import NAME
 
 SPOILT = '''
 import torch
@@ -100,7 +102,7 @@ def test_a_run_whose_figures_are_not_finite_stays_usable(
     (epoch,) = strictly(Path("run/history.jsonl"))
     assert epoch["validation_loss"] is None
     assert math.isfinite(epoch["losses"]["squared_error"])
-    assert aelab.load("run").gain.isfinite()
+    assert Run.open("run").model.gain.isfinite()
     # Figures of other groups add to them, and what was told of them before stays.
     ends_with(0, "evaluate", "run", "--metrics", "robustness")
     assert read_json("run/metrics.json")["not_finite"]["mse"] == value
@@ -151,7 +153,8 @@ def test_an_epoch_whose_validation_loss_is_not_finite_is_the_worst(
     for number, told_ in enumerate((losses, like)):
         left = iter(told_)
         monkeypatch.setattr(
-            "aelab.training.validate", lambda *_, left=left: Validation(next(left), {"mse": 1.0})
+            "aelab.runs.resumable.validate",
+            lambda *_, left=left: Validation(next(left), {"mse": 1.0}),
         )
         run = train_run(SETTINGS, blobs, tmp_path / str(number))
         kept.append((run.folder / "model.safetensors").read_bytes())
@@ -180,7 +183,7 @@ def test_weights_that_the_last_step_lost_are_told(
     with pytest.raises(AelabError, match=r"weights that are not finite: try a lower --learning-r"):
         train_run(settings, blobs, tmp_path / "run")
     assert not (tmp_path / "run" / "model.safetensors").exists()
-    assert not (tmp_path / "run" / NAME).exists()
+    assert not (tmp_path / "run" / LOCK).exists()
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -289,18 +292,20 @@ class Apart(Autoencoder):
 
 
 def test_a_prior_is_fitted_to_the_codes_that_are_finite(blobs: InputDataset) -> None:
-    prior = fit_prior(Apart(blobs.spec, 0.3, math.nan), blobs.split("train"))
+    prior = Mixture(2)
+    fit_prior(prior, Apart(blobs.spec, 0.3, math.nan), blobs.split("train"))
     assert all(tensor.isfinite().all() for tensor in prior.tensors().values())
     with pytest.raises(InputError, match="no training input has a finite code"):
-        fit_prior(Apart(blobs.spec, 1.0, math.nan), blobs.split("train"))
+        fit_prior(prior, Apart(blobs.spec, 1.0, math.nan), blobs.split("train"))
 
 
 def test_samples_that_are_not_finite_have_no_figure(
     slice_of_fashion: InputDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = Apart(slice_of_fashion.spec, 0.0, 0.0)
-    prior = fit_prior(model, slice_of_fashion.split("train"))
-    prior = replace(prior, mean=prior.mean * math.nan)
+    prior = Mixture(2)
+    fit_prior(prior, model, slice_of_fashion.split("train"))
+    prior.mean *= math.nan
     figures = evaluate(model, slice_of_fashion, "test", ["samples"], prior=prior)
     for name in ("frechet", "precision", "recall", "nearest"):
         assert not math.isfinite(figures[name]), name

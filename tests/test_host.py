@@ -34,6 +34,7 @@ import numpy as np
 import torch
 import aelab
 from aelab.evaluate.protocol import evaluate
+from aelab.models.sampling import sample
 from aelab.runs.train import train_run
 from aelab.training.loop import fit
 

@@ -16,15 +16,16 @@ import pytest
 
 from aelab.data.input_sets import InputDataset
 from aelab.files import InputError
-from aelab.runs.lock import NAME, locked
+from aelab.runs.lock import LOCK, locked
 from aelab.runs.record import describe
 from aelab.runs.train import make_way, train_run
 from aelab.settings import Recipe, RunSettings
+from test_runs import files_in
 
 TRAIN = """
 import sys, time
 import aelab
-import aelab.training
+import aelab.runs.resumable
 from aelab.files import AelabError
 folder, pause = sys.argv[1], float(sys.argv[2])
 aelab.runs.resumable.CHECKPOINT_SECONDS = 0.0
@@ -89,16 +90,16 @@ def test_the_second_is_refused_and_after_kill_9_goes_on_to_the_same_bytes(tmp_pa
         assert first.poll() is None
         first.send_signal(signal.SIGKILL)
         first.wait()
-    assert (folder / NAME).is_file()
+    assert (folder / LOCK).is_file()
     with training(folder) as third:
         out, errors = third.communicate("\n")
         assert (third.returncode, errors) == (0, "")
         assert "trains" in out
-    names = {path.name for path in (tmp_path / "whole").iterdir()}
-    assert {path.name for path in folder.iterdir()} == names
-    assert NAME not in names
-    for name in names - {"timings.json"}:
-        assert (folder / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+    before, after = files_in(tmp_path / "whole"), files_in(folder)
+    assert after.keys() == before.keys()
+    assert Path(LOCK) not in before
+    for name in before.keys() - {Path("timings.json")}:
+        assert after[name] == before[name], name
 
 
 def test_of_several_that_find_a_dead_lock_one_trains_at_a_time(tmp_path: Path) -> None:
@@ -130,9 +131,9 @@ for turn in range(30):
             assert "is being trained by process" in str(error), error
 """
     with locked(tmp_path):
-        stale = json.loads((tmp_path / NAME).read_text())
+        stale = json.loads((tmp_path / LOCK).read_text())
     stale["pid"] = dead.pid
-    (tmp_path / NAME).write_text(json.dumps(stale))
+    (tmp_path / LOCK).write_text(json.dumps(stale))
     log = tmp_path / "log"
     arguments = [sys.executable, "-c", code, str(tmp_path), str(log), json.dumps(stale)]
     processes = [subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) for _ in range(4)]
@@ -145,13 +146,13 @@ def test_it_is_removed_however_training_ends(
     blobs: InputDataset, tmp_path: Path, error: type[BaseException]
 ) -> None:
     def fail(progress: object) -> None:
-        assert (tmp_path / "run" / NAME).is_file()
+        assert (tmp_path / "run" / LOCK).is_file()
         raise error
 
     settings = RunSettings("vanilla", recipe=Recipe(epochs=1))
     with pytest.raises(error):
         train_run(settings, blobs, tmp_path / "run", on_progress=fail)
-    assert not (tmp_path / "run" / NAME).exists()
+    assert not (tmp_path / "run" / LOCK).exists()
 
 
 def test_it_is_held_until_the_evaluation_has_ended(
@@ -160,7 +161,7 @@ def test_it_is_held_until_the_evaluation_has_ended(
     settings = RunSettings("pca", {"latent_dim": 3}, recipe=Recipe(epochs=0))
     held = []
     monkeypatch.setattr(
-        "aelab.runs.store.Run.draw", lambda run, *_: held.append((run.folder / NAME).is_file())
+        "aelab.runs.train.draw_run", lambda run, *_: held.append((run.folder / LOCK).is_file())
     )
     train_run(settings, blobs, tmp_path / "run")
     assert held == [True]
@@ -197,12 +198,12 @@ def test_a_study_removes_no_run_that_is_being_trained(blobs: InputDataset, tmp_p
 )
 def test_what_is_said_of_a_lock(tmp_path: Path, change: dict[str, str], said: str) -> None:
     with locked(tmp_path):
-        holder = (tmp_path / NAME).read_text()
+        holder = (tmp_path / LOCK).read_text()
     content = json.dumps({**json.loads(holder), **change})
-    (tmp_path / NAME).write_text(content)
+    (tmp_path / LOCK).write_text(content)
     with pytest.raises(InputError, match=said), locked(tmp_path):
         pass
-    assert (tmp_path / NAME).read_text() == content
+    assert (tmp_path / LOCK).read_text() == content
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="nothing tells when one began")
@@ -210,8 +211,8 @@ def test_a_number_that_another_process_has_by_now_is_not_taken_for_the_first(
     tmp_path: Path,
 ) -> None:
     with locked(tmp_path):
-        holder = json.loads((tmp_path / NAME).read_text())
-    (tmp_path / NAME).write_text(json.dumps({**holder, "start": "1"}))
+        holder = json.loads((tmp_path / LOCK).read_text())
+    (tmp_path / LOCK).write_text(json.dumps({**holder, "start": "1"}))
     with locked(tmp_path):
-        assert json.loads((tmp_path / NAME).read_text())["start"] == holder["start"]
+        assert json.loads((tmp_path / LOCK).read_text())["start"] == holder["start"]
     assert list(tmp_path.iterdir()) == []

@@ -14,8 +14,10 @@ import aelab
 from aelab.data.input_sets import InputDataset
 from aelab.files import AelabError, InputError, MissingFileError, read_tensors
 from aelab.models.contract import Autoencoder
-from aelab.models.zoo import ZOO, model_class
-from aelab.runs.record import all_hyperparameters, describe, same_work
+from aelab.models.sampling import sample
+from aelab.models.zoo import ZOO, blueprint_of, resolve
+from aelab.runs.measure import evaluate_run
+from aelab.runs.record import describe, same_work
 from aelab.runs.resumable import Progress
 from aelab.runs.store import Run
 from aelab.runs.train import train_run
@@ -28,14 +30,24 @@ SAME_BYTES = (
     "history.jsonl",
     "metrics.json",
     "model.safetensors",
-    "prior.safetensors",
+    "priors/mixture.safetensors",
     "steps.safetensors",
     "reconstructions.png",
     "samples.png",
 )
 
 
-IMAGE_MODELS = [name for name in ZOO if issubclass(model_class(name), Autoencoder)]
+IMAGE_MODELS = [name for name in ZOO if issubclass(resolve(name).model, Autoencoder)]
+
+
+def sampled(run: Run, n: int) -> torch.Tensor:
+    return sample(run.autoencoder, n, seed=run.settings.seed, prior=run.prior)
+
+
+def files_in(folder: Path) -> dict[Path, bytes]:
+    """The bytes of every file in a folder, and in those in it."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder): path.read_bytes() for path in files}
 
 
 class KilledError(Exception):
@@ -59,11 +71,11 @@ def test_a_run_is_the_model_bit_for_bit(blobs: InputDataset, tmp_path: Path, nam
     recipe = replace(RECIPE, epochs=0 if name == "pca" else 1)
     settings = RunSettings(name, arguments, recipe=recipe)
     run = train_run(settings, blobs, tmp_path / "run")
-    first, second = aelab.load(tmp_path / "run"), Run.open(tmp_path / "run").model
+    first, second = Run.open(tmp_path / "run").model, Run.open(tmp_path / "run").model
     x = blobs.split("test").batch(torch.arange(40))
     assert torch.equal(first(x), second(x))
     assert run.metrics["mse"] == pytest.approx((first(x) - x).square().mean().item(), rel=1e-5)
-    assert run.sample(3).shape == (3, 1, 12, 10)
+    assert sampled(run, 3).shape == (3, 1, 12, 10)
     assert not (tmp_path / "run" / "checkpoint").exists()
     for picture in ("reconstructions.png", "samples.png"):
         with Image.open(tmp_path / "run" / picture) as opened:
@@ -73,7 +85,7 @@ def test_a_run_is_the_model_bit_for_bit(blobs: InputDataset, tmp_path: Path, nam
 def test_a_fitted_prior_is_of_the_training_codes(blobs: InputDataset, tmp_path: Path) -> None:
     settings = replace(SETTINGS, recipe=replace(RECIPE, epochs=1))  # there is one epoch to keep
     run = train_run(settings, blobs, tmp_path / "run")
-    kept = read_tensors(run.folder / "prior.safetensors")
+    kept = read_tensors(run.prior_path("mixture"))
     train = blobs.split("train")
     codes = run.model.encode(train.batch(torch.arange(len(train))))
     torch.testing.assert_close(kept["mean"], codes.mean(0))
@@ -86,7 +98,7 @@ def test_a_fitted_prior_is_of_the_training_codes(blobs: InputDataset, tmp_path: 
     other = train_run(
         settings, replace(blobs, splits={**blobs.splits, **held_out}), tmp_path / "other"
     )
-    moved = read_tensors(other.folder / "prior.safetensors")
+    moved = read_tensors(other.prior_path("mixture"))
     assert all(torch.equal(moved[name], tensor) for name, tensor in kept.items())
 
 
@@ -107,12 +119,12 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
     with pytest.raises(KilledError):
         train_run(settings, blobs, tmp_path / "killed", on_progress=stop_after(reports))
     with pytest.raises(MissingFileError, match="not finished"):
-        aelab.load(tmp_path / "killed")
+        Run.open(tmp_path / "killed").model
     went_on: list[Progress] = []
     train_run(settings, blobs, tmp_path / "killed", on_progress=went_on.append)
     assert len(went_on) <= 12 - (reports - reports % 4)  # four steps an epoch, none done twice
     for name in SAME_BYTES:
-        if model == "vae" and name == "prior.safetensors":
+        if model == "vae" and name == "priors/mixture.safetensors":
             continue
         whole, killed = (tmp_path / folder / name for folder in ("whole", "killed"))
         assert whole.read_bytes() == killed.read_bytes(), name
@@ -154,7 +166,7 @@ def test_a_run_killed_when_patience_ends_it_trains_no_further(
 
 
 def test_best_epoch_is_kept_and_patience_ends_it(blobs: InputDataset, tmp_path: Path) -> None:
-    recipe = Recipe(epochs=30, batch_size=8, learning_rate=0.1, schedule="constant", patience=2)
+    recipe = Recipe(epochs=30, batch_size=8, learning_rate=0.03, schedule="constant", patience=2)
     train_run(RunSettings("vanilla", {}, recipe=recipe), blobs, tmp_path / "best")
     history = [
         json.loads(line) for line in (tmp_path / "best" / "history.jsonl").read_text().splitlines()
@@ -164,12 +176,12 @@ def test_best_epoch_is_kept_and_patience_ends_it(blobs: InputDataset, tmp_path: 
     assert len(set(losses)) == len(losses)
     assert len(losses) == losses.index(min(losses)) + 3
     x = blobs.split("validation").batch(torch.arange(40))
-    model = aelab.load(tmp_path / "best")
+    model = Run.open(tmp_path / "best").model
     loss = sum(model.loss(x).values()).item()
     assert loss == pytest.approx(min(losses), rel=1e-4)
     last = replace(recipe, keep="last")
     train_run(RunSettings("vanilla", {}, recipe=last), blobs, tmp_path / "last")
-    loss = sum(aelab.load(tmp_path / "last").loss(x).values()).item()
+    loss = sum(Run.open(tmp_path / "last").model.loss(x).values()).item()
     assert loss == pytest.approx(losses[-1], rel=1e-4)
 
 
@@ -197,7 +209,7 @@ def test_the_kept_weights_are_those_of_the_best_or_the_last_epoch(
         seen.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
         return scores[len(seen) - 1]
 
-    monkeypatch.setattr(f"aelab.evaluate.{figure}", score)
+    monkeypatch.setattr(f"aelab.evaluate.protocol.{figure}", score)
     data = blobs if model == "vanilla" else aelab.load_data("karate")
     settings = RunSettings(model, recipe=replace(RECIPE, keep=keep))
     train_run(settings, data, tmp_path / "run", groups=("reconstruction",))
@@ -211,11 +223,15 @@ def test_config_records_every_setting(blobs: InputDataset, tmp_path: Path) -> No
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["hyperparameters"] == {
         "latent_dim": 6,
+        "activated_code": True,
+        "output": None,
+        "noise": "gaussian",
+        "noise_level": 0.0,
         "hidden": [],
         "decoder_hidden": [],
         "activation": "relu",
         "initialisation": "random",
-        "output": None,
+        "components": None,
     }
     assert config["recipe"]["batch_size"] == 32
     assert config["data"]["sha256"] == "made up"
@@ -225,12 +241,12 @@ def test_config_records_every_setting(blobs: InputDataset, tmp_path: Path) -> No
 
 def test_other_settings_or_files_are_never_overwritten(blobs: InputDataset, tmp_path: Path) -> None:
     train_run(SETTINGS, blobs, tmp_path / "run")
-    before = {path: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    before = files_in(tmp_path / "run")
     with pytest.raises(InputError, match="holds a run with other settings"):
         train_run(replace(SETTINGS, seed=1), blobs, tmp_path / "run")
     with pytest.raises(InputError, match="holds a run with other settings or data"):
         train_run(SETTINGS, replace(blobs, sha256="others"), tmp_path / "run")
-    assert {path: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+    assert files_in(tmp_path / "run") == before
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("years of work")
     with pytest.raises(InputError, match="holds other files"):
@@ -244,7 +260,7 @@ def test_other_settings_or_files_are_never_overwritten(blobs: InputDataset, tmp_
     ("settings", "said"),
     [
         (RunSettings("vanilla", {"latent": 3}), "latent is unknown; did you mean latent_dim"),
-        (RunSettings("vanilla", {"latent_dim": "3"}), "latent_dim must be int, not '3'"),
+        (RunSettings("vanilla", {"latent_dim": "3"}), "latent_dim must be int or none, not '3'"),
         (RunSettings("vanilla", {"activation": "rleu"}), "activation must be 'relu' or"),
         (RunSettings("vanilla", {"latent_dim": -3}), "latent_dim must be 1 or more"),
         (RunSettings("vae", {"hidden": 500}), "hidden must be a list of int, not 500"),
@@ -263,7 +279,7 @@ def test_wrong_settings_are_named_and_leave_nothing(
 
 def test_lists_from_files_are_tuples(blobs: InputDataset) -> None:
     settings = RunSettings("vanilla", {"hidden": [20, 10]})
-    assert all_hyperparameters(settings)["hidden"] == (20, 10)
+    assert blueprint_of(settings).complete(settings.hyperparameters)["hidden"] == (20, 10)
 
 
 @pytest.mark.parametrize(
@@ -284,7 +300,7 @@ def test_damaged_runs_are_told(
     train_run(replace(SETTINGS, recipe=replace(RECIPE, epochs=1)), blobs, tmp_path / "run")
     spoil(tmp_path / "run")
     with pytest.raises(AelabError, match=said):
-        aelab.load(tmp_path / "run")
+        Run.open(tmp_path / "run").model
 
 
 def test_codes_that_are_all_the_same_cost_no_run(blobs: InputDataset, tmp_path: Path) -> None:
@@ -298,14 +314,14 @@ def test_codes_that_are_all_the_same_cost_no_run(blobs: InputDataset, tmp_path: 
         sha256="dark",
     )
     run = train_run(RunSettings("pca", {"latent_dim": 3}, recipe=Recipe(epochs=0)), dead, tmp_path)
-    torch.testing.assert_close(run.sample(2), torch.zeros(2, 1, 12, 10), atol=1e-3, rtol=0)
+    torch.testing.assert_close(sampled(run, 2), torch.zeros(2, 1, 12, 10), atol=1e-3, rtol=0)
 
 
 def test_a_run_is_evaluated_on_its_own_data_only(blobs: InputDataset, tmp_path: Path) -> None:
     run = train_run(replace(SETTINGS, recipe=replace(RECIPE, epochs=1)), blobs, tmp_path / "run")
     before = (tmp_path / "run" / "metrics.json").read_bytes()
     with pytest.raises(InputError, match="trained on other data"):
-        run.evaluate(replace(blobs, sha256="changed"), "test")
+        evaluate_run(run, replace(blobs, sha256="changed"), "test")
     assert (tmp_path / "run" / "metrics.json").read_bytes() == before
 
 
@@ -313,7 +329,7 @@ def test_links_of_another_split_are_refused(tmp_path: Path) -> None:
     settings = RunSettings("gae", recipe=Recipe(epochs=2, batch_size=1))
     run = train_run(settings, aelab.load_data("karate", seed=0), tmp_path / "run")
     with pytest.raises(InputError, match="on another split"):
-        run.evaluate(aelab.load_data("karate", seed=1), "test")
+        evaluate_run(run, aelab.load_data("karate", seed=1), "test")
 
 
 def test_a_folder_does_not_decide_what_is_imported(
@@ -326,12 +342,12 @@ def test_a_folder_does_not_decide_what_is_imported(
     (tmp_path / "evil_module.py").write_text("raise SystemExit('imported')")
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(InputError, match="names the class evil_module:Model"):
-        aelab.load(tmp_path / "run")
+        Run.open(tmp_path / "run").model
 
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("metrics.json", "{}"), ("timings.json", "{}"), ("prior.safetensors", None)],
+    [("metrics.json", "{}"), ("timings.json", "{}"), ("priors/mixture.safetensors", None)],
 )
 def test_missing_parts_of_a_run_are_told(
     blobs: InputDataset, tmp_path: Path, name: str, content: str | None
@@ -340,8 +356,8 @@ def test_missing_parts_of_a_run_are_told(
     path = tmp_path / "run" / name
     path.unlink() if content is None else path.write_text(content)
     run = Run.open(tmp_path / "run")
-    with pytest.raises(AelabError, match=r"damaged|no prior"):
-        _ = (run.metrics, run.timings, run.sample(1))
+    with pytest.raises(AelabError, match=r"is damaged|has no prior mixture"):
+        _ = (run.metrics, run.timings, sampled(run, 1))
 
 
 def test_a_run_of_another_model_is_not_loaded_into_this_one(
@@ -352,7 +368,7 @@ def test_a_run_of_another_model_is_not_loaded_into_this_one(
     config["hyperparameters"]["latent_dim"] = 7
     (tmp_path / "run" / "config.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match=r"model\.safetensors or config\.json is damaged"):
-        aelab.load(tmp_path / "run")
+        Run.open(tmp_path / "run").model
 
 
 def test_each_step_has_its_losses(blobs: InputDataset, tmp_path: Path) -> None:
@@ -372,7 +388,7 @@ def test_the_precision_that_auto_stands_for_is_recorded(
     native: bool,
     precision: str,
 ) -> None:
-    monkeypatch.setattr("aelab.machine.processor_has_bfloat16", lambda: native)
+    monkeypatch.setattr("aelab.training.precision.processor_has_bfloat16", lambda: native)
     recipe = Recipe(epochs=1, batch_size=100, precision="auto")
     settings = RunSettings("vanilla", {"latent_dim": 4}, recipe=recipe)
     run = train_run(settings, slice_of_fashion, tmp_path / "run")
@@ -422,11 +438,11 @@ def test_a_run_whose_config_cannot_be_read_is_left_as_it_is(
     settings = RunSettings("vanilla", recipe=Recipe(epochs=0))
     run = train_run(settings, blobs, tmp_path / "run")
     (run.folder / "config.json").write_text(content)
-    before = {path: path.read_bytes() for path in run.folder.iterdir()}
+    before = files_in(run.folder)
     for recipe in (Recipe(epochs=0), Recipe(seconds=0.1)):
         with pytest.raises(InputError, match=r"damaged or of another version; name another folder"):
             train_run(replace(settings, recipe=recipe), blobs, tmp_path / "run")
-    assert {path: path.read_bytes() for path in run.folder.iterdir()} == before
+    assert files_in(run.folder) == before
 
 
 def test_a_budget_of_seconds_is_recorded_as_epochs(blobs: InputDataset, tmp_path: Path) -> None:

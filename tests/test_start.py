@@ -34,7 +34,7 @@ def test_no_training_leaves_the_weights_as_they_were(
     """Nor does the fitted variance begin anew, which the model's own start would set."""
     settings = replace(SETTINGS, recipe=replace(RECIPE, learning_rate=1e-30), seed=5)
     train_run(settings, blobs, tmp_path / "second", start=first)
-    before, after = first.model.state_dict(), aelab.load(tmp_path / "second").state_dict()
+    before, after = first.model.state_dict(), Run.open(tmp_path / "second").model.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
@@ -58,8 +58,8 @@ def test_it_starts_lower_and_is_recorded(blobs: InputDataset, first: Run, tmp_pa
 def test_a_run_older_than_a_hyperparameter_has_its_default(first: Run) -> None:
     older = {k: v for k, v in first.config["hyperparameters"].items() if k != "components"}
     settings = Run(first.folder, {**first.config, "hyperparameters": older}).settings
-    asked = parse(train_options("vae", settings), "train", [], None)
-    assert training("vae", asked)[0].hyperparameters["components"] is None
+    asked = parse(train_options(first.blueprint, settings), "train", [], None)
+    assert training(first.blueprint, asked)[0].hyperparameters["components"] is None
 
 
 @pytest.mark.parametrize("reports", [3, 6])

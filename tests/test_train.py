@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch.optim.lr_scheduler import ConstantLR, OneCycleLR
 
-from aelab import settings
+from aelab import machine
 from aelab.data.input_sets import InputDataset
 from aelab.data.specs import InputSpec
 from aelab.machine import permutation_at, seed_at, seeded, threads
@@ -96,9 +96,9 @@ def error_from_noisy_inputs(model: Autoencoder, x: torch.Tensor) -> torch.Tensor
 
 def negative_bound(model: Autoencoder, x: torch.Tensor) -> torch.Tensor:
     """Without its constant, for Gaussians of variance 1/2."""
-    mu, log_var = model.heads(model.encoder(x.flatten(1))).chunk(2, dim=1)
+    mu, log_var = model.heads(model.network.encoder(x.flatten(1))).chunk(2, dim=1)
     z = mu + (log_var / 2).exp() * torch.randn_like(mu)
-    error = (model.decoder(z).sigmoid() - x.flatten(1)).square().sum()
+    error = (model.network.decoder(z).sigmoid() - x.flatten(1)).square().sum()
     return (error + (mu.square() + log_var.exp() - log_var - 1).sum() / 2) / len(x)
 
 
@@ -150,7 +150,7 @@ def test_a_parameter_that_no_loss_reaches_stays_as_it_is(blobs: InputDataset) ->
     for model in (used, alone):
         exhaust(fit(model, blobs.split("train"), RECIPE))
     assert torch.equal(used.idle, torch.ones(3))
-    assert torch.equal(used.encoder[0][0].weight, alone.encoder[0][0].weight)
+    assert torch.equal(used.to_code.weight, alone.to_code.weight)
 
 
 def test_one_cycle_is_pytorchs() -> None:
@@ -223,8 +223,8 @@ def test_auto_is_bfloat16_where_the_processor_computes_in_it(
     told = tmp_path / "cpuinfo"
     if flags is not None:
         told.write_text(f"processor : 0\nflags\t\t: {flags}\n")
-    monkeypatch.setattr(settings, "PROCESSOR", told)
-    settings.processor_has_bfloat16.cache_clear()
+    monkeypatch.setattr(machine, "PROCESSOR", told)
+    machine.processor_has_bfloat16.cache_clear()
     images, table = InputSpec((1, 28, 28)), InputSpec((30,))
     auto, named = Recipe(precision="auto"), Recipe(precision="bfloat16")
     assert with_precision(auto, images).precision == precision
@@ -232,7 +232,7 @@ def test_auto_is_bfloat16_where_the_processor_computes_in_it(
     assert with_precision(auto, table).precision == "float32"  # too few numbers to gain by
     assert with_precision(auto, None).precision == "float32"
     assert with_precision(named, table) == named  # asked for by name
-    settings.processor_has_bfloat16.cache_clear()
+    machine.processor_has_bfloat16.cache_clear()
 
 
 def test_a_loss_that_is_not_finite_stops_with_advice(blobs: InputDataset) -> None:
