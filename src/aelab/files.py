@@ -89,11 +89,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write `text` as UTF-8, with the line ends it has.
-
-    Raises:
-        InputError: `path` cannot be written.
-    """
+    """Write `text` as UTF-8, with the line ends it has."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="")
 
@@ -102,7 +98,6 @@ def write_json(path: str | Path, value: Any) -> None:  # noqa: ANN401 - whatever
     """Write `value` as JSON: two spaces of indent, keys in their order, a newline at the end.
 
     Raises:
-        InputError: `path` cannot be written.
         ValueError: `value` holds a NaN or an infinity, which JSON has not.
     """
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
@@ -162,11 +157,7 @@ def write_tensors(
     tensors: Mapping[str, "torch.Tensor"],
     metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Write `tensors` as safetensors; the same tensors and metadata give the same bytes.
-
-    Raises:
-        InputError: `path` cannot be written.
-    """
+    """Write `tensors` as safetensors; the same tensors and metadata give the same bytes."""
     from safetensors.torch import save
 
     # safetensors orders metadata at random; as one entry, the bytes are always the same.
@@ -197,12 +188,7 @@ def read_tensors(path: str | Path) -> dict[str, "torch.Tensor"]:
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
-    """Read what `write_tensors` was given beside the tensors; empty if nothing.
-
-    Raises:
-        MissingFileError: there is no such file.
-        InputError: it cannot be read, or is damaged or of another kind.
-    """
+    """Read what `write_tensors` was given beside the tensors; empty if nothing."""
     from safetensors import safe_open
 
     with _safetensors_errors(path), safe_open(path, "pt") as file:

@@ -67,7 +67,12 @@ def read_edge_list(path: Path, features: Path | None = None) -> RawGraph:
     x = None
     if features is not None:
         table_ids, values = read_features(features)
-        _refuse_unknown(np.setdiff1d(ids, table_ids), path, features)
+        unknown = np.setdiff1d(ids, table_ids)
+        if len(unknown):
+            raise InputError(
+                f"{features} has no row for {_some(unknown)}, which {path} joins by edges; add the "
+                f"row, or leave the edges out"
+            )
         ids, first = np.unique(table_ids, return_index=True)
         x, more = standardised(values[first])
         notes = [*notes, *more]
@@ -195,14 +200,6 @@ def _feature_text(path: Path) -> pyarrow.Table:
     if not table.num_rows:
         raise InputError(f"{path} holds no rows; is a feature of its first line no number?")
     return table.rename_columns(list(cells))
-
-
-def _refuse_unknown(unknown: Ids, edges: Path, features: Path) -> None:
-    if len(unknown):
-        raise InputError(
-            f"{features} has no row for {_some(unknown)}, which {edges} joins by edges; add the "
-            f"row, or leave the edges out"
-        )
 
 
 def _some(ids: Ids) -> str:

@@ -7,7 +7,7 @@ Classes are the sub-folders, if there are any. Folders ``train``, ``validation``
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -75,10 +75,10 @@ def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) ->
     )
 
 
-def list_files(root: Path) -> list[Path]:
-    """All files below a folder but hidden ones, in the order of their names; or the file itself."""
+def list_files(root: Path) -> dict[str, Path]:
+    """The files below a folder but hidden ones, by their paths in it, in order; or the one file."""
     if root.is_file():
-        return [root]
+        return {root.name: root}
     if not root.is_dir():
         raise MissingFileError(f"{root} does not exist; check the path")
     files = []
@@ -87,27 +87,21 @@ def list_files(root: Path) -> list[Path]:
         files += [Path(place) / name for name in names if not name.startswith(".")]
     if not files:
         raise InputError(f"{root} is an empty folder; give one with images in it")
-    return sorted(files, key=lambda path: path.relative_to(root).as_posix())
+    return dict(sorted((path.relative_to(root).as_posix(), path) for path in files))
 
 
 def _refuse_folder(error: OSError) -> NoReturn:
     raise InputError(f"cannot read the folder {error.filename}: {error.strerror}") from error
 
 
-def name_of(path: Path, root: Path) -> str:
-    """What a file is called: its path in the folder `root`."""
-    return path.name if path == root else path.relative_to(root).as_posix()
-
-
 def read_pictures(
-    root: Path, files: Sequence[Path], wanted: Wanted, like: Kind | None = None
+    root: Path, files: Mapping[str, Path], wanted: Wanted, like: Kind | None = None
 ) -> Pictures:
     """Read the images that are of the kind `like`, or else of the kind that most are of.
 
     They are decoded only once: what was made of the same contents before is in the cache.
     """
-    names = [name_of(path, root) for path in files]
-    contents = list(zip(names, cache.hashes(files, root), strict=True))
+    contents = list(zip(files, cache.hashes(list(files.values()), root), strict=True))
     sha256 = cache.key_of(contents, wanted, like)
     record, values = (cache.folder() / f"{sha256}{end}" for end in (".json", ".values"))
     if not record.is_file():
@@ -124,30 +118,30 @@ def read_pictures(
 
 
 def _decode(
-    root: Path, files: Sequence[Path], wanted: Wanted, like: Kind | None, values: Path
+    root: Path, files: Mapping[str, Path], wanted: Wanted, like: Kind | None, values: Path
 ) -> dict[str, Any]:
     """Write the values of the images of one kind to `values`; give the record of them."""
     kept: list[str] = []
     with cache.workers() as pool, quiet(), reading(2 * len(files)) as tick:
-        kinds = list(map(tick, cache.each(pool, lambda path: kind_of(path, wanted), files)))
-        kind = like or most_common(root, kinds)
-        found = dict(zip(files, kinds, strict=True))
-        good = [path for path in files if found[path] == kind]
+        kinds = cache.each(pool, lambda path: kind_of(path, wanted), files.values())
+        found = dict(zip(files, map(tick, kinds), strict=True))
+        kind = like or most_common(root, found.values())
+        good = [name for name in files if found[name] == kind]
         skipped = {
-            name_of(path, root): told if isinstance(told, str) else f"is {told}"
-            for path, told in found.items()
+            name: told if isinstance(told, str) else f"is {told}"
+            for name, told in found.items()
             if told != kind
         }
 
         def images() -> Iterator[NDArray[Any]]:
-            of_each = cache.each(pool, lambda path: read(path, wanted), good)
-            for path, image in zip(good, map(tick, of_each), strict=True):
+            of_each = cache.each(pool, lambda name: read(files[name], wanted), good)
+            for name, image in zip(good, map(tick, of_each), strict=True):
                 if isinstance(image, str):
-                    skipped[name_of(path, root)] = image
+                    skipped[name] = image
                 elif (image.shape, str(image.dtype)) != (kind.shape, kind.dtype):
-                    skipped[name_of(path, root)] = "is not what its head says"
+                    skipped[name] = "is not what its head says"
                 else:
-                    kept.append(name_of(path, root))
+                    kept.append(name)
                     yield image
 
         cache.write_blocks(values, images())
@@ -156,12 +150,13 @@ def _decode(
     }  # fmt: skip
 
 
-def most_common(root: Path, kinds: Sequence[Kind | str]) -> Kind:
+def most_common(root: Path, kinds: Iterable[Kind | str]) -> Kind:
     """The kind that most images are of; of equals, the first met."""
     counted = Counter(kind for kind in kinds if isinstance(kind, Kind))
     if not counted:
-        first = next(kind for kind in kinds if isinstance(kind, str))
-        raise InputError(f"{root} holds no image that can be read; the first file {first}")
+        raise InputError(
+            f"{root} holds no image that can be read; the first file {next(iter(kinds))}"
+        )
     return counted.most_common(1)[0][0]
 
 

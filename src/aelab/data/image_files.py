@@ -243,15 +243,8 @@ def grey(values: NDArray[Any]) -> NDArray[Any]:
 
 def resize(values: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     """Each channel brought to `size` by a triangle filter, which averages where it shrinks."""
-    resized = np.stack(
-        [
-            np.asarray(
-                Image.fromarray(channel.astype(np.float32)).resize(
-                    size[::-1], Image.Resampling.BILINEAR
-                )
-            )
-            for channel in values
-        ]
-    )
+    channels = (Image.fromarray(channel.astype(np.float32)) for channel in values)
+    triangle = Image.Resampling.BILINEAR
+    resized = np.stack([np.asarray(channel.resize(size[::-1], triangle)) for channel in channels])
     whole = np.issubdtype(values.dtype, np.integer)
     return (resized.round() if whole else resized).astype(values.dtype)

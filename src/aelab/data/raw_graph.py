@@ -50,11 +50,11 @@ def canonical_edges(
     keys = np.unique(rows)
     directed = len(np.unique(pairs[0][~loops] * nodes + pairs[1][~loops]))
     notes = []
-    if own := int(loops.sum()):
-        notes.append(f"{_rows(own)} joined a node to itself and {_was(own)} left out")
-    if len(rows) > directed:
-        repeated = len(rows) - directed
-        notes.append(f"{_rows(repeated)} repeated an edge and {_was(repeated)} left out")
+    repeated = len(rows) - directed
+    for count, told in ((loops.sum(), "joined a node to itself"), (repeated, "repeated an edge")):
+        if count:
+            some, were = ("1 row", "was") if count == 1 else (f"{count:,} rows", "were")
+            notes.append(f"{some} {told} and {were} left out")
     if directed > len(keys):
         both = directed - len(keys)
         notes.append(
@@ -71,11 +71,3 @@ def _parts(features: Tensor | None) -> tuple[Tensor, ...]:
     if features.layout == torch.sparse_csr:
         return features.crow_indices(), features.col_indices(), features.values()
     return (features,)
-
-
-def _rows(count: int) -> str:
-    return f"{count:,} row{'s' if count != 1 else ''}"
-
-
-def _was(count: int) -> str:
-    return "were" if count != 1 else "was"

@@ -110,7 +110,8 @@ def read_rows(path: Path, *, label: str | None = None, names: Sequence[str] | No
         raise InputError(f"{path}: columns that hold no numbers: {listed(left_out)}")
     if not table.num_rows or not kept:
         raise InputError(f"{path} holds no rows of numbers")
-    values = np.stack([as_floats(table[name]) for name in kept], 1)
+    columns = [table[name].cast(pyarrow.float64(), safe=False).to_numpy() for name in kept]
+    values = np.stack(columns, 1)
     of_each = None if label is None else label_values(path, label, table[label])
     return Rows(kept, torch.from_numpy(values), left_out, of_each)
 
@@ -138,11 +139,6 @@ def no_numbers(column: pyarrow.ChunkedArray) -> str:
     number = pyarrow.compute.match_substring_regex(column, r"^\s*[-+]?[\d.]+([eE][-+]?\d+)?\s*$")
     row = pyarrow.compute.index(number, False).as_py()
     return f"{column[row].as_py()!r} in row {row + 1}" if row >= 0 else str(kind)
-
-
-def as_floats(column: pyarrow.ChunkedArray) -> NDArray[np.float64]:
-    """Numbers as doubles, NaN where one is missing."""
-    return np.asarray(column.cast(pyarrow.float64(), safe=False).to_numpy(), dtype=np.float64)
 
 
 def label_values(path: Path, name: str, column: pyarrow.ChunkedArray) -> NDArray[Any]:
