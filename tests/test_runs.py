@@ -119,7 +119,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
     with pytest.raises(KilledError):
         train_run(settings, blobs, tmp_path / "killed", on_progress=stop_after(reports))
     with pytest.raises(MissingFileError, match="not finished"):
-        Run.open(tmp_path / "killed").model
+        _ = Run.open(tmp_path / "killed").model
     went_on: list[Progress] = []
     train_run(settings, blobs, tmp_path / "killed", on_progress=went_on.append)
     assert len(went_on) <= 12 - (reports - reports % 4)  # four steps an epoch, none done twice
@@ -300,7 +300,7 @@ def test_damaged_runs_are_told(
     train_run(replace(SETTINGS, recipe=replace(RECIPE, epochs=1)), blobs, tmp_path / "run")
     spoil(tmp_path / "run")
     with pytest.raises(AelabError, match=said):
-        Run.open(tmp_path / "run").model
+        _ = Run.open(tmp_path / "run").model
 
 
 def test_codes_that_are_all_the_same_cost_no_run(blobs: InputDataset, tmp_path: Path) -> None:
@@ -342,7 +342,7 @@ def test_a_folder_does_not_decide_what_is_imported(
     (tmp_path / "evil_module.py").write_text("raise SystemExit('imported')")
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(InputError, match="names the class evil_module:Model"):
-        Run.open(tmp_path / "run").model
+        _ = Run.open(tmp_path / "run").model
 
 
 @pytest.mark.parametrize(
@@ -368,7 +368,7 @@ def test_a_run_of_another_model_is_not_loaded_into_this_one(
     config["hyperparameters"]["latent_dim"] = 7
     (tmp_path / "run" / "config.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match=r"model\.safetensors or config\.json is damaged"):
-        Run.open(tmp_path / "run").model
+        _ = Run.open(tmp_path / "run").model
 
 
 def test_each_step_has_its_losses(blobs: InputDataset, tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 
-import aelab
 from aelab.cli.verbs import parse
 from aelab.data.input_sets import InputDataset
 from aelab.data.specs import InputSpec

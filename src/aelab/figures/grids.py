@@ -52,10 +52,8 @@ def grid(
         if labels:
             draw.text((GAP, ys[r] + height * zoom // 2), labels[r], fill="black", anchor="lm")
         for c, stored in enumerate(to_bytes(row.cpu(), spec)):
-            tile = as_picture(stored).resize(
-                (width * zoom, height * zoom), Image.Resampling.NEAREST
-            )
-            canvas.paste(tile, (xs[c], ys[r]))
+            size = (width * zoom, height * zoom)
+            canvas.paste(as_picture(stored).resize(size, Image.Resampling.NEAREST), (xs[c], ys[r]))
     return canvas
 
 

@@ -1,16 +1,14 @@
 """How figures look, how they become files, and the curves that a run of a link model leaves."""
 
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import wraps
 from itertools import cycle
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
@@ -45,28 +43,14 @@ STYLE: dict[Any, Any] = {
     "svg.hashsalt": "aelab",
 }
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
 
 @contextmanager
-def in_style() -> Iterator[None]:
+def styled() -> Iterator[None]:
     """Matplotlib's own defaults and STYLE, whatever the user's are, so the bytes are the same."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
         yield
-
-
-def styled(draw: Callable[P, T]) -> Callable[P, T]:
-    """Let a function draw in our style."""
-
-    @wraps(draw)
-    def in_ours(*args: P.args, **kwargs: P.kwargs) -> T:
-        with in_style():
-            return draw(*args, **kwargs)
-
-    return in_ours
 
 
 def new_figure(width: float, height: float, told: str) -> Figure:
@@ -83,7 +67,7 @@ def line_styles() -> Iterator[dict[str, Any]]:
         yield {"color": colour, "linestyle": dashes, "marker": marker}
 
 
-@styled
+@styled()
 def link_curves(models: Mapping[str, LinkModel], data: GraphDataset, split: str) -> Figure:
     """ROC and precision-recall curves of a split's links against as many non-links, by model."""
     scores = {name: split_scores(model, data, split) for name, model in models.items()}
@@ -91,11 +75,11 @@ def link_curves(models: Mapping[str, LinkModel], data: GraphDataset, split: str)
     told = "; ".join(f"{name}: AUC {a:.3f}, AP {p:.3f}" for name, (a, p) in areas.items())
     figure = new_figure(9, 4.8, f"ROC and precision-recall curves on {data.name}. {told}.")
     left, right = figure.subplots(1, 2)
-    for name, style in zip(scores, line_styles(), strict=False):
-        line = {"color": style["color"], "linestyle": style["linestyle"]}
+    for (name, both), line in zip(scores.items(), line_styles(), strict=False):
+        line["marker"] = ""
         area, precision = areas[name]
-        left.plot(*zip(*roc(*scores[name]), strict=True), label=f"{name} {area:.3f}", **line)
-        curve = zip(*precision_recall(*scores[name]), strict=True)
+        left.plot(*zip(*roc(*both), strict=True), label=f"{name} {area:.3f}", **line)
+        curve = zip(*precision_recall(*both), strict=True)
         right.step(*curve, where="post", label=f"{name} {precision:.3f}", **line)
     left.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="chance")
     right.axhline(0.5, color=GREY, linestyle="--", linewidth=1, label="chance")
@@ -117,15 +101,9 @@ def link_curves(models: Mapping[str, LinkModel], data: GraphDataset, split: str)
     return figure
 
 
-def without_frame(axes: Axes) -> None:
-    """Leave nothing of the axes but what is drawn in them."""
-    axes.set_axis_off()
-    axes.grid(visible=False)
-
-
 def png(figure: Figure) -> bytes:
     """The figure as PNG of at most 256 colours; the same figure gives the same bytes."""
-    with in_style():
+    with styled():
         canvas = FigureCanvasAgg(figure)
         canvas.draw()  # type: ignore[no-untyped-call]
     pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]

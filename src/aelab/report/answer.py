@@ -60,17 +60,12 @@ def of_one(row: ResultRow) -> list[Answer]:
     found = []
     for question, (metric, measure) in QUESTIONS.items():
         if row.mean(metric) is not None:
-            told = figure(metric, row.spread(metric))
-            beside = against_pca(row) if metric == "mse" else ""
-            found.append(Answer(question, (f"{told}.{beside}",), measure))
+            told = f"{figure(metric, row.spread(metric))}."
+            if metric == "mse" and row.mean("pca_mse"):
+                pca = figure("pca_mse", row.spread("pca_mse"))
+                told += f" PCA with as many numbers has {pca}."
+            found.append(Answer(question, (told,), measure))
     return found
-
-
-def against_pca(row: ResultRow) -> str:
-    """A row's error beside that of PCA with as many numbers."""
-    if not row.mean("pca_mse"):
-        return ""
-    return f" PCA with as many numbers has {figure('pca_mse', row.spread('pca_mse'))}."
 
 
 def of_groups(results: Results, runs: Mapping[str, Run]) -> list[Answer]:
@@ -132,12 +127,8 @@ def budget(row: ResultRow, runs: Mapping[str, Run]) -> str | None:
 
 def first_past(rows: Sequence[ResultRow]) -> str:
     """Which row of a code size is below PCA's error after the least training; nothing if none."""
-    better = [
-        row
-        for row in rows
-        if row.epochs  # a closed form is no training
-        and (row.mean("mse") or math.inf) < (row.mean("pca_mse") or 0)
-    ]
+    trained = [row for row in rows if row.epochs]  # a closed form is no training
+    better = [r for r in trained if (r.mean("mse") or math.inf) < (r.mean("pca_mse") or 0)]
     if not better:
         return ""
     quickest = min(better, key=lambda row: row.train_seconds)

@@ -57,7 +57,7 @@ def codes_of(run: Run, data: InputDataset, split: str, most: int) -> Code:
     return z
 
 
-@styled
+@styled()
 @one_thread()
 def latent_map(
     run: Run, data: InputDataset, *, split: str = "test", name: str | None = None

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from aelab.data.input_sets import InputDataset
 from aelab.evaluate.samples import nearest_images
 from aelab.models.sampling import between, sample
-from aelab.report.tiles import Runs, TileRow, as_tiles, chosen, inputs, mosaic, one_thread, unit
+from aelab.report.tiles import Runs, TileRow, as_tiles, chosen, inputs, mosaic, one_thread
 
 SAMPLES = 10
 STEPS = 9
@@ -23,10 +23,8 @@ def samples(runs: Runs, data: InputDataset, *, n: int = SAMPLES) -> Figure:
     """
     training = data.split("train")
     drawn = {
-        name: unit(
-            sample(run.autoencoder, n, seed=run.settings.seed, prior=run.prior),
-            run.autoencoder.spec,
-        )
+        name: sample(run.autoencoder, n, seed=run.settings.seed, prior=run.prior)
+        / run.autoencoder.spec.peak
         for name, run in runs.items()
     }
     distances, indices = nearest_images(torch.cat(list(drawn.values())), training)

@@ -50,7 +50,7 @@ def gather(
     )
 
 
-def of_run(folder: Path, data_dir: Path | None, data: Dataset | None = None) -> Material:
+def of_run(folder: Path, data_dir: Path | None, data: Dataset | None) -> Material:
     """A single run, as a study of one row."""
     run = Run.open(folder)
     if data is None:
@@ -103,11 +103,7 @@ def of_study(folder: Path, data_dir: Path | None) -> Material:
 
 
 def read_results(path: Path) -> Results:
-    """The content of a study's results.json.
-
-    Raises:
-        InputError: it is none of a study's.
-    """
+    """The content of a study's results.json; InputError, if it is none of a study's."""
     content = read_json(path)
     try:
         return Results.from_json(content)
@@ -117,11 +113,7 @@ def read_results(path: Path) -> Results:
 
 
 def run_of_row(folder: Path, row: ResultRow, seed: int) -> Run:
-    """The run of a row and seed.
-
-    Raises:
-        AelabError: it is missing, unfinished, damaged or of another model.
-    """
+    """The run of a row and seed; AelabError, if it is missing, unfinished or of another model."""
     name = (*(row.parts or ()), row.name)[0]
     if Path(name).name != name:
         raise InputError(f"{name!r} is no name of a row")
@@ -134,11 +126,7 @@ def run_of_row(folder: Path, row: ResultRow, seed: int) -> Run:
 
 
 def refuse_unfinished(run: Run, data: Dataset) -> None:
-    """Make sure that a run is trained and evaluated, and on these data.
-
-    Raises:
-        AelabError: it is not, or it is damaged.
-    """
+    """Raise AelabError unless a run is trained and evaluated, on these data and undamaged."""
     run.refuse_other(data)
     assert run.model is not None  # reads the weights
     assert run.metrics  # and what was measured

@@ -14,7 +14,7 @@ MOST_EDGES = 20_000
 """Edges that are drawn; those after them are left out."""
 
 
-@styled
+@styled()
 @one_thread()
 def node_map(run: Run, data: GraphDataset, *, name: str | None = None) -> Figure:
     """The codes of all nodes in two dimensions, with the graph's edges between them.

@@ -64,7 +64,7 @@ class Section:
     """A heading with pictures below it."""
 
     title: str
-    intro: str
+    intro: str = ""
     pictures: list[Picture] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     """Figures that could not be drawn, and why."""
@@ -142,7 +142,7 @@ def drawn(material: Material, classes: Sequence[str]) -> Iterator[Section]:
         yield graph_figures(material, data)
     if len(material.runs) > MOST_ONE_BY_ONE:
         told = f"{len(material.runs)} rows are too many to be drawn one by one; aelab report draws"
-        yield Section("One by one", "", missing=[f"{told} the folder of any of them"])
+        yield Section("One by one", missing=[f"{told} the folder of any of them"])
         return
     for name in material.runs:
         yield own_figures(material, name, classes)
@@ -151,7 +151,7 @@ def drawn(material: Material, classes: Sequence[str]) -> Iterator[Section]:
 def table_figures(material: Material) -> Section:
     """The figures of the table as a whole."""
     results = material.results
-    section = Section("At a glance", "")
+    section = Section("At a glance")
     if material.is_study and "mse" in results.units:
         section.add("comparison", scores.comparison, results)
         if scores.sizes_by_model(results):

@@ -30,19 +30,14 @@ def std_of(row: ResultRow, metric: str) -> float:
 
 def is_variational(row: ResultRow) -> bool:
     """Whether a row's model is a variational one."""
-    known = row.model in ZOO
-    return "kl" in row.metrics or (
-        known and issubclass(resolve(row.model).model, LatentVariableModel)
-    )
+    if row.model not in ZOO:
+        return "kl" in row.metrics
+    return "kl" in row.metrics or issubclass(resolve(row.model).model, LatentVariableModel)
 
 
-@styled
+@styled()
 def comparison(results: Results) -> Figure:
-    """The error of every autoencoder and of every variational one, on one scale, with PCA's.
-
-    Raises:
-        InputError: no row has an MSE.
-    """
+    """The error of every autoencoder and of every variational one, on one scale, with PCA's."""
     rows = [row for row in results.rows if row.mean("mse") is not None]
     if not rows:
         raise InputError("no row has an MSE to compare")
@@ -97,25 +92,16 @@ def bars(axes: Axes, rows: Sequence[ResultRow], colour: str, highest: float) -> 
         if row.overcomplete:
             patch.set(hatch="//", edgecolor="white")
         axes.annotate(
-            f"{top:.4f}",
-            (place, above),
-            xytext=(0, 3),
-            textcoords="offset points",
-            ha="center",
-            fontsize=7.5,
+            f"{top:.4f}", (place, above), (0, 3), textcoords="offset points", ha="center", size=7.5
         )
     names = [f"{row.name}\n{code_size(row).text}" for row in rows]
     axes.set_xticks(places, names, rotation=40, ha="right", rotation_mode="anchor")
     axes.margins(y=0.2)
 
 
-@styled
+@styled()
 def errors_by_class(results: Results) -> Figure:
-    """The error of every row on each class, a shade and a number a cell.
-
-    Raises:
-        InputError: no row has an error by class.
-    """
+    """The error of every row on each class, a shade and a number a cell."""
     by_class = {row.name: row.by_class for row in results.rows if row.by_class}
     if not by_class:
         raise InputError("no row has its error by class")
@@ -148,40 +134,35 @@ def errors_by_class(results: Results) -> Figure:
     return figure
 
 
-@styled
+@styled()
 def psnr_against_noise(results: Results) -> Figure:
-    """PSNR of every row's reconstructions against the noise on its inputs.
-
-    Raises:
-        InputError: no row has been evaluated at a noise level.
-    """
-    rows = [row for row in results.rows if len(noise_levels(row)) > 1]
+    """PSNR of every row's reconstructions against the noise on its inputs."""
+    rows = {row.name: of for row in results.rows if len(of := noise_levels(row)) > 1}
     if not rows:
         raise InputError("no row has been evaluated on noisy images")
     told = []
     figure = new_figure(8, 4.6, "")
     axes = figure.subplots()
-    for row, style in zip(rows, line_styles(), strict=False):
-        points = noise_levels(row)
+    for (name, points), style in zip(rows.items(), line_styles(), strict=False):
         decibels = [psnr(error) for error in points.values()]
-        axes.plot(list(points), decibels, label=row.name, markersize=5, **style)
-        told.append(f"{row.name} {decibels[-1]:.1f}")
+        axes.plot(list(points), decibels, label=name, markersize=5, **style)
+        told.append(f"{name} {decibels[-1]:.1f}")
     axes.set(
         title="How well clean images are restored from noisy ones",
         xlabel="σ of the noise on the input (share of the pixels' range)",
         ylabel="PSNR against the clean image (dB)",
     )
-    axes.set_xticks(sorted({level for row in rows for level in noise_levels(row)}))
+    levels = sorted(set().union(*rows.values()))
+    axes.set_xticks(levels)
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-    last = max(level for row in rows for level in noise_levels(row))
-    figure.set_label(f"PSNR against noise; in dB at σ = {last:g}: {', '.join(told)}.")
+    figure.set_label(f"PSNR against noise; in dB at σ = {levels[-1]:g}: {', '.join(told)}.")
     return figure
 
 
 def noise_levels(row: ResultRow) -> dict[float, float]:
     """Noise on the inputs to the MSE against the clean images; 0 for none, the plain MSE."""
-    named = {name: name.removeprefix(NOISY) for name in row.metrics if name.startswith(NOISY)}
-    errors = {float(level): row.mean(name) for name, level in named.items()}
+    noisy = [name for name in row.metrics if name.startswith(NOISY)]
+    errors = {float(name.removeprefix(NOISY)): row.mean(name) for name in noisy}
     errors[0.0] = row.mean("mse")
     return {level: error for level, error in sorted(errors.items()) if error}
 
@@ -203,31 +184,27 @@ def sizes_by_model(results: Results) -> dict[str, list[ResultRow]]:
 ERROR_TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 
 
-@styled
+@styled()
 def error_against_size(results: Results) -> Figure:
-    """MSE against the code's size, a line a model, with PCA's.
-
-    Raises:
-        InputError: no model has rows of three code sizes.
-    """
+    """MSE against the code's size, a line a model, with PCA's."""
     models = sizes_by_model(results)
     if not models:
         raise InputError(f"no model has rows of {FEWEST_SIZES} code sizes")
     figure = new_figure(7.5, 4.6, "")
     axes = figure.subplots()
-    baseline = pca_by_size(results)
+    found = {row.code_size: row.mean("pca_mse") for row in results.rows}
+    baseline = {size: error for size, error in sorted(found.items()) if error is not None}
     axes.plot(list(baseline), list(baseline.values()), color=BLACK, linewidth=2.5, label="pca")
     told = []
-    others = {model: rows for model, rows in models.items() if model != "pca"}
-    for (model, rows), style in zip(others.items(), line_styles(), strict=False):
+    models.pop("pca", None)
+    for (model, rows), style in zip(models.items(), line_styles(), strict=False):
         sizes = [row.code_size for row in rows]
         errors = [row.mean("mse") or 0.0 for row in rows]
         deviations = [std_of(row, "mse") for row in rows]
         spread = deviations if any(deviations) else None
         axes.errorbar(sizes, errors, spread, label=model, capsize=3, **style)
-        told.append(
-            f"{model} from {errors[0]:.4f} at {sizes[0]} to {errors[-1]:.4f} at {sizes[-1]}"
-        )
+        first, last = (f"{errors[at]:.4f} at {sizes[at]}" for at in (0, -1))
+        told.append(f"{model} from {first} to {last}")
     axes.set(xscale="log", yscale="log", title="Error against the size of the code")
     axes.set(xlabel="numbers in the code", ylabel="MSE (squared error a pixel, pixels in [0, 1])")
     axes.set_xticks(list(baseline), list(map(str, baseline)))
@@ -238,9 +215,3 @@ def error_against_size(results: Results) -> Figure:
     axes.legend()
     figure.set_label(f"MSE against code size: {'; '.join(told)}.")
     return figure
-
-
-def pca_by_size(results: Results) -> dict[int, float]:
-    """PCA's MSE at each code size that any row has, smallest first."""
-    found = {row.code_size: row.mean("pca_mse") for row in results.rows}
-    return {size: error for size, error in sorted(found.items()) if error is not None}

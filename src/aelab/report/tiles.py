@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import matplotlib
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Int64
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
@@ -19,7 +19,7 @@ from aelab.data.input_sets import InputDataset
 from aelab.data.specs import InputSpec
 from aelab.evaluate.reconstruction import SEED
 from aelab.figures.grids import as_picture, to_bytes
-from aelab.figures.style import DPI, styled, without_frame
+from aelab.figures.style import DPI, styled
 from aelab.machine import seeded, threads
 from aelab.models.contract import InputBatch
 from aelab.runs.store import Run
@@ -69,11 +69,6 @@ def inputs(run: Run, data: InputDataset, split: str, i: Int64[Tensor, " batch"])
         return images.batch(i)
 
 
-def unit(x: InputBatch, spec: InputSpec) -> Float[Tensor, "batch channels height width"]:
-    """Inputs or reconstructions on a scale where pixels lie in [0, 1]."""
-    return x / spec.peak
-
-
 def chosen(
     data: InputDataset, split: str, classes: Sequence[str] = (), per_class: int = 1
 ) -> dict[str, Int64[Tensor, " images"]]:
@@ -98,7 +93,7 @@ def as_tiles(x: InputBatch, spec: InputSpec) -> Tiles:
 
 def error_tiles(x_hat: InputBatch, x: InputBatch, spec: InputSpec) -> Tiles:
     """|x_hat - x| a pixel, the mean over channels, in the colours of ERRORS."""
-    error = unit((x_hat - x).abs(), spec).mean(1).clamp(0, MOST_ERROR) / MOST_ERROR
+    error = ((x_hat - x).abs() / spec.peak).mean(1).clamp(0, MOST_ERROR) / MOST_ERROR
     return coloured(error.numpy())
 
 
@@ -108,7 +103,7 @@ def coloured(values: NDArray[np.float32]) -> Tiles:
     return np.ascontiguousarray(rgb)
 
 
-@styled
+@styled()
 def mosaic(
     title: str,
     rows: Sequence[TileRow],
@@ -185,7 +180,7 @@ def empty_canvas(canvas: Tiles, told: str) -> Figure:
     figure.set_label(told)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.imshow(canvas, extent=(0, width, height, 0), interpolation="nearest", aspect="auto")
-    without_frame(axes)
+    axes.set_axis_off()
     return figure
 
 

@@ -21,7 +21,7 @@ SMOOTHED = 40
 Series = NDArray[np.float64]
 
 
-@styled
+@styled()
 def training_curves(run: Run, *, name: str | None = None) -> Figure:
     """The loss at every step and its terms, and both losses at the end of every epoch."""
     name = name or run.settings.model
