@@ -2,6 +2,7 @@
 
 import inspect
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
@@ -19,19 +20,21 @@ import aelab.apps.generate
 import aelab.apps.links
 import aelab.apps.restore
 import aelab.data.inputs
+import aelab.data.loading
 import aelab.figures.grids
-import aelab.models
+import aelab.models.zoo
 import aelab.report.page
+import aelab.runs.measure
 import aelab.runs.train
 import aelab.studies.compare
 from aelab.apps.anomalies import Found
 from aelab.cli import options
-from aelab.cli.verbs import VERBS, main
+from aelab.cli.options import GENERAL, option_name, train_options
+from aelab.cli.verbs import VERBS, main, parse
 from aelab.data import graphs
 from aelab.data.input_sets import InputDataset
-from aelab.models.zoo import ZOO
+from aelab.models.zoo import NETWORKS, PRIORS, ZOO, Blueprint, prior_named, resolve
 from aelab.report.page import Report
-from aelab.runs.record import hyperparameter_hints, model_defaults
 from aelab.runs.store import Run
 from aelab.runs.train import train_run
 from aelab.settings import DataSettings, Recipe, RunSettings
@@ -40,13 +43,13 @@ from aelab.studies.compare import Result
 from aelab.studies.study import default_settings, load_study, parse_study
 
 CALLED: dict[str, tuple[Any, str]] = {
-    "load_settings": (aelab.data, "load_settings"),
-    "model_class": (aelab.models, "model_class"),
+    "load_settings": (aelab.data.loading, "load_settings"),
+    "import_class": (aelab.models.zoo, "import_class"),
     "open_inputs": (aelab.data.inputs, "open_inputs"),
     "open_run": (Run, "open"),
     "train_run": (aelab.runs.train, "train_run"),
-    "evaluate": (Run, "evaluate"),
-    "reconstructions": (Run, "reconstructions"),
+    "evaluate": (aelab.runs.measure, "evaluate_run"),
+    "reconstructions": (aelab.runs.measure, "reconstructions"),
     "reconstruct": (aelab.apps.restore, "reconstruct"),
     "denoise": (aelab.apps.restore, "denoise"),
     "encode": (aelab.apps.encode, "encode"),
@@ -80,6 +83,7 @@ COMMANDS: dict[str, dict[str, str]] = {
 """Commands with no more than what they need, by option; the first word is the verb."""
 
 OWN_CLASS = "aelab.models.pca:PCA"
+OWN_PRIOR = "aelab.models.priors.normal:Normal"
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,7 @@ def of_folder(command: str, folder: str = "b-run") -> list[Case]:
     """The options that all verbs have that open a run."""
     return [
         Case(command, "run", folder, "open_run.folder", Path(folder)),
-        Case(command, "model", f"--model {OWN_CLASS}", "model_class.model", OWN_CLASS),
+        Case(command, "model", f"--model {OWN_CLASS}", "import_class.path", OWN_CLASS),
     ]
 
 
@@ -140,6 +144,7 @@ CASES = [
     of_data("--label kind", "label", "kind"),
     of_data("--binarise", "binarise", True),
     of_data("--features nodes.csv", "features", "nodes.csv"),
+    of_data("--rows inputs", "rows", "inputs"),
     of_data("--classes small large", "classes", ("small", "large")),
     Case("train", "split", "--split train", "train_run.split", "train"),
     Case("train", "splits", "--splits original", "train_run.split", "validation"),
@@ -147,6 +152,8 @@ CASES = [
     Case("train", "seed", "--seed 7", "load_settings.seed", 7),
     Case("train", "start", "--from a-run", "train_run.start.folder", Path("a-run")),
     Case("train", "out", "--out there", "train_run.folder", Path("there")),
+    Case("train", "network", "--network graph", "train_run.settings.network", "graph"),
+    Case("train", "prior", f"--prior {OWN_PRIOR}", "train_run.settings.prior", OWN_PRIOR),
     *of_folder("evaluate"),
     *of_data_dir("evaluate", "load_settings"),
     Case("evaluate", "split", "--split train", "evaluate.split", "train"),
@@ -209,7 +216,7 @@ CASES = [
     *of_data_dir("report", "write_report"),
     Case("report", "folder", "b-run", "write_report.folder", Path("b-run")),
     Case("report", "classes", "--classes small large", "write_report.classes", ("small", "large")),
-    Case("report", "model", f"--model {OWN_CLASS}", "model_class.model", OWN_CLASS),
+    Case("report", "model", f"--model {OWN_CLASS}", "import_class.path", OWN_CLASS),
     Case("report", "out", "--out there", "write_report.out", Path("there")),
 ]
 
@@ -243,7 +250,7 @@ Calls = dict[str, list[Mapping[str, Any]]]
 Answer = Callable[[Mapping[str, Any]], Any]
 """What a call is answered with, from its arguments."""
 
-DONE = {"open_run", "open_inputs", "model_class"}
+DONE = {"open_run", "open_inputs", "import_class"}
 """Calls that are done; all others are answered at once."""
 
 
@@ -352,11 +359,13 @@ def test_every_option_has_a_case() -> None:
         if isinstance(one, type)
         and is_dataclass(one)
         and one.__module__ in (options.__name__, asked.__name__)
+        and one.__name__.endswith("Options")
         and not one.__subclasses__()
     }
     assert verbs.keys() == VERBS.keys() - {"models"}  # which has none
     there = {(verb, option.name) for verb, one in verbs.items() for option in fields(one)}
-    there |= {("train", option.name) for option in fields(Recipe)}
+    there |= {("train", option_name(option)) for of in GENERAL for option in fields(of)}
+    there |= {("train", "network"), ("train", "prior")}
     assert there == {(case.command.split()[0], case.option) for case in CASES} | ELSEWHERE
 
 
@@ -365,14 +374,105 @@ def test_no_report_draws_none(workplace: Workplace, usual: Callable[[str], Calls
     assert not workplace.calls("compare", no_report="--no-report")["write_report"]
 
 
-@pytest.mark.parametrize("model", ZOO)
-def test_every_hyperparameter_arrives(model: str, workplace: Workplace) -> None:
-    usual = {**model_defaults(model), **default_settings(model).hyperparameters}
-    given = {name: another(usual[name], hint) for name, hint in hyperparameter_hints(model).items()}
+COMPOSITIONS = [
+    (model, network)
+    for model in ZOO
+    for network in (NETWORKS if resolve(model).network_name else [None])
+]
+"""Every model of the zoo, with every network if it takes one."""
+
+
+@pytest.mark.parametrize(("model", "network"), COMPOSITIONS)
+def test_every_hyperparameter_arrives(
+    model: str, network: str | None, workplace: Workplace
+) -> None:
+    blueprint = resolve(model, network)
+    usual = default_settings(blueprint).hyperparameters
+    kinds = {name: one.type for name, one in blueprint.hyperparameters.items()}
+    given = {name: another(usual[name], kind) for name, kind in kinds.items()}
     words = [word for name, value in given.items() for word in as_words(name, value)]
-    calls = workplace.calls("train", model=model, own=" ".join(words))
+    chosen = f"--network {network}" if network else ""
+    calls = workplace.calls("train", model=model, own=" ".join(words), network=chosen)
     assert arrived(calls, "train_run.settings.model") == [model]
+    assert arrived(calls, "train_run.settings.network") == [network]
     assert arrived(calls, "train_run.settings.hyperparameters") == [given]
+
+
+@pytest.mark.parametrize(("model", "network"), COMPOSITIONS)
+def test_every_switch_has_both_its_forms(model: str, network: str | None) -> None:
+    """Whatever its default is."""
+    blueprint = resolve(model, network)
+    general = [(option_name(one), one.type) for of in GENERAL for one in fields(of)]
+    own = [(name, one.type) for name, one in blueprint.hyperparameters.items()]
+    switches = [name for name, kind in [*general, *own] if kind is bool]
+    assert {"channels_last", "shuffle", "grayscale", "binarise"} <= set(switches)
+    for value in (True, False):
+        words = [word for name in switches for word in as_words(name, value)]
+        asked = parse(train_options(blueprint), f"train {model}", words, None)
+        found = {**vars(asked), **vars(asked.run), **vars(asked.data), **vars(asked.recipe)}
+        assert [found[name] for name in switches] == [value] * len(switches)
+
+
+def keywords(of: type) -> set[str]:
+    """What a class takes by its name."""
+    parameters = inspect.signature(of).parameters.values()
+    wanted = [inspect.Parameter.KEYWORD_ONLY]
+    if is_dataclass(of):
+        wanted.append(inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return {one.name for one in parameters if one.kind in wanted}
+
+
+def names_of(blueprint: Blueprint, prior: type) -> list[str]:
+    """The names of all options of `aelab train`, if the model had that prior."""
+    classes = {**blueprint.parts, "prior": prior}
+    own = [name for of in classes.values() for name in keywords(of) - classes.keys()]
+    general = [option_name(option) for of in GENERAL for option in fields(of)]
+    return [*general, "network", "prior", *own]
+
+
+@pytest.mark.parametrize(("model", "network"), COMPOSITIONS)
+def test_no_two_options_have_one_name(model: str, network: str | None) -> None:
+    blueprint = resolve(model, network)
+    for prior in PRIORS:
+        names = names_of(blueprint, prior_named(prior))
+        assert len(names) == len(set(names)) > 30
+        assert blueprint.hyperparameters.keys() <= set(names)
+
+
+CLASHING = """
+from aelab.models.autoencoder import DeterministicAutoencoder
+from aelab.models.baselines import Copy
+
+
+class WithRecipe(Copy):
+    def __init__(self, spec, *, epochs: int = 3):
+        super().__init__(spec)
+
+
+class WithNetwork(DeterministicAutoencoder):
+    def __init__(self, spec, network, *, latent_dim: int = 3, activation: str = "relu"):
+        super().__init__(spec, network, latent_dim=latent_dim)
+"""
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("WithRecipe", "epochs is an option of aelab train already; rename the hyperparameter"),
+        ("WithNetwork", "activation is a hyperparameter of its network and of its model; rename"),
+    ],
+)
+def test_a_hyperparameter_of_ones_own_that_has_another_options_name_is_told(
+    outside: Path, capsys: pytest.CaptureFixture[str], model: str, said: str
+) -> None:
+    Path("clashing_models.py").write_text(CLASHING)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(outside))
+        patch.delitem(sys.modules, "clashing_models", raising=False)
+        assert main(["train", f"clashing_models:{model}", "--data", "digits"]) == 2
+    told = capsys.readouterr().err
+    assert said in told
+    assert told.count("\n") == 1
 
 
 def another(value: Any, hint: Any) -> Any:
@@ -385,9 +485,8 @@ def another(value: Any, hint: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(number + 1 for number in value) or (7,)
     if value is None:  # an option that is not set: the first of its types but None
-        return (
-            another(kinds[0](), kinds[0]) if isinstance(kinds[0], type) else get_args(kinds[0])[0]
-        )
+        first = get_args(kinds[0])[0] if get_origin(kinds[0]) is Literal else kinds[0]()
+        return first or another(first, kinds[0])
     return value + 1 if isinstance(value, int) else value / 2 + 0.25
 
 
