@@ -43,8 +43,9 @@ def main() -> int:
     for mutant, outcome in run(ROOT, mutants):
         results.append((mutant, outcome))
         print(f"{len(results)} of {len(mutants)}: {mutant.name}: {outcome}", file=sys.stderr)
+        if outcome != "killed":
+            print(survivor(mutant, outcome), flush=True)
     print(table(results))
-    print("".join(survivors(results)), end="")
     return 0 if enough(results) else 1
 
 
@@ -59,16 +60,12 @@ def table(results: Results) -> str:
     return "\n".join(lines) + "\n"
 
 
-def survivors(results: Results) -> list[str]:
-    """The mutants that were not killed, each with its lines and, if it is accepted, why."""
-    told = []
-    for mutant, outcome in results:
-        if outcome != "killed":
-            line, changes = mutant.changed(ROOT)
-            why = accepted(mutant.file, changes)
-            state = f"accepted: {why}" if why else outcome
-            told.append("\n".join([f"\n{mutant.file}:{line} {state}", *changes, ""]))
-    return sorted(told)
+def survivor(mutant: Mutant, outcome: Outcome) -> str:
+    """A mutant that was not killed, with its lines and, if it is accepted, why."""
+    line, changes = mutant.changed(ROOT)
+    why = accepted(mutant.file, changes)
+    state = f"accepted: {why}" if why else outcome
+    return "\n".join([f"{mutant.file}:{line}: {state}", *changes, ""])
 
 
 def accepted(file: str, changes: Sequence[str]) -> str | None:
