@@ -63,10 +63,7 @@ def seeded(seed: int, *address: str | int) -> Iterator[None]:
         yield
 
 
-PROCESSOR = Path("/proc/cpuinfo")
-"""What Linux tells of it."""
-
-
+PROCESSOR = Path("/proc/cpuinfo")  # what Linux tells of it
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 
 
@@ -100,13 +97,12 @@ MMAP_MAX, TRIM_THRESHOLD, KEPT_BYTES = -4, -1, 2**30
 def keep_freed_memory() -> None:
     """Have glibc keep what tensors free, for the process's whole life.
 
-    That is up to a gigabyte at the end of its heap, and whatever lies below memory in use. It is
-    the whole process's affair, so programs call it (`aelab` does, and so may yours), and nothing
-    else of aelab's.
+    That is up to a gigabyte at the end of its heap. It concerns the whole process, so only programs
+    call it: `aelab` does, and yours may.
 
-    Left to itself it may give a step's memory back to the system and ask for it again at the next,
-    and every page of it is cleared anew: up to a third of a step with large feature maps. What it
-    maps by itself, as all that has 32 MB or more, it always gives back; so nothing is mapped.
+    Otherwise glibc may give a step's memory back to the system and ask for it again at the next,
+    and every page is cleared anew: up to a third of a step with large feature maps. Mapped blocks
+    (all of 32 MB or more) are always given back, so nothing is mapped.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:

@@ -85,11 +85,7 @@ class DataSettings:
 
     @property
     def height_and_width(self) -> tuple[int, int] | None:
-        """What `size` says.
-
-        Raises:
-            InputError: it is neither a number nor two with an x between them.
-        """
+        """What `size` says; an InputError if it is no size."""
         if self.size is None:
             return None
         found = re.fullmatch(r"([1-9]\d{0,4})(?:[x×]([1-9]\d{0,4}))?", self.size)
@@ -204,11 +200,7 @@ class RunSettings:
 
 
 def checked(settings: type[T], values: Mapping[str, Any], where: str) -> T:
-    """A settings dataclass made from a file's table, each value held against its field's type.
-
-    Raises:
-        InputError: naming `where` and the key, for an unknown key or a value of another type.
-    """
+    """A settings dataclass made from a file's table, each value held against its field's type."""
     hints = get_type_hints(settings)
     values = thaw(values)
     for key, value in values.items():

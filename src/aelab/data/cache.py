@@ -68,21 +68,14 @@ def hashes(paths: Sequence[Path], root: Path) -> list[str]:
     """
     index_path = folder() / f"{key_of(str(root.resolve()))}.index.json"
     known = _known(index_path)
-    stamps = [_stamp(path) for path in paths]
-    stale = [
-        path for path, stamp in zip(paths, stamps, strict=True)
-        if known.get(str(path), [None])[:2] != stamp
-    ]  # fmt: skip
+    stamps = {path: _stamp(path) for path in paths}
+    stale = [path for path in paths if known.get(str(path), [None])[:2] != stamps[path]]
     with workers() as pool:
         fresh = dict(zip(stale, each(pool, _hash, stale), strict=True))
-    found = [fresh[path] if path in fresh else known[str(path)][2] for path in paths]
+    found = {path: fresh[path] if path in fresh else known[str(path)][2] for path in paths}
     if stale:
-        entries = {
-            str(path): [*stamp, digest]
-            for path, stamp, digest in zip(paths, stamps, found, strict=True)
-        }
-        write_json(index_path, entries)
-    return found
+        write_json(index_path, {str(path): [*stamps[path], found[path]] for path in paths})
+    return list(found.values())
 
 
 def _known(path: Path) -> Mapping[str, list[Any]]:

@@ -1,9 +1,16 @@
 """What every data set is: named splits, a spec, and the batches that a model is trained on."""
 
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, runtime_checkable
 
-from jaxtyping import Int64
-from torch import Tensor
+from aelab.files import InputError
+
+if TYPE_CHECKING:  # names of data sets are listed without torch
+    from jaxtyping import Int64
+    from torch import Tensor
+
+S = TypeVar("S")
 
 
 @runtime_checkable
@@ -42,5 +49,23 @@ class TrainingData(Protocol):
 
     def __len__(self) -> int: ...
 
-    def batch(self, i: Int64[Tensor, " batch"], /) -> Any:  # noqa: ANN401 - what its models take
+    def batch(self, i: "Int64[Tensor, ' batch']", /) -> Any:  # noqa: ANN401 - what its models take
         """The prepared inputs `i`."""
+
+
+@dataclass(frozen=True, eq=False)
+class NamedSplits(Generic[S]):
+    """A name, and splits by theirs."""
+
+    name: str
+    splits: Mapping[str, S]
+
+    def split(self, name: str) -> S:
+        """The split called `name`.
+
+        Raises:
+            InputError: the data set has no such split.
+        """
+        if name not in self.splits:
+            raise InputError(f"{self.name} has no split {name!r}; it has {', '.join(self.splits)}")
+        return self.splits[name]

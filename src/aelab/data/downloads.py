@@ -13,11 +13,7 @@ TIMEOUT = 20  # seconds without an answer
 
 
 def fetch(url: str, path: Path) -> None:
-    """Write what is at `url` to `path`.
-
-    Raises:
-        InputError: it cannot be had.
-    """
+    """Write what is at `url` to `path`, or raise InputError."""
     import pooch
 
     with Progress(

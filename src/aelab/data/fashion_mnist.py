@@ -159,11 +159,7 @@ def split(labels: NDArray[np.uint8], how: str) -> dict[str, NDArray[np.int64]]:
 
 
 def locate(data_dir: Path | None = None, *, download: bool = True) -> Place:
-    """Find the first place that has all four files; their content is not looked at yet.
-
-    Raises:
-        MissingFileError: there is none.
-    """
+    """Find the first place that has all four files; their content is not looked at yet."""
     places, tried = _places(data_dir), []
     for place in places:
         problem = _lacks(place)
@@ -254,11 +250,7 @@ def _fill(stream: BufferedIOBase, part: memoryview) -> int:
 
 
 def _download(file: IdxFile, folder: Path) -> None:
-    """Bring `file` into `folder` from the first mirror that has it; verified, it gets its name.
-
-    Raises:
-        InputError: no mirror has it, or the folder cannot be written.
-    """
+    """Bring `file` into `folder` from the first mirror that has it; verified, it gets its name."""
     problems = []
     for mirror in MIRRORS:
         url = f"{mirror}{file.name}.gz"

@@ -5,7 +5,7 @@ A graph is one example: a dataset has length 1, and a batch of it is the graph i
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from aelab.data.dataset import NamedSplits
 from aelab.data.link_graph import LinkGraph, Pairs, csr_matrix, pair_keys
 from aelab.data.raw_graph import RawGraph
 from aelab.data.specs import GraphSpec
@@ -53,16 +54,14 @@ class LinkSplit:
 
 
 @dataclass(frozen=True, eq=False)
-class GraphDataset:
+class GraphDataset(NamedSplits[LinkSplit]):
     """A graph with its splits `train`, `validation` and `test`."""
 
-    name: str
-    splits: Mapping[str, LinkSplit]
     node_ids: tuple[str, ...]
     sha256: str
     """Of the content and the seed that it was split by."""
 
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
     """What was found and done on reading, one sentence each, for the user."""
 
     labels: Int64[Tensor, " nodes"] | None = None
@@ -93,16 +92,6 @@ class GraphDataset:
     def binarised(self) -> "GraphDataset":
         """Raise InputError: there is nothing to binarise."""
         raise InputError(f"{self.name} is a graph: it has no pixels to binarise")
-
-    def split(self, name: str) -> LinkSplit:
-        """The split called `name`.
-
-        Raises:
-            InputError: the data set has no such split.
-        """
-        if name not in self.splits:
-            raise InputError(f"{self.name} has no split {name!r}; it has {', '.join(self.splits)}")
-        return self.splits[name]
 
 
 def load(

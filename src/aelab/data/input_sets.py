@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
 from aelab.data.batch import Batch
+from aelab.data.dataset import NamedSplits
 from aelab.data.preparation import prepare
 from aelab.data.specs import InputSpec
 from aelab.files import InputError
@@ -68,14 +69,12 @@ class InputSplit:
 
 
 @dataclass(frozen=True, eq=False)
-class InputDataset:
+class InputDataset(NamedSplits[InputSplit]):
     """A data set of images, or of a table's rows, with its splits.
 
     They are `train` and `validation` and maybe `test`.
     """
 
-    name: str
-    splits: Mapping[str, InputSplit]
     classes: tuple[str, ...]
     sha256: str
     """Of the stored content, before any preparation."""
@@ -138,13 +137,3 @@ class InputDataset:
             for part in (self.splits, self.anomalies)
         )
         return replace(self, splits=splits, anomalies=anomalies)
-
-    def split(self, name: str) -> InputSplit:
-        """The split called `name`.
-
-        Raises:
-            InputError: the data set has no such split.
-        """
-        if name not in self.splits:
-            raise InputError(f"{self.name} has no split {name!r}; it has {', '.join(self.splits)}")
-        return self.splits[name]

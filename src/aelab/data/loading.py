@@ -114,11 +114,7 @@ def narrowed(data: Dataset, settings: DataSettings) -> Dataset:
 
 
 def only_classes(data: Dataset, classes: tuple[str, ...]) -> Dataset:
-    """The images of these classes, the others set aside as anomalies.
-
-    Raises:
-        InputError: there is no such class, or the data are no images.
-    """
+    """The images of these classes, the others set aside as anomalies."""
     from aelab.data.input_sets import InputDataset
 
     if not isinstance(data, InputDataset):
@@ -146,11 +142,7 @@ def absolute(path: str) -> str:
 
 
 def loader_of(settings: DataSettings) -> str:
-    """Module and function that load the path in `settings`, by its suffix or what is in it.
-
-    Raises:
-        InputError: it is neither a path of data nor the name of a data set.
-    """
+    """Module and function that load the path in `settings`, by its suffix or what is in it."""
     if settings.name == IN_MEMORY:
         raise InputError("the data were an array in memory, and are in no file: give the array")
     path = Path(settings.name)

@@ -232,11 +232,7 @@ class RestrictedUnpickler(pickle.Unpickler):
 
 
 def loads(content: bytes, limit: int = LIMIT) -> Any:  # noqa: ANN401 - whatever was pickled
-    """Unpickle `content`, if it is small and made of the allowed names only.
-
-    Raises:
-        UnpicklingError: it is not.
-    """
+    """Unpickle `content` if it is small and has allowed names only; else an UnpicklingError."""
     if len(content) > limit:
         raise pickle.UnpicklingError(f"more than {limit:,} bytes")
     for opcode, argument, _ in pickletools.genops(content):
@@ -281,11 +277,7 @@ def to_tensors(network: RawGraph) -> dict[str, Tensor]:
 
 
 def from_tensors(name: str, cache: Path) -> RawGraph:
-    """Read the graph that `to_tensors` has kept.
-
-    Raises:
-        InputError: the file is damaged, or of another kind.
-    """
+    """Read the graph that `to_tensors` has kept."""
     kept = read_tensors(cache)
     try:
         nodes, width = map(int, kept["shape"])

@@ -48,11 +48,7 @@ def values_spec(
 
 
 def found_range(name: str, values: Shaped[Tensor, "n *shape"], index: Index) -> tuple[float, float]:
-    """Least and largest value of the examples `index`.
-
-    Raises:
-        InputError: a value is not finite.
-    """
+    """Least and largest value of the examples `index`, all of which must be finite."""
     size = max(1, math.prod(values.shape[1:]))
     low, high = math.inf, -math.inf
     for i in torch.from_numpy(index).split(max(1, VALUES // size)):
