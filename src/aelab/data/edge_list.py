@@ -77,8 +77,7 @@ def read_edge_list(path: Path, features: Path | None = None) -> RawGraph:
         x, more = standardised(values[first])
         notes = [*notes, *more]
     order = _numeric_order(ids)
-    rank = np.argsort(order)
-    edges, dropped = canonical_edges(rank[np.searchsorted(ids, pairs)], len(ids))
+    edges, dropped = canonical_edges(np.argsort(order)[np.searchsorted(ids, pairs)], len(ids))
     notes += dropped
     isolated = len(ids) - len(edges.unique())
     if isolated:
@@ -144,7 +143,7 @@ def _text_ends(path: Path) -> Ends:
     table = read_text(path, layout, [first, second], pyarrow.string(), skip=known is not None)
     columns = [trimmed(table.column(0)), trimmed(table.column(1))]
     cells = layout.cells[first], layout.cells[second]
-    notes = _other_columns(len(layout.cells), cells if known else ("the first", "the second"))
+    notes = _other_columns(len(layout.cells), *(cells if known else ("the first", "the second")))
     if known is None and _is_header(cells, columns):
         columns = [column.slice(1) for column in columns]
         notes.append(f"the first line, {cells[0]!r} and {cells[1]!r}, was taken as a header")
@@ -157,16 +156,13 @@ def _columnar_ends(path: Path) -> Ends:
         raise InputError(f"{path} has {table.num_columns} column(s); an edge list has two")
     ends = _known_ends(table.column_names) or (0, 1)
     names = [table.column_names[i] for i in ends]
-    columns = [as_ids(path, table.column_names[i], table.column(i)) for i in ends]
-    return names, columns, _other_columns(table.num_columns, (names[0], names[1]))
+    columns = [as_ids(path, name, table.column(i)) for name, i in zip(names, ends, strict=True)]
+    return names, columns, _other_columns(table.num_columns, *names)
 
 
-def _other_columns(count: int, used: tuple[str, str]) -> list[str]:
-    if count == 2:
-        return []
-    return [
-        f"only the columns {used[0]} and {used[1]} were read, of {count}: edges have no weight here"
-    ]
+def _other_columns(count: int, first: str, second: str) -> list[str]:
+    told = f"only the columns {first} and {second} were read, of {count}: edges have no weight here"
+    return [told] if count > 2 else []
 
 
 def _known_ends(cells: Sequence[str]) -> tuple[int, int] | None:
@@ -183,9 +179,8 @@ def _is_header(cells: tuple[str, str], columns: list[pyarrow.ChunkedArray]) -> b
     if len(columns[0]) < 2 or any(map(is_number, cells)):
         return False
     rest = pyarrow.chunked_array([c for column in columns for c in column.slice(1).chunks])
-    return bool(
-        pyarrow.compute.all(pyarrow.compute.match_substring_regex(rest, r"^[+-]?\d+$")).as_py()
-    )
+    whole = pyarrow.compute.match_substring_regex(rest, r"^[+-]?\d+$")
+    return bool(pyarrow.compute.all(whole).as_py())
 
 
 def _feature_text(path: Path) -> pyarrow.Table:

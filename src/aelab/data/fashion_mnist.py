@@ -151,10 +151,8 @@ def split(labels: NDArray[np.uint8], how: str) -> dict[str, NDArray[np.int64]]:
         rest = np.setdiff1d(train, validation, assume_unique=True)
         return {"train": rest, "validation": validation, "test": test}
     if how == "original":
-        return {
-            "train": train,
-            "validation": np.sort(random.permutation(test)[:ORIGINAL_VALIDATION]),
-        }
+        validation = np.sort(random.permutation(test)[:ORIGINAL_VALIDATION])
+        return {"train": train, "validation": validation}
     raise InputError(f"splits must be standard or original, not {how!r}")
 
 

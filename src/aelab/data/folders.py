@@ -70,9 +70,8 @@ def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) ->
     spec = replace(spec, resized=wanted.size is not None, grayscale=wanted.grayscale)
     many = f"{len(classes)} classes" if len(classes) > 1 else "no classes"
     counted = f"{len(pictures.names):,} images of {pictures.kind}; {many}; {drawn}"
-    return assemble(
-        settings.name, splits, spec, classes, pictures.sha256, [counted, *prepared, *told]
-    )
+    notes = [counted, *prepared, *told]
+    return assemble(settings.name, splits, spec, classes, pictures.sha256, notes)
 
 
 def list_files(root: Path) -> dict[str, Path]:
@@ -127,11 +126,8 @@ def _decode(
         found = dict(zip(files, map(tick, kinds), strict=True))
         kind = like or most_common(root, found.values())
         good = [name for name in files if found[name] == kind]
-        skipped = {
-            name: told if isinstance(told, str) else f"is {told}"
-            for name, told in found.items()
-            if told != kind
-        }
+        others = {name: told for name, told in found.items() if told != kind}
+        skipped = {n: told if isinstance(told, str) else f"is {told}" for n, told in others.items()}
 
         def images() -> Iterator[NDArray[Any]]:
             of_each = cache.each(pool, lambda name: read(files[name], wanted), good)
@@ -145,9 +141,8 @@ def _decode(
                     yield image
 
         cache.write_blocks(values, images())
-    return {
-        "shape": kind.shape, "dtype": kind.dtype, "names": kept, "skipped": sorted(skipped.items())
-    }  # fmt: skip
+    told = sorted(skipped.items())
+    return {"shape": kind.shape, "dtype": kind.dtype, "names": kept, "skipped": told}
 
 
 def most_common(root: Path, kinds: Iterable[Kind | str]) -> Kind:

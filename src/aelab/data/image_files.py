@@ -97,9 +97,8 @@ def kind_of(path: Path, wanted: Wanted) -> Kind | str:
     channels, height, width = kind.shape
     if wanted.grayscale and channels > 4:
         return f"has {channels} channels, and no grey version"
-    return Kind(
-        (1 if wanted.grayscale else channels, *(wanted.size or (height, width))), kind.dtype
-    )
+    channels = 1 if wanted.grayscale else channels
+    return Kind((channels, *(wanted.size or (height, width))), kind.dtype)
 
 
 def read(path: Path, wanted: Wanted) -> NDArray[Any] | str:

@@ -10,14 +10,7 @@ import torch
 from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
-from aelab.data.arrays import (
-    array_files,
-    as_array,
-    as_inputs,
-    described_shape,
-    open_array,
-    roles,
-)
+from aelab.data.arrays import array_files, as_array, as_inputs, described_shape, open_array, roles
 from aelab.data.folders import Skipped, classes_of, list_files, read_pictures, refuse_or_tell
 from aelab.data.image_files import Kind, Wanted
 from aelab.data.input_sets import InputDataset, InputSplit

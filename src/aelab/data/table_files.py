@@ -78,12 +78,7 @@ def read_text(
 
 
 def _read_csv(
-    path: Path,
-    layout: Layout,
-    names: Sequence[str],
-    how: pyarrow.csv.ConvertOptions,
-    *,
-    skip: bool,
+    path: Path, layout: Layout, names: Sequence[str], how: pyarrow.csv.ConvertOptions, *, skip: bool
 ) -> pyarrow.Table:
     """Read a text file, its columns called `names`; its first line is left out to `skip` it."""
     rows = pyarrow.csv.ReadOptions(column_names=names, skip_rows=layout.skipped + skip)

@@ -55,27 +55,24 @@ def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) ->
     """
     root = Path(settings.name)
     files = table_files(root)
-    first = "train" if "train" in files else next(iter(files))
-    model = read_rows(files[first], label=settings.label)
+    model = read_rows(files.get("train") or files[ALL], label=settings.label)
     if settings.strict and model.left_out:
         raise InputError(f"{root}: columns that hold no numbers: {listed(model.left_out)}")
-    tables = {
-        part: read_rows(path, label=settings.label, names=model.names)
-        for part, path in files.items()
-    }
+    label, names = settings.label, model.names
+    tables = {part: read_rows(path, label=label, names=names) for part, path in files.items()}
     of_each = {p: rows.of_each for p, rows in tables.items() if rows.of_each is not None}
     classes, parts = with_classes({p: rows.values for p, rows in tables.items()}, of_each)
     splits, drawn = divide(parts, settings.name)
     for part, rows in tables.items():
         refuse_bad(files[part], rows, impute=settings.impute)
-    columns = standardise(splits["train"], model.names, settings)
+    columns = standardise(splits["train"], names, settings)
     many = f"{len(classes)} classes" if len(classes) > 1 else "no classes"
     count = sum(len(rows.values) for rows in tables.values())
-    notes = [f"{count:,} rows, {len(model.names)} columns as inputs; {many}; {drawn}"]
+    notes = [f"{count:,} rows, {len(names)} columns as inputs; {many}; {drawn}"]
     notes += [f"columns left out: {listed(model.left_out)}"] if model.left_out else []
     digests = cache.hashes(list(files.values()), root)
     sha256 = cache.key_of(dict(zip(files, digests, strict=True)))
-    spec = InputSpec((len(model.names),), 1.0, dtype="float32", columns=columns)
+    spec = InputSpec((len(names),), 1.0, dtype="float32", columns=columns)
     return assemble(settings.name, splits, spec, classes, sha256, notes)
 
 
