@@ -38,22 +38,22 @@ def grid(
     """
     height, width = spec.image_shape[1:]
     zoom = max(1, -(-SMALLEST // max(height, width)))
+    height, width = zoom * height, zoom * width
     left, top = LABEL_WIDTH if labels else 0, HEAD_HEIGHT if heads else 0
     columns = max(len(row) for row in rows)
     gaps = [2 * GAP * (c // len(heads)) if heads else 0 for c in range(columns)]
-    xs = [left + GAP + c * (width * zoom + GAP) + gaps[c] for c in range(columns)]
-    ys = [top + GAP + r * (height * zoom + GAP) for r in range(len(rows))]
-    size = (xs[-1] + width * zoom + GAP, ys[-1] + height * zoom + GAP)
-    canvas = Image.new("RGB", size, "white")
+    xs = [left + GAP + c * (width + GAP) + gaps[c] for c in range(columns)]
+    ys = [top + GAP + r * (height + GAP) for r in range(len(rows))]
+    canvas = Image.new("RGB", (xs[-1] + width + GAP, ys[-1] + height + GAP), "white")
     draw = ImageDraw.Draw(canvas)
     for c, x in enumerate(xs if heads else []):
-        draw.text((x + width * zoom // 2, GAP), heads[c % len(heads)], fill="black", anchor="ma")
+        draw.text((x + width // 2, GAP), heads[c % len(heads)], fill="black", anchor="ma")
     for r, row in enumerate(rows):
         if labels:
-            draw.text((GAP, ys[r] + height * zoom // 2), labels[r], fill="black", anchor="lm")
+            draw.text((GAP, ys[r] + height // 2), labels[r], fill="black", anchor="lm")
         for c, stored in enumerate(to_bytes(row.cpu(), spec)):
-            size = (width * zoom, height * zoom)
-            canvas.paste(as_picture(stored).resize(size, Image.Resampling.NEAREST), (xs[c], ys[r]))
+            tile = as_picture(stored).resize((width, height), Image.Resampling.NEAREST)
+            canvas.paste(tile, (xs[c], ys[r]))
     return canvas
 
 

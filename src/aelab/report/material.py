@@ -35,10 +35,6 @@ def gather(
     """Find out what there is to show in a folder.
 
     `data` are a run's own, where they are in memory; otherwise its settings say where they are.
-
-    Raises:
-        MissingFileError: the folder is neither a run's nor a study's, or its data are nowhere.
-        InputError: it is damaged, half-finished, or of other data than there are now.
     """
     folder, where = Path(folder), None if data_dir is None else Path(data_dir)
     if (folder / "config.json").is_file():

@@ -108,7 +108,7 @@ def write_report(
 
     Raises:
         MissingFileError: the folder is neither a run's nor a study's, or its data are nowhere.
-        InputError: it is damaged or half-finished, or there is no such class.
+        InputError: it is damaged, half-finished or of other data, or there is no such class.
     """
     material = gather(folder, data_dir, data)
     out = material.folder if out is None else Path(out)

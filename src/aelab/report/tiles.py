@@ -99,8 +99,7 @@ def error_tiles(x_hat: InputBatch, x: InputBatch, spec: InputSpec) -> Tiles:
 
 def coloured(values: NDArray[np.float32]) -> Tiles:
     """Numbers from 0 to 1 in the colours of ERRORS."""
-    rgb = matplotlib.colormaps[ERRORS](values, bytes=True)[..., :3]
-    return np.ascontiguousarray(rgb)
+    return np.ascontiguousarray(matplotlib.colormaps[ERRORS](values, bytes=True)[..., :3])
 
 
 @styled()
@@ -120,24 +119,19 @@ def mosaic(
     """
     height, width = rows[0].tiles.shape[1:3]
     zoom = max(1, -(-TILE // max(height, width)))
+    height, width = zoom * height, zoom * width
     columns = max(len(row.tiles) for row in rows)
-    heads = [broken(head, width * zoom) for head in heads]
+    heads = [broken(head, width) for head in heads]
     left = 2 * MARGIN + max(text_width(line) for row in rows for line in row.label.splitlines())
-    xs = [
-        left + c * (width * zoom + GAP) + (2 * GAP * (c // group) if group else 0)
-        for c in range(columns)
-    ]
-    ys, bottom = row_places(
-        rows,
-        height * zoom,
-        top=30 + HEAD * max((head.count("\n") + 1 for head in heads), default=0),
-    )
-    right = max(xs[-1] + width * zoom, MARGIN + text_width(title, TITLE, "bold")) + MARGIN
+    xs = [left + c * (width + GAP) + 2 * GAP * (c // (group or columns)) for c in range(columns)]
+    lines = max((head.count("\n") + 1 for head in heads), default=0)
+    ys, bottom = row_places(rows, height, top=30 + HEAD * lines)
+    right = max(xs[-1] + width, MARGIN + text_width(title, TITLE, "bold")) + MARGIN
     canvas = np.full((bottom + (24 if errors else 0) + MARGIN, round(right), 3), 255, np.uint8)
     for row, y in zip(rows, ys, strict=True):
         for tile, x in zip(row.tiles, xs, strict=False):
             big = tile.repeat(zoom, 0).repeat(zoom, 1)
-            canvas[y : y + height * zoom, round(x) : round(x) + width * zoom] = big
+            canvas[y : y + height, round(x) : round(x) + width] = big
     if errors:
         ramp = coloured(np.linspace(0, 1, 160, dtype=np.float32))
         canvas[bottom + 8 : bottom + 20, round(left) : round(left) + 160] = ramp
@@ -145,12 +139,11 @@ def mosaic(
     write = figure.axes[0].text
     write(MARGIN, 14, title, fontsize=TITLE, weight="bold", va="center")
     for head, x in zip(heads, xs, strict=False):
-        write(x + width * zoom / 2, ys[0] - 3, head, fontsize=SMALL, ha="center", va="bottom")
+        write(x + width / 2, ys[0] - 3, head, fontsize=SMALL, ha="center", va="bottom")
     for row, y in zip(rows, ys, strict=True):
-        middle = y + height * zoom / 2
-        write(MARGIN, middle, row.label, fontsize=SMALL, va="center", linespacing=1.3)
+        write(MARGIN, y + height / 2, row.label, fontsize=SMALL, va="center", linespacing=1.3)
         for note, x in zip(row.notes, xs, strict=False):
-            at = (x + width * zoom / 2, y + height * zoom + 7)
+            at = (x + width / 2, y + height + 7)
             write(*at, note, fontsize=SMALL - 1, ha="center", va="center", color="#444444")
     if errors:
         scale = f"|error|: black 0, white {MOST_ERROR:g} of the pixels' range and more"

@@ -46,11 +46,7 @@ def results_of(
 
 
 def row_of(row: Row, runs: Sequence[Run]) -> ResultRow:
-    """One row's figures over its seeds.
-
-    Raises:
-        InputError: what a run's evaluation says cannot be understood.
-    """
+    """One row's figures over its seeds; InputError, where a run's evaluation makes no sense."""
     every = [run.metrics for run in runs]
     facts = [name for name in FACTS if name in every[0] and name not in ("split", NOT_FINITE)]
     spec = runs[0].spec
@@ -66,11 +62,8 @@ def row_of(row: Row, runs: Sequence[Run]) -> ResultRow:
         "metrics": {},
         "published": row.published,
     }
-    figures = {
-        name: Spread.of([metrics.get(name) for metrics in every])
-        for name in every[0]
-        if name not in FACTS
-    }
+    named = [name for name in every[0] if name not in FACTS]
+    figures = {name: Spread.of([metrics.get(name) for metrics in every]) for name in named}
     where = str(runs[0].folder / "metrics.json")
     return replace(ResultRow.from_json(content, where), metrics=figures)
 
