@@ -1,5 +1,8 @@
 """What each family of models promises beyond the contract, which test_contract.py holds."""
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 from sklearn import decomposition
@@ -366,3 +369,26 @@ def test_images_know_their_split(blobs: InputDataset) -> None:
     assert torch.equal(test.classes_of(torch.tensor([3])), test.labels[163:164])
     with pytest.raises(ValueError, match="no split 'nothing'"):
         blobs.split("nothing")
+
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("module", ["aelab.models.base", "aelab.models.contract"])
+def test_the_readmes_own_model_keeps_to_the_contract_under_either_name(
+    module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = re.search(r"```python\n(from torch import nn\n.*?class Mine.*?)```", README, re.DOTALL)
+    assert code is not None
+    name = f"mine_of_{module.rpartition('.')[2]}"
+    imported = re.sub(r"from aelab\.models\.\w+ import", f"from {module} import", code[1])
+    assert f"from {module} import Autoencoder" in imported
+    (tmp_path / f"{name}.py").write_text(imported)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    model = build(f"{name}:Mine", InputSpec((1, 28, 28)), width=8)
+    x = inputs((1, 28, 28))
+    assert isinstance(model, Autoencoder)
+    assert model.code_size == 8
+    assert torch.equal(model(x), model.decode(model.encode(x)))
+    expected = (model(x) - x).square().flatten(1).sum(1).mean()
+    torch.testing.assert_close(model.loss(x)["squared_error"], expected)

@@ -266,7 +266,7 @@ def test_its_gradient_is_that_of_minus_log_p() -> None:
 
 def test_it_is_trained_with_the_model() -> None:
     # Of all m, the posterior's mean has the least divergence: the two move towards each other.
-    model, data = own(shift=3.0), Repeated(500)
+    model, data = own(shift=3.0, likelihood="gaussian-fixed"), Repeated(500)
     gaps = []
     for epochs in (0, 30):
         for _ in fit(model, data, Recipe(epochs=epochs, batch_size=50, learning_rate=0.01)):
