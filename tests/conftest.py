@@ -25,6 +25,7 @@ with install_import_hook("aelab", "typecheck.check"):
     import aelab.models.networks.dense
     import aelab.models.networks.graph
     import aelab.models.pca
+    import aelab.models.priors.mixture
     import aelab.models.sparse
     import aelab.models.variational
     import aelab.studies.compare
