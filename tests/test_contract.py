@@ -254,6 +254,15 @@ def test_a_network_of_ones_own_has_its_hyperparameters_among_the_models() -> Non
         blueprint.build(spec, hidden=(4,))
 
 
+def test_another_network_has_its_own_defaults_and_the_model_keeps_its() -> None:
+    own, other = resolve("denoising").defaults, resolve("denoising", network="graph").defaults
+    assert (own["channels"], other["channels"]) == ((32, 32), (32, 64))
+    assert own["noise_level"] == other["noise_level"] == 0.2
+    assert own["latent_dim"] is other["latent_dim"] is None
+    assert resolve("vae").defaults["hidden"] == (500,)
+    assert resolve("vae", network="convolutional").defaults["hidden"] == ()
+
+
 @pytest.mark.parametrize("model", ["vanilla", "sparse"])
 def test_a_layer_of_activations_has_the_networks(model: str) -> None:
     built = build(model, DATA["rows"], network=OWN, latent_dim=64)
