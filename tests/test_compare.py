@@ -472,13 +472,14 @@ def test_an_executor_from_outside_stays_open_and_is_left_what_it_began() -> None
 def test_a_study_is_the_same_by_any_executor(tiny: InputDataset, tmp_path: Path) -> None:
     study = parse_study("mine", TINY.split("[rows.wide]")[0])
     told: list[str] = []
-    with ThreadPoolExecutor(1) as pool:
-        found = compare(
-            study,
-            out=tmp_path / "pool",
-            executor=pool,
-            on_progress=lambda job, what: told.append(f"{job.label}: {type(what).__name__}"),
-        ).results
+    place = Elsewhere()
+    found = compare(
+        study,
+        out=tmp_path / "elsewhere",
+        executor=place,
+        on_progress=lambda job, what: told.append(f"{job.label}: {type(what).__name__}"),
+    ).results
+    assert len(place.sent) == 2
     here = compare(study, out=tmp_path / "here").results
     assert [row.metrics for row in found.rows] == [row.metrics for row in here.rows]
     assert {"vanilla: Progress", "vanilla: Run", "pca: Run"} <= set(told)
