@@ -282,6 +282,7 @@ def compare(arguments: list[str]) -> int:
     """Train the rows of a study, and write its table and its page."""
     from aelab.studies.asked import CompareOptions
 
+    import_from_here(":")  # its rows may be classes of one's own
     options = parse(CompareOptions, "compare", arguments, compare.__doc__)
     from rich.console import Console
 
@@ -291,7 +292,6 @@ def compare(arguments: list[str]) -> int:
     from aelab.studies.tables import as_rich, findings
 
     keep_freed_memory()
-    import_from_here()
     result = compare_asked(options, plain=True)
     results = result.results
     console = Console(highlight=False)
