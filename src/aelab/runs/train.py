@@ -133,9 +133,11 @@ def refuse_kind(blueprint: Blueprint, data: Dataset) -> None:
     if data.spec.kind in blueprint.takes:
         return
     over = f" over the network {blueprint.network_name}" if blueprint.network_name else ""
+    *others, last = map(told_kind, blueprint.takes)
+    kinds = f"{', '.join(others)} and {last}" if others else last
     raise InputError(
-        f"{blueprint.name}{over} is a model of {' and '.join(map(told_kind, blueprint.takes))}, "
-        f"and {data.name} is {told_kind(data.spec.kind)}; see --data"
+        f"{blueprint.name}{over} is a model of {kinds}, and {data.name} is "
+        f"{told_kind(data.spec.kind)}; see --data"
     )
 
 
