@@ -14,6 +14,8 @@ from aelab.cli.verbs import main
 from aelab.data.input_sets import InputDataset
 from aelab.models.zoo import ZOO
 
+OWN_CLASS = "aelab.models.pca:PCA"
+
 FAST = ["--data", "tiny", "--epochs", "1", "--batch-size", "100"]
 
 
@@ -113,6 +115,23 @@ def test_a_class_of_ones_own_works_like_a_name(
     assert Path("s.png").exists()
 
 
+def test_a_network_is_chosen_and_recorded(outside: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (40, 12, 10), dtype=np.uint8)
+    np.save("mine.npy", images)
+    own = "--channels 4 --hidden 8 --kernels 3 --latent-dim 5"
+    ends_with(0, *f"train vanilla --data mine.npy --network graph {own} --out run".split())
+    config = json.loads(Path("run/config.json").read_text())
+    assert (config["network"], config["prior"]) == ("graph", None)
+    assert config["hyperparameters"]["kernels"] == 3
+    assert config["hyperparameters"]["latent_dim"] == 5
+    assert "decoder_hidden" not in config["hyperparameters"]  # which the dense network has
+    # Training goes on with the network of the run that it starts from.
+    train = ["train", "vanilla", "--data", "mine.npy"]
+    ends_with(0, *train, "--from", "run", "--out", "second")
+    assert json.loads(Path("second/config.json").read_text())["network"] == "graph"
+    ends_with(2, *train, "--network", "dense", "--out", "run")  # another run
+
+
 def test_the_original_splits_have_no_test(
     tiny: InputDataset, outside: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -171,9 +190,12 @@ def test_a_model_meets_data_of_the_other_kind(
     tiny: InputDataset, outside: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ends_with(2, "train", "vgae", "--data", "tiny")
-    assert "vgae is a model of a graph, and tiny is images" in capsys.readouterr().err
+    assert "vgae is a model of the links of a graph, and tiny is images" in capsys.readouterr().err
     ends_with(2, "train", "vae", "--data", "karate")
-    assert "vae is a model of images, and karate is a graph" in capsys.readouterr().err
+    said = (
+        "vae over the network dense is a model of images, signals and rows of numbers, and karate"
+    )
+    assert f"{said} is the links of a graph; see --data" in capsys.readouterr().err
     ends_with(0, "train", "vanilla", *FAST, "--out", "run")
     ends_with(2, "links", "run")
     assert "predicts no links" in capsys.readouterr().err
@@ -201,6 +223,14 @@ def test_models_lists_the_zoo(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "convolutional", "--channels"], "channels must name at least one stage"),
         (["train", "vanilla", "--device", "meta"], "device 'meta' cannot be used"),
         (["train", ":Foo"], "cannot be imported"),
+        (["train", "vanilla", "--network", "graphs"], "no network 'graphs': did you mean 'graph'?"),
+        (["train", "vanilla", "--network", "nonsense"], "There are dense, convolutional, graph;"),
+        (["train", "vanilla", "--network", "nowhere:Net"], "cannot be imported"),
+        (["train", "vanilla", "--network", OWN_CLASS], "is no subclass of aelab.models.networks"),
+        (["train", "pca", "--network", "dense"], "pca is no composition: it takes no network"),
+        (["train", "vae", "--prior", "norml"], "no prior 'norml': did you mean 'normal'?"),
+        (["train", "vae", "--prior", "mixture"], "no model is trained with it"),
+        (["train", "pca", "--prior", "normal"], "pca is trained without a prior"),
     ],
 )
 def test_a_mistake_is_one_line_and_code_2(
@@ -247,6 +277,7 @@ def test_every_option_of_every_model_has_help(
     monkeypatch.setenv("COLUMNS", "100")  # one column of panels
     ends_with(0, "train", model, "--help")
     text = re.sub(r"[^\x20-\x7e]+", " ", capsys.readouterr().out.replace("\n", " "))
+    text = re.sub(r"(--[a-z-]+), --no-[a-z-]+", r"\1", text)  # both forms of a switch
     options = re.split(r" (?=--[a-z])", text.split("show this help message and exit")[1])[1:]
     assert len(options) > 15
     for option in options:

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -343,6 +345,26 @@ def test_a_folder_does_not_decide_what_is_imported(
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(InputError, match="names the class evil_module:Model"):
         _ = Run.open(tmp_path / "run").model
+
+
+OPENING = """
+import sys
+from aelab.runs.store import Run
+model = Run.open(sys.argv[1]).model
+unwanted = {"matplotlib", "sklearn", "scipy", "PIL", "pandas", "pyarrow"} & sys.modules.keys()
+sys.exit(f"imported: {unwanted}" if unwanted or not list(model.parameters()) else 0)
+"""
+
+
+@pytest.mark.parametrize("model", ["vanilla", "vae", "graph-vae"])
+def test_opening_a_run_imports_nothing_that_draws_or_measures(
+    blobs: InputDataset, tmp_path: Path, model: str
+) -> None:
+    recipe = replace(RECIPE, epochs=0)
+    train_run(RunSettings(model, recipe=recipe), blobs, tmp_path / "run", groups=())
+    arguments = [sys.executable, "-c", OPENING, str(tmp_path / "run")]
+    done = subprocess.run(arguments, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(
