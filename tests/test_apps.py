@@ -12,7 +12,6 @@ import pyarrow
 import pyarrow.parquet as parquet
 import pytest
 import torch
-from aelab.apps.values import write_image
 from PIL import Image
 
 import aelab
@@ -20,6 +19,7 @@ from aelab.apps import streams
 from aelab.apps.anomalies import error_map, find_anomalies
 from aelab.apps.encode import encode
 from aelab.apps.generate import interpolate, interpolation, write_samples
+from aelab.apps.pixels import write_image
 from aelab.apps.restore import denoise, reconstruct
 from aelab.data.input_sets import InputDataset
 from aelab.data.inputs import Inputs, open_inputs
@@ -27,6 +27,7 @@ from aelab.data.loading import load_settings
 from aelab.evaluate.anomaly import anomaly_scores
 from aelab.files import AelabError, InputError
 from aelab.models.sampling import sample
+from aelab.runs.measure import samples
 from aelab.runs.store import Run
 from aelab.runs.train import train_run
 from aelab.settings import DataSettings, Recipe, RunSettings
@@ -319,7 +320,7 @@ def test_samples_in_a_folder_an_array_and_a_picture(run: Run, tmp_path: Path) ->
         (np.asarray(Image.open(f)) == image[0]).all() for f, image in zip(files, array, strict=True)
     )
     picture = io.BytesIO()
-    run.samples(11, seed=3).save(picture, format="PNG", optimize=True)
+    samples(run, 11, seed=3).save(picture, format="PNG", optimize=True)
     assert (tmp_path / "s.png").read_bytes() == picture.getvalue()
 
 

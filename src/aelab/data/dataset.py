@@ -1,4 +1,4 @@
-"""What every data set is: named splits, a spec, and the batches that a model is trained on.
+"""What every data set is: named splits, a spec, and the batches that a model is trained on."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
