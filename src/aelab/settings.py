@@ -25,7 +25,11 @@ IN_MEMORY = "an array in memory"
 
 @dataclass(frozen=True)
 class DataSettings:
-    """Which data a model is trained on, and how they are prepared."""
+    """Which data a model is trained on, and how they are prepared.
+
+    >>> DataSettings('photos/', size='48x64').height_and_width
+    (48, 64)
+    """
 
     name: Annotated[str, arg(name="data")] = "fashion-mnist"
     """Name of the data set, or a path: a folder of images, an array (.npy, .npz), a table (.csv,
@@ -116,7 +120,11 @@ def seconds_of(text: str) -> float:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model is trained."""
+    """How a model is trained.
+
+    >>> Recipe(epochs=2, batch_size=128).schedule
+    'one-cycle'
+    """
 
     epochs: float = 10.0
     """Passes over the training data; may be a fraction."""
@@ -174,7 +182,11 @@ class Recipe:
 
 @dataclass(frozen=True)
 class RunSettings:
-    """All that a trained model follows from, besides the data themselves."""
+    """All that a trained model follows from, besides the data themselves.
+
+    >>> RunSettings('vae', {'latent_dim': 8}, recipe=Recipe(epochs=2)).data.name
+    'fashion-mnist'
+    """
 
     model: str
     """A name of the zoo, or ``module:Class``."""

@@ -20,6 +20,11 @@ class InputSplit:
 
     The splits of a data set may share one tensor of stored values, which may be a file's
     (memory-mapped); `index` says which are this split's.
+
+    >>> values = torch.tensor([[0, 255], [51, 102], [255, 0]], dtype=torch.uint8)
+    >>> split = InputSplit(values, torch.tensor([0, 1, 0]), torch.tensor([0, 2]), InputSpec((2,)))
+    >>> len(split), split.batch(torch.tensor([1])).x, split.classes
+    (2, tensor([[1., 0.]]), tensor([0, 0]))
     """
 
     values: Shaped[Tensor, "images *shape"]
@@ -73,6 +78,11 @@ class InputDataset(NamedSplits[InputSplit]):
     """A data set of images, or of a table's rows, with its splits.
 
     They are `train` and `validation` and maybe `test`.
+
+    >>> values, labels = torch.zeros(3, 2, dtype=torch.uint8), torch.tensor([0, 1, 0])
+    >>> train = InputSplit(values, labels, torch.arange(3), InputSpec((2,)))
+    >>> InputDataset('mine', {'train': train}, ('cats', 'dogs'), sha256='').spec.kind
+    'rows'
     """
 
     classes: tuple[str, ...]

@@ -17,6 +17,10 @@ class LinkGraph:
 
     Messages pass along `positives` and no other edge, and those are also all that a training
     negative is held against: a held-out edge is nowhere in here.
+
+    >>> graph = LinkGraph(torch.eye(3), torch.tensor([[0], [1]]))
+    >>> graph.nodes, graph.is_link(torch.tensor([[1, 0], [0, 2]])).tolist()
+    (3, [True, False])
     """
 
     x: Float[Tensor, "nodes features"]

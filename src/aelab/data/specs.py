@@ -16,7 +16,12 @@ the links of one graph."""
 
 @dataclass(frozen=True)
 class SignalGraph:
-    """The graph that a signal lives on: nodes at positions, joined by undirected edges."""
+    """The graph that a signal lives on: nodes at positions, joined by undirected edges.
+
+    >>> triangle = SignalGraph(((0, 1), (1, 2), (2, 0)), ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0)))
+    >>> InputSpec((1, 3), graph=triangle).kind
+    'signals'
+    """
 
     edges: tuple[tuple[int, int], ...]
     """Pairs of nodes, each pair once."""
@@ -27,7 +32,12 @@ class SignalGraph:
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of a table that are inputs, each standardised: ``x = (stored - mean) / std``."""
+    """The columns of a table that are inputs, each standardised: ``x = (stored - mean) / std``.
+
+    >>> columns = Columns(('height', 'weight'), mean=(170.0, 70.0), std=(10.0, 12.0))
+    >>> InputSpec((2,), 1.0, dtype='float32', columns=columns).bounded
+    False
+    """
 
     names: tuple[str, ...]
     mean: tuple[float, ...]
@@ -46,6 +56,9 @@ class InputSpec:
 
     Models are built from it, and it is recorded with a run, so that later inputs are prepared
     as the training inputs were. The rows of a table are standardised by `columns` instead.
+
+    >>> InputSpec((1, 28, 28)).kind, InputSpec((12,)).kind, InputSpec((1, 28, 28)).peak
+    ('images', 'rows', 1.0)
     """
 
     shape: tuple[int, ...]

@@ -11,7 +11,11 @@ Figures = dict[str, float | None]
 
 @dataclass(frozen=True)
 class MetricGroup:
-    """What is measured together, and asked for by name."""
+    """What is measured together, and asked for by name.
+
+    >>> GROUPS['samples'].heading, GROUPS['samples'].slow
+    ('Samples', True)
+    """
 
     heading: str
     """Of its table, in a study's results."""
@@ -50,7 +54,11 @@ else:  # their choices, on the command line and in files, are the table's
 
 @dataclass(frozen=True)
 class Metric:
-    """How a figure is presented."""
+    """How a figure is presented.
+
+    >>> METRICS['mse'].title, METRICS['mse'].better
+    ('MSE', 'less')
+    """
 
     title: str
     short_unit: str

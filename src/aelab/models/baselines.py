@@ -18,6 +18,10 @@ class MeanImage(Autoencoder):
 
     Args:
         spec: Shape and preparation of the input.
+
+    >>> model = MeanImage(InputSpec((1, 2, 2)))
+    >>> model.encode(torch.ones(3, 1, 2, 2)).shape, model.decode(torch.ones(3, 0)).shape
+    (torch.Size([3, 0]), torch.Size([3, 1, 2, 2]))
     """
 
     mean: Float[Tensor, " size"]
@@ -53,6 +57,9 @@ class Copy(Autoencoder):
 
     Args:
         spec: Shape and preparation of the input.
+
+    >>> Copy(InputSpec((2,)))(torch.tensor([[1.0, 2.0]]))
+    tensor([[1., 2.]])
     """
 
     @property

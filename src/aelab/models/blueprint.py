@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ZooEntry:
-    """A model of the zoo: a class, and the arguments that make this variant of it."""
+    """A model of the zoo: a class, and the arguments that make this variant of it.
+
+    >>> from aelab.models.zoo import ZOO
+    >>> ZOO['denoising'].network, ZOO['denoising'].fixed['noise_level']
+    ('convolutional', 0.2)
+    """
 
     path: str
     """``module:Class``."""

@@ -55,6 +55,11 @@ class GraphAutoencoder(LinkModel):
         masked: Share of the known edges that messages do not pass in a training step, and that
             are then the links to be told; 0 passes and tells all.
         beta: Weight of the KL divergence; 1 is the paper's.
+
+    >>> graph = LinkGraph(torch.eye(3), torch.tensor([[0, 1], [1, 2]]))
+    >>> model = GraphAutoencoder(GraphSpec(3, 3), latent_dim=2)
+    >>> model(graph, torch.tensor([[0], [2]])).shape, sorted(model.loss(graph))
+    (torch.Size([1]), ['reconstruction'])
     """
 
     def __init__(

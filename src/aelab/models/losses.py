@@ -90,6 +90,12 @@ class Gaussian(Likelihood):
     weighs reconstruction against KL by likelihood (Rybkin et al. 2021, arXiv 2006.13202,
     section 3); a variance of 1/2 makes the negative log-likelihood the squared error and a
     constant.
+
+    >>> likelihood = Gaussian(0.5, nn.Identity())
+    >>> x = torch.zeros(1, 2)
+    >>> # the squared error, and a constant: log pi
+    >>> likelihood.negative_log(x + 3, x) - likelihood.negative_log(x, x)
+    tensor([18.])
     """
 
     name = "gaussian"
@@ -133,6 +139,9 @@ class Bernoulli(Likelihood):
 
     ``-log p = -sum_d x_d log p_d + (1 - x_d) log(1 - p_d)``, p = sigmoid(output). A proper
     likelihood for pixels of 0 or 1 only; for grey ones it is the usual stand-in.
+
+    >>> Bernoulli().negative_log(torch.zeros(1, 2), torch.ones(1, 2))  # 2 log 2
+    tensor([1.3863])
     """
 
     name = "bernoulli"
@@ -154,6 +163,11 @@ class ContinuousBernoulli(Likelihood):
 
     The Bernoulli's cross-entropy with the normalising constant that makes it a density
     (Loaiza-Ganem & Cunningham 2019, arXiv 1907.06845). Its mean is not p.
+
+    >>> likelihood = ContinuousBernoulli()
+    >>> # uniform on [0, 1] where p is one half
+    >>> likelihood.negative_log(torch.zeros(1, 2), torch.ones(1, 2)).abs() < 1e-4
+    tensor([True])
     """
 
     name = "continuous_bernoulli"

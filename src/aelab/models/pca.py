@@ -31,6 +31,10 @@ class PCA(Autoencoder):
     Args:
         spec: Shape and preparation of the input.
         latent_dim: Numbers in the code; at most the size of an input.
+
+    >>> model = PCA(InputSpec((3,)), latent_dim=2)
+    >>> model.encode(torch.tensor([[1.0, 2.0, 3.0]]))  # before it is fitted, the first axes
+    tensor([[1., 2.]])
     """
 
     mean: Float[Tensor, " size"]

@@ -65,6 +65,10 @@ class Gaussian(Posterior):
 
     `side` are numbers that the decoder is given beside the latent ones (mostly none); they are
     no random variables, and the divergences know nothing of them.
+
+    >>> posterior = Gaussian(torch.tensor([[1.0]]), torch.tensor([[0.0]]))
+    >>> posterior.sample(torch.tensor([[2.0]])), posterior.kl(Normal(1), posterior.mean())
+    (tensor([[3.]]), tensor([0.5000]))
     """
 
     mu: Float[Tensor, "batch latent"]

@@ -34,7 +34,14 @@ R = TypeVar("R", bound="Run")
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder that is there."""
+    """A run folder that is there.
+
+    >>> from aelab.api import train
+    >>> trained = train("pca", "digits", latent_dim=4)
+    >>> run = Run.open(trained.folder)
+    >>> run.settings.model, run.autoencoder.code_size
+    ('pca', 4)
+    """
 
     folder: Path
     config: Mapping[str, Any]

@@ -82,7 +82,12 @@ class Asked:
 
 @dataclass(frozen=True)
 class Study:
-    """Rows that are compared in one table, all evaluated on one split."""
+    """Rows that are compared in one table, all evaluated on one split.
+
+    >>> study = load_study('default')
+    >>> study.shortened().quick, study.row('pca').settings.model
+    (True, 'pca')
+    """
 
     name: str
     title: str

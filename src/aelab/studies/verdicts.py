@@ -17,7 +17,11 @@ LEVEL = 0.05
 
 @dataclass(frozen=True)
 class Paired:
-    """The difference between two rows, seed by seed; negative where the first is better."""
+    """The difference between two rows, seed by seed; negative where the first is better.
+
+    >>> Paired(-0.5, -0.6, -0.4, p=0.01, seeds=5).told_apart(comparisons=2)
+    True
+    """
 
     difference: float
     low: float

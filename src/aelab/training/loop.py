@@ -31,7 +31,11 @@ class TrainingDivergedError(AelabError):
 
 @dataclass
 class TrainState:
-    """How far training has come; with the model's tensors, all that going on needs."""
+    """How far training has come; with the model's tensors, all that going on needs.
+
+    >>> TrainState(step=30, steps=100, steps_per_epoch=20).epoch
+    1.5
+    """
 
     step: int = 0
     """Steps done."""

@@ -30,7 +30,11 @@ LEAST_SHARE = 0.05
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """Nodes at positions, joined by undirected edges."""
+    """Nodes at positions, joined by undirected edges.
+
+    >>> len(grid_graph(2, 3))
+    6
+    """
 
     positions: Float64[Tensor, "nodes dimensions"]
 
@@ -317,6 +321,11 @@ class GraphConvolution(nn.Module):
     ``y_i = b + sum_j sum_k u_k(p_j - p_i) W_k x_j`` over the messages j -> i: a convolution with
     a continuous kernel, as SplineCNN's (Fey et al. 2018, arXiv 1711.08920). On a grid with as
     many kernels as there are neighbours, it is the convolution; the offset b may be one a node.
+
+    >>> line = grid_graph(5)
+    >>> layer = GraphConvolution(within(line, kernels=3), inputs=1, outputs=2)
+    >>> layer(torch.zeros(5, 1, 7)).shape
+    torch.Size([5, 2, 7])
     """
 
     def __init__(

@@ -151,6 +151,9 @@ class PrincipalCoordinates(nn.Module):
     behind it instead of ``size h``, and none for the fixed map's gradient. And it learns in fewer
     steps: Adam scales every weight by itself, which helps most where the inputs' covariance is
     diagonal (as in SOAP, Vyas et al. 2024, arXiv 2409.11321). Whitened ones learn more slowly.
+
+    >>> PrincipalCoordinates(3, 2)(torch.tensor([[1.0, 2.0, 3.0]]))  # before it has components
+    tensor([[1., 2.]])
     """
 
     weight: Float[Tensor, "n size"]
