@@ -363,10 +363,10 @@ def test_a_failing_row_is_told_and_the_others_go_on(tiny: InputDataset, tmp_path
     result = compare(
         parse_study("mine", text), out=tmp_path, on_progress=lambda job, what: told.append(what)
     )
-    assert "layer sizes must be 1 or more, not 0" in result.errors["bad"]
+    assert "latent_dim must be 1 or more, not 0" in result.errors["bad"]
     assert "lower --learning-rate" in result.errors["diverges"]
     assert len(result.results.rows) == 4
-    assert any("layer sizes" in what for what in told if isinstance(what, str))
+    assert any("latent_dim must" in what for what in told if isinstance(what, str))
 
 
 def double(job: int, tell: object) -> int:

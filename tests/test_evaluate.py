@@ -21,6 +21,7 @@ from aelab.evaluate.reconstruction import multiply_adds, original_figure, pca_ms
 from aelab.files import InputError
 from aelab.machine import seeded
 from aelab.models.contract import Autoencoder
+from aelab.models.priors.mixture import Mixture
 from aelab.models.sampling import fit_prior, sample
 from aelab.models.zoo import build
 
@@ -132,16 +133,19 @@ def test_perfect_reconstruction_has_no_finite_psnr() -> None:
     assert psnr(0.0) == math.inf
 
 
-@pytest.mark.parametrize("name", ["vanilla", "vae", "conv-vae-switches", "pca"])
+def fitted(model: Autoencoder, data: InputDataset) -> Mixture:
+    """The prior that is fitted to a model without one of its own."""
+    prior = Mixture(model.code_size)
+    fit_prior(prior, model, data.split("train"))
+    return prior
+
+
+@pytest.mark.parametrize("name", ["vanilla", "vae", "pca"])
 def test_samples_follow_from_seed_and_index(slice_of_fashion: InputDataset, name: str) -> None:
     with seeded(0):
         model = build(name, slice_of_fashion.spec)
     model.initialise(slice_of_fashion.split("train"))
-    prior = (
-        None
-        if name in ("vae", "conv-vae-switches")
-        else fit_prior(model, slice_of_fashion.split("train"))
-    )
+    prior = None if name == "vae" else fitted(model, slice_of_fashion)
     many = sample(model, 5, seed=1, prior=prior)
     assert many.shape == (5, 1, 28, 28)
     torch.testing.assert_close(sample(model, 2, seed=1, prior=prior), many[:2])
@@ -151,9 +155,8 @@ def test_samples_follow_from_seed_and_index(slice_of_fashion: InputDataset, name
 
 def test_fitted_prior_matches_the_codes_moments(slice_of_fashion: InputDataset) -> None:
     model = build("pca", slice_of_fashion.spec, latent_dim=8)
-    train = slice_of_fashion.split("train")
-    model.initialise(train)
-    prior = fit_prior(model, train)
+    model.initialise(slice_of_fashion.split("train"))
+    prior = fitted(model, slice_of_fashion)
     codes = model.encode(everything(slice_of_fashion, "train"))
     with seeded(0):
         drawn = prior.sample_codes(20_000)
@@ -166,9 +169,10 @@ def test_fitted_prior_matches_the_codes_moments(slice_of_fashion: InputDataset) 
 def test_codes_that_never_vary_are_sampled_as_they_are(blobs: InputDataset) -> None:
     model = build("vanilla", blobs.spec, latent_dim=8)
     with torch.no_grad():
-        model.encoder[0][0].weight[:3] = 0
-        model.encoder[0][0].bias[:3] = torch.tensor([-1.0, 0.5, 2.0])
-    prior = fit_prior(model, blobs.split("train"))
+        first = model.to_code
+        first.weight[:3] = 0
+        first.bias[:3] = torch.tensor([-1.0, 0.5, 2.0])
+    prior = fitted(model, blobs)
     with seeded(0):
         drawn = prior.sample_codes(10)
     expected = torch.tensor([0.0, 0.5, 2.0]).expand(10, 3)
@@ -182,15 +186,15 @@ def test_a_model_without_prior_cannot_sample(blobs: InputDataset) -> None:
 
 def test_temperature_scales_the_deviation_of_a_prior(blobs: InputDataset) -> None:
     model = build("vanilla", blobs.spec, latent_dim=6)
-    prior = fit_prior(model, blobs.split("train"))
+    prior = fitted(model, blobs)
     assert torch.equal(
         sample(model, 5, prior=prior), sample(model, 5, prior=prior, temperature=1.0)
     )
     vae = build("vae", blobs.spec, latent_dim=4)
     with seeded(0):
-        whole = vae.sample_codes(50)
+        whole = vae.prior.sample_codes(50)
     with seeded(0):
-        half = vae.sample_codes(50, temperature=0.5)
+        half = vae.prior.sample_codes(50, temperature=0.5)
     assert torch.equal(half, whole / 2)
     assert torch.equal(sample(vae, 1, temperature=0.0), vae.decode(torch.zeros(1, 4)))
     # Of a mixture, the components' own deviations: at 0, only their means are left.
@@ -256,15 +260,15 @@ def test_data_audit_counts_training_images_in_the_test(slice_of_fashion: InputDa
             ),
         },
     )
-    assert audit_data(leaky, "test")["duplicates"]["figures"] == {"exact": 7, "near": 7}
+    assert audit_data(leaky, "test")["duplicates"].figures == {"exact": 7, "near": 7}
     train = leaky.split("train")
     pixels = train.values.clone()
     pixels[train.index[0], 0, 14, 14] ^= 8  # one pixel a little different: near, not the same
     almost = replace(leaky, splits={**leaky.splits, "train": replace(train, values=pixels)})
-    assert audit_data(almost, "test")["duplicates"]["figures"] == {"exact": 6, "near": 7}
+    assert audit_data(almost, "test")["duplicates"].figures == {"exact": 6, "near": 7}
     findings = audit_data(slice_of_fashion, "test")
-    assert findings["pixels"]["clean"]
-    assert "uint8" in findings["pixels"]["found"]
+    assert findings["pixels"].clean
+    assert "uint8" in findings["pixels"].found
 
 
 def test_classes_are_told_from_codes_that_say_them() -> None:

@@ -5,6 +5,7 @@ The first functions are all that this file calls of aelab; everything below goes
 
 import hashlib
 import json
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import aelab
 from aelab.cli.verbs import main
 from aelab.files import read_tensors, write_tensors
 from aelab.models.sampling import sample
+from aelab.report.measured import run_command
 from aelab.runs.upgrade import upgraded_weights
 
 KEPT = Path(__file__).parent / "data" / "version-0.1"
@@ -187,6 +189,23 @@ def test_a_finished_run_is_not_trained_again_by_its_own_command(old: Path, name:
     command_again(old, name)
     assert weights(folder) == times
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+# Version 0.1 did not record which folder a run was begun at.
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "vae-from-another"])
+def test_the_command_that_a_report_gives_finds_the_run(old: Path, name: str) -> None:
+    folder = old / "trained" / name
+    before, words = weights(folder), shlex.split(run_command(opened(folder)))
+    assert words[:2] == ["aelab", "train"]
+    command(*words[1:], "--out", folder)
+    assert weights(folder) == before
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_old_run_tells_its_network_and_its_prior(kept: Path, name: str) -> None:
+    run = opened(kept / "trained" / name)
+    assert run.settings.network == run.blueprint.network_name
+    assert run.settings.prior == run.blueprint.prior_name
 
 
 def test_a_finished_study_is_not_trained_again(old: Path) -> None:

@@ -19,9 +19,9 @@ import aelab.apps.encode
 import aelab.apps.generate
 import aelab.apps.links
 import aelab.apps.restore
+import aelab.cli.verbs
 import aelab.data.inputs
 import aelab.data.loading
-import aelab.figures.grids
 import aelab.models.zoo
 import aelab.report.page
 import aelab.runs.measure
@@ -29,7 +29,6 @@ import aelab.runs.train
 import aelab.studies.compare
 from aelab.apps.anomalies import Found
 from aelab.cli import options
-from aelab.cli.options import GENERAL, option_name, train_options
 from aelab.cli.verbs import VERBS, main, parse
 from aelab.data import graphs
 from aelab.data.input_sets import InputDataset
@@ -39,6 +38,7 @@ from aelab.runs.store import Run
 from aelab.runs.train import train_run
 from aelab.settings import DataSettings, Recipe, RunSettings
 from aelab.studies import asked
+from aelab.studies.asked import GENERAL, option_name, train_options
 from aelab.studies.compare import Result
 from aelab.studies.study import default_settings, load_study, parse_study
 
@@ -56,7 +56,7 @@ CALLED: dict[str, tuple[Any, str]] = {
     "find_anomalies": (aelab.apps.anomalies, "find_anomalies"),
     "write_samples": (aelab.apps.generate, "write_samples"),
     "interpolation": (aelab.apps.generate, "interpolation"),
-    "save": (aelab.figures.grids, "save"),
+    "write_picture": (aelab.cli.verbs, "write_picture"),
     "top_missing_links": (aelab.apps.links, "top_missing_links"),
     "score_pairs": (aelab.apps.links, "score_pairs"),
     "write_embeddings": (aelab.apps.links, "write_embeddings"),
@@ -166,7 +166,7 @@ CASES = [
     *of_folder("reconstruct its own"),
     *of_data_dir("reconstruct its own", "load_settings"),
     Case("reconstruct its own", "split", "--split train", "reconstructions.split", "train"),
-    Case("reconstruct its own", "out", "--out there.png", "save.path", Path("there.png")),
+    Case("reconstruct its own", "out", "--out there.png", "write_picture.path", Path("there.png")),
     *of_inputs("denoise"),
     Case("denoise", "side_by_side", "--side-by-side", "denoise.side_by_side", True),
     Case("denoise", "out", "--out there", "denoise.folder", Path("there")),
@@ -180,7 +180,7 @@ CASES = [
     Case("interpolate", "first", "photos.npy:2", "interpolation.first", "photos.npy:2"),
     Case("interpolate", "last", "photos.npy:2", "interpolation.last", "photos.npy:2"),
     Case("interpolate", "steps", "--steps 4", "interpolation.steps", 4),
-    Case("interpolate", "out", "--out there.png", "save.path", Path("there.png")),
+    Case("interpolate", "out", "--out there.png", "write_picture.path", Path("there.png")),
     *of_inputs("anomalies"),
     *of_data_dir("anomalies", "load_settings"),
     Case(
@@ -320,7 +320,7 @@ def workplace(blobs: InputDataset, tmp_path_factory: pytest.TempPathFactory) -> 
         "train_run": lambda to: run,
         "find_anomalies": lambda to: Found(0.5, 0, ()),
         "interpolation": lambda to: Image.new("L", (1, 1)),
-        "save": lambda to: to["path"],
+        "write_picture": lambda to: to["path"],
         "score_pairs": lambda to: [],
         "top_missing_links": lambda to: [],
         "compare": lambda to: Result(study, run.folder, {"vae": [run]}, {}, {}),

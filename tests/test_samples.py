@@ -35,9 +35,19 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache, in which classifiers are trained for a moment only."""
     monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / "cache")
     monkeypatch.setattr(features, "IMAGES_SEEN", 4_000)
-    feature_network.cache_clear()
-    reference_of.cache_clear()
     return tmp_path / "cache" / "features"
+
+
+@pytest.fixture
+def blobs(blobs: InputDataset) -> InputDataset:
+    """The same data, of which nothing is remembered yet."""
+    return replace(blobs)
+
+
+@pytest.fixture
+def slice_of_fashion(slice_of_fashion: InputDataset) -> InputDataset:
+    """The same data, of which nothing is remembered yet."""
+    return replace(slice_of_fashion)
 
 
 def points(n: int, seed: int, dimensions: int = 5) -> torch.Tensor:
@@ -223,14 +233,12 @@ def test_the_network_is_trained_once_and_tells_its_accuracy(
     (path,) = cache.iterdir()
     assert path == cache_path(slice_of_fashion)
     content = path.read_bytes()
-    feature_network.cache_clear()
     with monkeypatch.context() as no_training:
         no_training.setattr(features, "trained", None)
-        again = feature_network(slice_of_fashion)
+        again = feature_network(replace(slice_of_fashion))
     assert (again.hash, again.accuracy) == (first.hash, first.accuracy)
     path.unlink()
-    feature_network.cache_clear()
-    feature_network(slice_of_fashion)
+    feature_network(replace(slice_of_fashion))
     assert path.read_bytes() == content
 
 
@@ -250,8 +258,7 @@ def test_a_damaged_cache_is_made_again(blobs: InputDataset, cache: Path, damage:
         write_tensors(path, weights)
     else:
         path.write_text(json.dumps(facts))
-    feature_network.cache_clear()
-    feature_network(blobs)
+    feature_network(replace(blobs))
     assert path.read_bytes() == content
 
 
