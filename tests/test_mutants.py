@@ -62,3 +62,12 @@ def test_the_tests_of_a_mutant_tell_whether_it_lives(tmp_path: Path) -> None:
     found = {mutant.name: outcome for mutant, outcome in run(root, given)}
     assert found == {name: outcome for name, (_, _, outcome) in mutants.items()}
     assert (root / "src/toy.py").read_text() == right
+
+
+def test_what_is_accepted_is_in_the_source_and_has_a_reason() -> None:
+    for entry in tomllib.loads((ROOT / "tests/mutants/accepted.toml").read_text())["accepted"]:
+        source = (ROOT / entry["file"]).read_text()
+        removed = [line[1:] for line in entry["change"].splitlines() if line.startswith("-")]
+        assert removed, entry["file"]
+        assert "\n".join(removed) in source, entry["change"]
+        assert entry["why"]

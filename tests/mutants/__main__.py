@@ -1,6 +1,7 @@
 """``make mutants``: which mistakes the tests see. Exit code 1 if they see too few."""
 
 import argparse
+import signal
 import sys
 import tomllib
 from collections import Counter
@@ -88,4 +89,6 @@ def enough(results: Results) -> bool:
 
 
 if __name__ == "__main__":
+    # Ended from outside as by Ctrl-C: running tests are ended, and the copies removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     sys.exit(main())

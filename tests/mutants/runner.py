@@ -18,8 +18,10 @@ from typing import Literal
 
 AT_ONCE = 2
 
-NEEDED = ("src", "tests", "docs", "benchmarks", "README.md", "CHANGELOG.md", "LICENSE", "Makefile")
-NEEDED += ("pyproject.toml", "constraints.txt", ".ci")
+NEEDED: tuple[str, ...] = (
+    *("src", "tests", "docs", "benchmarks", ".ci", "pyproject.toml", "constraints.txt"),
+    *("Makefile", "README.md", "CHANGELOG.md", "LICENSE"),
+)
 """What is copied; runs, environments and caches are not."""
 
 CACHES = shutil.ignore_patterns("__pycache__", "*.egg-info")
@@ -61,6 +63,7 @@ class Copy:
 
     def __init__(self, root: Path, folder: Path) -> None:
         self.root, self.folder = root, folder
+        self.process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True)
         for name in NEEDED:
             if (root / name).is_dir():
@@ -93,7 +96,7 @@ class Copy:
         # Before an installed one, the package is taken from the copy.
         environment = {**os.environ, "PYTHONPATH": str(self.folder / "src")}
         with self.output.open("w") as output:
-            process = subprocess.Popen(
+            self.process = subprocess.Popen(
                 [sys.executable, *PYTEST, *shlex.split(tests)],
                 cwd=self.folder,
                 env=environment,
@@ -103,13 +106,17 @@ class Copy:
                 start_new_session=True,
             )
         try:
-            return process.wait(limit) == 0
+            return self.process.wait(limit) == 0
         except subprocess.TimeoutExpired:
             return False
         finally:
-            if process.poll() is None:  # with the processes that the tests started
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+            self.stop()
+
+    def stop(self) -> None:
+        """End the tests that still run, with the processes that they started."""
+        if self.process is not None and self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
 
 
 def run(root: Path, mutants: Sequence[Mutant]) -> Iterator[tuple[Mutant, Outcome]]:
@@ -117,32 +124,45 @@ def run(root: Path, mutants: Sequence[Mutant]) -> Iterator[tuple[Mutant, Outcome
 
     The tests run without a mistake first: they must pass, and their time sets the limit.
     """
-    copies: SimpleQueue[Copy] = SimpleQueue()
     with TemporaryDirectory(prefix="mutants-") as folder, ThreadPoolExecutor(AT_ONCE) as pool:
-        for number in range(AT_ONCE):
-            copies.put(Copy(root, Path(folder) / str(number)))
+        copies = [Copy(root, Path(folder) / str(number)) for number in range(AT_ONCE)]
+        free: SimpleQueue[Copy] = SimpleQueue()
+        for copy in copies:
+            free.put(copy)
+        try:
+            yield from outcomes(mutants, pool, free)
+        finally:  # also where it is interrupted: what waits is not begun, what runs is ended
+            pool.shutdown(wait=False, cancel_futures=True)
+            for copy in copies:
+                copy.stop()
 
-        def unchanged(tests: str) -> float | None:
-            copy = copies.get()
-            start = time.monotonic()
-            passed = copy.passes(tests)
-            if not passed:
-                told = copy.output.read_text().splitlines()[-TOLD:]
-                print(f"pytest {tests} fails as it is:", *told, sep="\n", file=sys.stderr)
-            copies.put(copy)
-            return 30 + 4 * (time.monotonic() - start) if passed else None
 
-        selections = list(dict.fromkeys(mutant.tests for mutant in mutants))
-        limits = dict(zip(selections, pool.map(unchanged, selections), strict=True))
+def outcomes(
+    mutants: Sequence[Mutant], pool: ThreadPoolExecutor, free: "SimpleQueue[Copy]"
+) -> Iterator[tuple[Mutant, Outcome]]:
+    """What becomes of each mutant, in the copies that are free."""
 
-        def outcome(mutant: Mutant) -> tuple[Mutant, Outcome]:
-            limit = limits[mutant.tests]
-            if limit is None:
-                return mutant, "not run"
-            copy = copies.get()
-            survived = copy.survived(mutant, limit)
-            copies.put(copy)
-            return mutant, "survived" if survived else "killed"
+    def unchanged(tests: str) -> float | None:
+        copy, start = free.get(), time.monotonic()
+        passed = copy.passes(tests)
+        seconds = time.monotonic() - start
+        if not passed:
+            told = copy.output.read_text().splitlines()[-TOLD:]
+            print(f"pytest {tests} fails as it is:", *told, sep="\n", file=sys.stderr)
+        free.put(copy)
+        return 30 + 4 * seconds if passed else None
 
-        for done in as_completed([pool.submit(outcome, mutant) for mutant in mutants]):
-            yield done.result()
+    selections = list(dict.fromkeys(mutant.tests for mutant in mutants))
+    limits = dict(zip(selections, pool.map(unchanged, selections), strict=True))
+
+    def outcome(mutant: Mutant) -> tuple[Mutant, Outcome]:
+        limit = limits[mutant.tests]
+        if limit is None:
+            return mutant, "not run"
+        copy = free.get()
+        survived = copy.survived(mutant, limit)
+        free.put(copy)
+        return mutant, "survived" if survived else "killed"
+
+    for done in as_completed([pool.submit(outcome, mutant) for mutant in mutants]):
+        yield done.result()
