@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import aelab.api
 import aelab.apps.anomalies
 import aelab.apps.encode
 import aelab.apps.generate
@@ -21,7 +22,6 @@ import aelab.apps.links
 import aelab.apps.restore
 import aelab.cli.verbs
 import aelab.data.inputs
-import aelab.data.loading
 import aelab.models.zoo
 import aelab.report.page
 import aelab.runs.measure
@@ -43,7 +43,7 @@ from aelab.studies.compare import Result
 from aelab.studies.study import default_settings, load_study, parse_study
 
 CALLED: dict[str, tuple[Any, str]] = {
-    "load_settings": (aelab.data.loading, "load_settings"),
+    "load_settings": (aelab.api, "load_settings"),
     "import_class": (aelab.models.zoo, "import_class"),
     "open_inputs": (aelab.data.inputs, "open_inputs"),
     "open_run": (Run, "open"),

@@ -19,7 +19,6 @@ from aelab.evaluate.samples import (
     frechet_distance,
     nearest_images,
     precision_and_recall,
-    reference_of,
     sample_figures,
 )
 from aelab.files import InputError, read_metadata, write_tensors
