@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from aelab.cli.verbs import main
 from aelab.data.input_sets import InputDataset
@@ -353,6 +354,22 @@ def test_the_user_sees_what_is_set_aside(
     aside = Path("runs/mine/pca/seed-0.set-aside")
     assert (aside / "config.json").read_text() == "{"
     assert (aside / "model.safetensors").read_bytes() == weights
+
+
+def test_after_a_study_broken_off_the_data_are_read_again(
+    tiny: InputDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken_off(job: object, told: object) -> None:
+        raise KeyboardInterrupt
+
+    study = parse_study("mine", '[data]\nname = "tiny"\n[rows.mean]\n')
+    with pytest.raises(KeyboardInterrupt):
+        compare(study, out=tmp_path, on_progress=broken_off)
+    train = tiny.split("train")
+    dark = replace(train, values=torch.zeros_like(train.values))
+    monkeypatch.setattr("tiny_data.DATASET", replace(tiny, splits={**tiny.splits, "train": dark}))
+    result = compare(study, out=tmp_path / "again")
+    assert not result.runs["mean"][0].model.decode(torch.zeros(1, 0)).any()
 
 
 def test_a_failing_row_is_told_and_the_others_go_on(tiny: InputDataset, tmp_path: Path) -> None:

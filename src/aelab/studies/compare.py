@@ -155,6 +155,7 @@ def compare(
     Raises:
         AelabError: the data cannot be had, or nothing can be written.
     """
+    dataset.cache_clear()  # after a study that was broken off, files may have been mended
     seeds, jobs = seeds or study.seeds, jobs or study.jobs
     folder = Path(out) / study.name
     where = Path(data_dir) if data_dir is not None else None
