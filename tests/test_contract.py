@@ -16,6 +16,7 @@ from aelab.files import InputError
 from aelab.machine import seeded
 from aelab.models.contract import Autoencoder, LinkModel
 from aelab.models.networks.contract import Network
+from aelab.models.priors.normal import Normal
 from aelab.models.sampling import sample
 from aelab.models.zoo import NETWORKS, ZOO, build, resolve
 
@@ -252,6 +253,20 @@ def test_a_network_of_ones_own_has_its_hyperparameters_among_the_models() -> Non
     assert model.code_size == 2
     with pytest.raises(TypeError, match="vae has no hyperparameter hidden"):
         blueprint.build(spec, hidden=(4,))
+
+
+class Unsized(Autoencoder):
+    """A model with a prior that calls the size of its code by another name."""
+
+    def __init__(self, spec: InputSpec, *, width: int = 3, prior: Normal) -> None:
+        super().__init__(spec)
+        self.width, self.prior = width, prior
+
+
+def test_a_model_with_a_prior_must_say_how_large_its_code_is() -> None:
+    blueprint = resolve(f"{Unsized.__module__}:Unsized")
+    with pytest.raises(InputError, match="give the model a hyperparameter latent_dim"):
+        blueprint.build(DATA["rows"])
 
 
 def test_another_network_has_its_own_defaults_and_the_model_keeps_its() -> None:

@@ -178,6 +178,11 @@ class Blueprint:
             positional.append(self.network(spec, size, **of_part.pop("network")))
         for part, own in of_part.items():
             made = self.parts[part]
+            if size is None and is_prior(made):
+                raise InputError(
+                    f"{self.name} takes a prior, which needs to know the numbers in a code: give "
+                    "the model a hyperparameter latent_dim"
+                )
             keywords[part] = made(size, **own) if is_prior(made) else made(**own)
         return self.model(*positional, **keywords)
 
