@@ -9,7 +9,7 @@ its codes), ``history.jsonl`` (an epoch a line), ``steps.safetensors``
 import hashlib
 import json
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +30,7 @@ from aelab.runs.upgrade import FORMAT, format_of, upgraded, upgraded_weights
 from aelab.settings import RunSettings, thaw
 
 R = TypeVar("R", bound="Run")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -70,13 +71,17 @@ class Run:
         except (InputError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path} cannot be read: {error}") from error
 
+    def of_config(self, parse: Callable[[Mapping[str, Any]], T]) -> T:
+        """What `parse` reads in config.json; what is wrong there is told with the folder."""
+        try:
+            return parse(self.config)
+        except InputError as error:
+            raise InputError(f"{self.folder}: {error}") from error
+
     @property
     def settings(self) -> RunSettings:
         """What the run was asked for."""
-        try:
-            return parse_settings(self.config)
-        except InputError as error:
-            raise InputError(f"{self.folder}: {error}") from error
+        return self.of_config(parse_settings)
 
     @cached_property
     def blueprint(self) -> Blueprint:
@@ -98,10 +103,7 @@ class Run:
     @property
     def spec(self) -> InputSpec | GraphSpec:
         """What the model was built from: shape and preparation of inputs, or size of a graph."""
-        try:
-            return parse_spec(self.config)
-        except InputError as error:
-            raise InputError(f"{self.folder}: {error}") from error
+        return self.of_config(parse_spec)
 
     @cached_property
     def model(self) -> Model:
