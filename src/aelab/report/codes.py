@@ -1,7 +1,6 @@
 """Figures of a run's codes: the map of a split's codes, and what single numbers do."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -194,14 +193,14 @@ def traversals(
     model, name = run.autoencoder, name or run.settings.model
     if latent_size(model) < 1:
         raise InputError(f"{run.folder}: a code without latent numbers has none to change")
-    use, latent = use_of(run, data, split)
+    use, text, latent = use_of(run, data, split)
     z = model.encode(inputs(run, data, split, torch.tensor([0])))
     rows, told = [], []
-    for number in use.of_each.sort(descending=True, stable=True).indices[:MOST_NUMBERS].tolist():
+    for number in use.sort(descending=True, stable=True).indices[:MOST_NUMBERS].tolist():
         values = values_of(model, latent[:, number])
         images = as_tiles(traversal(model, z, number, values), model.spec)
         notes = [f"{round(value, 1) + 0.0:.1f}" for value in values.tolist()]  # no -0.0
-        used = use.text.format(use.of_each[number].item())
+        used = text.format(use[number].item())
         rows.append(TileRow(f"number {number + 1}\n{used}", images, notes))
         told.append(f"{number + 1} ({used})")
     return mosaic(
@@ -212,24 +211,18 @@ def traversals(
     )
 
 
-@dataclass(frozen=True)
-class Use:
-    """How much each latent number is used, and how that is told."""
-
-    of_each: Float[Tensor, " latent"]
-    text: str
-
-
-def use_of(run: Run, data: InputDataset, split: str) -> tuple[Use, Float[Tensor, "images latent"]]:
-    """How much each latent number is used, and its values over the first images of a split."""
+def use_of(
+    run: Run, data: InputDataset, split: str
+) -> tuple[Float[Tensor, " latent"], str, Float[Tensor, "images latent"]]:
+    """How much each latent number is used, how to tell it, and its values, image by image."""
     model = run.autoencoder
     z = codes_of(run, data, split, TRIED)[:, : latent_size(model)]
     if isinstance(model, LatentVariableModel):
         posterior = model.posterior(inputs(run, data, split, torch.arange(len(z))))
         kl = posterior.kl_of_each(model.latent_prior)
         if kl is not None:
-            return Use(kl.mean(0), "KL {:.2f} nats"), z
-    return Use(z.std(0, correction=0), "std {:.2f}"), z
+            return kl.mean(0), "KL {:.2f} nats", z
+    return z.std(0, correction=0), "std {:.2f}", z
 
 
 def values_of(model: Autoencoder, values: Float[Tensor, " images"]) -> Float[Tensor, " steps"]:
