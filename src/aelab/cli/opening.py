@@ -21,7 +21,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class NoOptions:
-    """A verb that takes none."""
+    """A verb that takes none.
+
+    >>> parse(NoOptions, "models", [], doc=None)
+    NoOptions()
+    """
 
 
 def parse(options: type[T], verb: str, arguments: Sequence[str], doc: str | None) -> T:

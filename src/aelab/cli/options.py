@@ -18,7 +18,11 @@ from aelab.studies.asked import DataOptions, Split
 
 @dataclass(frozen=True, kw_only=True)
 class FolderOptions:
-    """A trained run."""
+    """A trained run.
+
+    >>> tyro.cli(FolderOptions, args=["runs/vae", "--model", "mine:Mine"]).model
+    'mine:Mine'
+    """
 
     run: Positional[Path]
     """The run's folder."""
@@ -30,7 +34,11 @@ class FolderOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateOptions(FolderOptions, DataOptions):
-    """A trained run and what to evaluate it on."""
+    """A trained run and what to evaluate it on.
+
+    >>> tyro.cli(EvaluateOptions, args=["runs/vae", "--metrics", "code", "bound"]).metrics
+    ('code', 'bound')
+    """
 
     split: Split | None = None
     """Which images; those of the last evaluation unless given."""
@@ -41,7 +49,11 @@ class EvaluateOptions(FolderOptions, DataOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class ReconstructOptions(FolderOptions, DataOptions):
-    """A trained run, what it restores, and where that goes."""
+    """A trained run, what it restores, and where that goes.
+
+    >>> tyro.cli(ReconstructOptions, args=["runs/vae", "photos/", "--side-by-side"]).side_by_side
+    True
+    """
 
     data: Positional[str | None] = None
     """Inputs to restore: an image file, a folder of them, an array, or a split of a data set, as
@@ -63,7 +75,11 @@ class ReconstructOptions(FolderOptions, DataOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class InputOptions(FolderOptions, DataOptions):
-    """A trained run and inputs for it."""
+    """A trained run and inputs for it.
+
+    >>> tyro.cli(InputOptions, args=["runs/vae", "digits:test"]).data
+    'digits:test'
+    """
 
     data: Positional[str]
     """The inputs: an image file, a folder of them, an array, or a split of a data set, as
@@ -75,7 +91,11 @@ class InputOptions(FolderOptions, DataOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class EncodeOptions(InputOptions):
-    """The same, and where the codes go."""
+    """The same, and where the codes go.
+
+    >>> tyro.cli(EncodeOptions, args=["runs/vae", "digits:test", "--out", "z.csv"]).out.name
+    'z.csv'
+    """
 
     out: Path
     """File to write: .csv or .parquet, or .npy with the names beside it."""
@@ -83,7 +103,11 @@ class EncodeOptions(InputOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class DenoiseOptions(InputOptions):
-    """The same, and where what is restored goes."""
+    """The same, and where what is restored goes.
+
+    >>> tyro.cli(DenoiseOptions, args=["runs/vae", "photos/", "--out", "clean"]).out.name
+    'clean'
+    """
 
     side_by_side: bool = False
     """Put each image's original on its left."""
@@ -94,7 +118,12 @@ class DenoiseOptions(InputOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class AnomaliesOptions(InputOptions):
-    """The same, what counts as an anomaly, and where the scores go."""
+    """The same, what counts as an anomaly, and where the scores go.
+
+    >>> AnomaliesOptions(run=Path("vae"), data="photos/", out=Path("scores.csv"), top=-1)
+    Traceback (most recent call last):
+    ValueError: top must be 0 or more, not -1
+    """
 
     false_alarm_rate: float = 0.05
     """Share of the validation inputs that may score above the threshold."""
@@ -112,7 +141,11 @@ class AnomaliesOptions(InputOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class SampleOptions(FolderOptions):
-    """Which samples, and where they go."""
+    """Which samples, and where they go.
+
+    >>> tyro.cli(SampleOptions, args=["runs/vae", "-n", "9"]).n
+    9
+    """
 
     n: Annotated[int, tyro.conf.arg(aliases=("-n",))] = 64
     """How many."""
@@ -129,7 +162,11 @@ class SampleOptions(FolderOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class InterpolateOptions(FolderOptions, DataOptions):
-    """From where to where, and where the picture goes."""
+    """From where to where, and where the picture goes.
+
+    >>> tyro.cli(InterpolateOptions, args=["runs/vae", "a.png", "digits:test:0"]).last
+    'digits:test:0'
+    """
 
     first: Positional[str]
     """An image file, or DATA:number: one of a folder, an array or a data set's split, from 0 on,
@@ -147,7 +184,11 @@ class InterpolateOptions(FolderOptions, DataOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class LinksOptions(FolderOptions, DataOptions):
-    """Which links of which run, and where they go."""
+    """Which links of which run, and where they go.
+
+    >>> tyro.cli(LinksOptions, args=["runs/gae", "--top", "5"]).top
+    5
+    """
 
     top: int = 100
     """How many of the likeliest links that the graph lacks."""
@@ -164,7 +205,11 @@ class LinksOptions(FolderOptions, DataOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class ReportOptions(DataOptions):
-    """What is shown, and where the page goes."""
+    """What is shown, and where the page goes.
+
+    >>> tyro.cli(ReportOptions, args=["runs/vae", "--classes", "0", "1"]).classes
+    ('0', '1')
+    """
 
     folder: Positional[Path]
     """The folder of a run or of a study."""
@@ -181,7 +226,11 @@ class ReportOptions(DataOptions):
 
 @dataclass(frozen=True)
 class Named:
-    """What decides which options there are, and their defaults: looked for before all others."""
+    """What decides which options there are, and their defaults: looked for before all others.
+
+    >>> named(["--seed", "1", "--network", "dense"])
+    Named(start=None, network='dense', prior=None)
+    """
 
     start: Path | None = None
     """The run that ``--from`` names."""

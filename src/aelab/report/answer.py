@@ -23,7 +23,11 @@ QUESTIONS = {
 
 @dataclass(frozen=True)
 class Answer:
-    """A question and what the figures say to it."""
+    """A question and what the figures say to it.
+
+    >>> of_questions([Verdict("Which restores best?", "60s", "vae")])
+    [Answer(question='Which restores best?', lines=('60s: vae.',), measure='')]
+    """
 
     question: str
     lines: tuple[str, ...]

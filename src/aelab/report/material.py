@@ -14,7 +14,14 @@ from aelab.studies.summary import single_row, units
 
 @dataclass(frozen=True)
 class Material:
-    """A run, or a study, to be shown."""
+    """A run, or a study, to be shown.
+
+    >>> from aelab.api import train
+    >>> run = train("mean", "digits")
+    >>> material = gather(run.folder)
+    >>> material.is_study, list(material.runs), material.data.name
+    (False, ['mean'], 'digits')
+    """
 
     folder: Path
     is_study: bool

@@ -43,7 +43,11 @@ themselves, and beside the mean image's error all others look the same."""
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure as a file."""
+    """A figure as a file.
+
+    >>> Picture("loss", b"PNG", "The loss falls.", width=640, height=480).uri
+    'data:image/png;base64,UE5H'
+    """
 
     name: str
     content: bytes
@@ -61,7 +65,13 @@ class Picture:
 
 @dataclass
 class Section:
-    """A heading with pictures below it."""
+    """A heading with pictures below it.
+
+    >>> section = Section("Training")
+    >>> section.add("loss", Figure)
+    >>> section.pictures[0].width, section.missing
+    (640, [])
+    """
 
     title: str
     intro: str = ""
@@ -85,7 +95,11 @@ class Section:
 
 @dataclass(frozen=True)
 class Report:
-    """A page that was written."""
+    """A page that was written.
+
+    >>> Report(Path("runs/mine/report.html"), left_out=("Row vae failed: no memory",)).left_out
+    ('Row vae failed: no memory',)
+    """
 
     path: Path
     left_out: tuple[str, ...]

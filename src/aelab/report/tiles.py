@@ -43,7 +43,12 @@ ERRORS = "magma"
 
 @dataclass(frozen=True)
 class TileRow:
-    """One row of images."""
+    """One row of images.
+
+    >>> row = TileRow("original", np.zeros((2, 8, 8, 3), np.uint8), notes=["0", "1"])
+    >>> mosaic("Digits", [row], told="Two digits.").get_label()
+    'Two digits.'
+    """
 
     label: str
     tiles: Tiles

@@ -30,11 +30,22 @@ GONE = "a process was ended from outside, perhaps for want of memory; try --jobs
 
 
 class StoppedError(Exception):
-    """The program is being stopped; a job ends where it is."""
+    """The program is being stopped; a job ends where it is.
+
+    >>> from threading import Event
+    >>> stop = Event()
+    >>> stop.set()
+    >>> attempt(lambda job, tell: tell("half"), "job", Teller("job", None, stop))
+    ([], 'stopped')
+    """
 
 
 class InThisProcess(Executor):
-    """Does what it is given before anything else goes on; Ctrl-C goes through it."""
+    """Does what it is given before anything else goes on; Ctrl-C goes through it.
+
+    >>> InThisProcess().submit(max, 1, 2).result()
+    2
+    """
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:  # noqa: ANN401 - those of fn
         """The future of a call that has ended."""
@@ -165,7 +176,14 @@ def prepare_process() -> None:
 
 @dataclass(frozen=True)
 class Teller:
-    """What a job in a process of our own tells the first process by."""
+    """What a job in a process of our own tells the first process by.
+
+    >>> from queue import Queue
+    >>> from threading import Event
+    >>> Teller("job", told := Queue(), Event())("half")
+    >>> told.get()
+    ('job', 'half')
+    """
 
     job: object
     told: ManagedQueue

@@ -33,7 +33,12 @@ from aelab.training.loop import TrainState, count_steps, fit, refuse_lost_weight
 
 @dataclass(frozen=True)
 class Progress:
-    """What is told while a run is trained."""
+    """What is told while a run is trained.
+
+    >>> from aelab.runs.screen import described
+    >>> described(Progress(1.5, 3, {"mse": 0.02}, {"mse": 0.03}, 900, 60))
+    'epoch 2/3 | mse 0.02 | val. MSE 0.0300 | 900/s'
+    """
 
     epoch: float
     epochs: float
@@ -47,7 +52,11 @@ class Progress:
 
 @dataclass(frozen=True)
 class Note:
-    """A line for the user about what is done with files."""
+    """A line for the user about what is done with files.
+
+    >>> Note("the older run is kept as seed-0.set-aside").text
+    'the older run is kept as seed-0.set-aside'
+    """
 
     text: str
 
@@ -59,7 +68,15 @@ OnProgress = Callable[[Progress], None]
 
 
 class Training:
-    """One training into a run's folder. Its files give the same bytes however often it stops."""
+    """One training into a run's folder. Its files give the same bytes however often it stops.
+
+    >>> from aelab.api import train
+    >>> run = train("mean", "digits")
+    >>> before = run.weights_sha256
+    >>> Training(run, run.model, run.own_data()).go(on_progress=None)
+    >>> run.weights_sha256 == before
+    True
+    """
 
     def __init__(self, run: Run, model: Model, data: Dataset) -> None:
         self.run, self.model = run, model

@@ -23,6 +23,12 @@ class TrainingScreen:
 
     Elsewhere it is quiet, or where it is `plain`, as in a log of the command line, it prints what
     it is told to say, and a line for each end.
+
+    >>> screen = TrainingScreen(plain=True)
+    >>> with screen.console.capture() as shown:
+    ...     screen.tell("vae", Note("trained anew"))
+    >>> shown.get().strip()
+    'vae: trained anew'
     """
 
     def __init__(self, *, plain: bool = False) -> None:

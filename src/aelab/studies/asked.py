@@ -29,7 +29,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
-    """Where the data are."""
+    """Where the data are.
+
+    >>> tyro.cli(DataOptions, args=["--data-dir", "data"]).data_dir.name
+    'data'
+    """
 
     data_dir: Path | None = None
     """Folder where the data's files are looked for first; $AELAB_DATA names one too."""
@@ -57,7 +61,11 @@ class TrainOptions(DataOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class CompareOptions(DataOptions):
-    """Which study, and how it is done."""
+    """Which study, and how it is done.
+
+    >>> CompareOptions(study="links", quick=True).chosen.name
+    'links-quick'
+    """
 
     study: Positional[str] = "default"
     """A packaged study (default, equal, claims, original, links, likelihood, code-size,

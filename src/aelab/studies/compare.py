@@ -45,7 +45,12 @@ def check_row(row: Row, split: str, data_dir: Path | None, seed: int) -> None:
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a study."""
+    """One run of a study.
+
+    >>> settings = RunSettings("vae")
+    >>> Job("vae", 1, settings, Path("runs/vae/seed-1"), "test", ("bound",), data_dir=None).label
+    'vae, seed 1'
+    """
 
     row: str
     seed: int
@@ -89,7 +94,13 @@ def do_job(job: Job, on_progress: Callable[[Progress | Note], None]) -> Run:
 
 @dataclass(frozen=True)
 class Result:
-    """A study with the runs that it gave, by row, and what went wrong."""
+    """A study with the runs that it gave, by row, and what went wrong.
+
+    >>> from aelab.studies.study import load_study
+    >>> study = load_study("links")
+    >>> Result(study, Path("runs/links"), {}, {"vgae": "out of memory"}, {}).results.errors
+    {'vgae': 'out of memory'}
+    """
 
     study: Study
     folder: Path

@@ -16,7 +16,11 @@ from aelab.studies.study import Asked
 
 @dataclass(frozen=True)
 class Spread:
-    """A figure over seeds."""
+    """A figure over seeds.
+
+    >>> Spread.of([1.0, 2.0, 3.0])
+    Spread(mean=2.0, std=1.0, values=(1.0, 2.0, 3.0))
+    """
 
     mean: float | None
     std: float | None
@@ -44,7 +48,13 @@ OPTIONAL = ("side_channel_size", "side_channel_bits", "multiply_adds", "by_class
 
 @dataclass(frozen=True, kw_only=True)
 class ResultRow:
-    """One row's figures over its seeds, and what evaluation says beside them of the first."""
+    """One row's figures over its seeds, and what evaluation says beside them of the first.
+
+    >>> row = ResultRow(name="pca", model="pca", code_size=2, parameters=8, input_size=3, budget="",
+    ...     seeds=(0,), train_seconds=1, metrics={"mse": Spread.of([0.5])}, audits={}, published={})
+    >>> row.mean("mse"), row.overcomplete
+    (0.5, False)
+    """
 
     name: str = field(metadata={"json": "row"})
 
@@ -112,7 +122,11 @@ class ResultRow:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer to a question about the rows of a budget."""
+    """The answer to a question about the rows of a budget.
+
+    >>> read(Verdict, {"question": "Which is best?", "budget": "60s", "answer": "vae"}, "verdict 1")
+    Verdict(question='Which is best?', budget='60s', answer='vae')
+    """
 
     question: str
     budget: str
@@ -121,7 +135,13 @@ class Verdict:
 
 @dataclass(frozen=True)
 class ClaimVerdict:
-    """Whether a claim holds."""
+    """Whether a claim holds.
+
+    >>> from aelab.studies.study import Claim
+    >>> from aelab.studies.verdicts import verdict
+    >>> verdict(Claim("A VAE wins", "mse", better="vae", than=("pca",)), [])
+    ClaimVerdict(claim='A VAE wins', holds='was not tested', found='no vae')
+    """
 
     claim: str
     holds: str
@@ -132,7 +152,13 @@ class ClaimVerdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """What a study gave."""
+    """What a study gave.
+
+    >>> results = Results(study="mine", title="", quick=False, data="digits", split="test",
+    ...     units={}, rows=())
+    >>> Results.from_json(results.to_json()) == results
+    True
+    """
 
     study: str
     asked: Asked | None = None

@@ -31,7 +31,11 @@ PACKAGED = files("aelab") / "studies" / "packaged"
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a study: what is trained, and what others published for it."""
+    """One line of a study: what is trained, and what others published for it.
+
+    >>> [row.name for row in class_by_class(Row("pca", RunSettings("pca")), ["cat", "dog"])]
+    ['pca-cat', 'pca-dog']
+    """
 
     name: str
     settings: RunSettings
@@ -48,7 +52,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Claim:
-    """That one row is better than each of others in a metric: to be tested over seeds."""
+    """That one row is better than each of others in a metric: to be tested over seeds.
+
+    >>> claim = load_study("claims").claims[0]
+    >>> claim.metric, claim.better, claim.than
+    ('mse', 'switches', ('switches-gradual',))
+    """
 
     claim: str
     metric: str
@@ -58,7 +67,11 @@ class Claim:
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of the rows of a budget: which is best in a metric."""
+    """What is asked of the rows of a budget: which is best in a metric.
+
+    >>> load_study("anomalies").questions[0].question
+    'Which finds anomalies best?'
+    """
 
     question: str
     metric: str
@@ -68,7 +81,11 @@ class Question:
 
 @dataclass(frozen=True)
 class Asked:
-    """What `aelab compare` was asked for, as it was written; None where an option was not given."""
+    """What `aelab compare` was asked for, as it was written; None where an option was not given.
+
+    >>> Asked("links", quick=True)
+    Asked(study='links', quick=True, time_budget=None, seeds=None, split=None, metrics=())
+    """
 
     study: str
     """Name or file."""
@@ -169,7 +186,11 @@ def load_study(name: str) -> Study:
 
 @dataclass(frozen=True)
 class StudyTable:
-    """The keys of a study file."""
+    """The keys of a study file.
+
+    >>> checked(StudyTable, {"rows": {"vae": {}}, "seeds": [0, 1]}, "study").seeds
+    (0, 1)
+    """
 
     rows: dict[str, dict[str, Any]]
     title: str = ""
@@ -191,7 +212,11 @@ class StudyTable:
 
 @dataclass(frozen=True)
 class RowTable:
-    """The keys of a row in a study file."""
+    """The keys of a row in a study file.
+
+    >>> checked(RowTable, {"model": "vae", "recipe": {"epochs": 2}}, "row vae").recipe
+    {'epochs': 2}
+    """
 
     model: str
     network: str | None = None

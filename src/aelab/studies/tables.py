@@ -43,7 +43,11 @@ CLOSE = " ≈"
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands in a table, and the number that a column is sorted by; none of what is none."""
+    """What stands in a table, and the number that a column is sorted by; none of what is none.
+
+    >>> number(1234.5, ",.1f")
+    Cell(text='1,234.5', number=1234.5)
+    """
 
     text: str
     number: float | None = None
@@ -51,7 +55,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A cell a row, below a title and its unit."""
+    """A cell a row, below a title and its unit.
+
+    >>> Column("training", "s", [number(1.5, ".1f"), number(None, ".1f")]).texts
+    ['1.5', '–']
+    """
 
     title: str
     unit: str
