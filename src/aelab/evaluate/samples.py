@@ -35,7 +35,13 @@ SampleFigures = dict[str, float | str | None]
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """The images that samples are held against, and the figures that follow from them alone."""
+    """The images that samples are held against, and the figures that follow from them alone.
+
+    >>> from aelab.data.loading import load
+    >>> reference = reference_of(load("digits"), "test", count=3, seed=0)  # too few for features
+    >>> reference.network, round(reference.nearest, 1)
+    (None, 1.0)
+    """
 
     network: FeatureNetwork | None
     """None where the data have no classes to learn features from."""
@@ -128,18 +134,6 @@ def distances_to_training(data: InputDataset, split: str) -> Float[Tensor, " ima
         return nearest_images(every, data.split("train"))[0]
 
 
-class AsTheyAre(nn.Module):
-    """Features that are there already, where torchmetrics wants a network that makes them."""
-
-    def __init__(self, num_features: int) -> None:
-        super().__init__()
-        self.num_features = num_features
-
-    def forward(self, features: Features) -> Features:
-        """Hand them on."""
-        return features
-
-
 def frechet_distance(real: Features, fake: OtherFeatures) -> float:
     """Squared Fréchet distance between Gaussians fitted to two sets of features.
 
@@ -148,7 +142,9 @@ def frechet_distance(real: Features, fake: OtherFeatures) -> float:
     """
     from torchmetrics.image.fid import FrechetInceptionDistance  # takes a second or two
 
-    distance = FrechetInceptionDistance(AsTheyAre(real.shape[1]))
+    as_they_are = nn.Identity()  # the features are there already
+    as_they_are.num_features = torch.tensor(real.shape[1])
+    distance = FrechetInceptionDistance(as_they_are)
     distance.update(real.double(), real=True)
     distance.update(fake.double(), real=False)
     return float(distance.compute())
