@@ -25,15 +25,29 @@ JOINT = ": "
 
 
 class AelabError(Exception):
-    """A mistake the user can mend; the command line shows its one line and exits with 2."""
+    """A mistake the user can mend; the command line shows its one line and exits with 2.
+
+    >>> issubclass(InputError, AelabError), issubclass(MissingFileError, AelabError)
+    (True, True)
+    """
 
 
 class InputError(AelabError, ValueError):
-    """A value, or a file's content, that cannot be used."""
+    """A value, or a file's content, that cannot be used.
+
+    >>> read_json("/")
+    Traceback (most recent call last):
+    aelab.files.InputError: cannot read /: Is a directory
+    """
 
 
 class MissingFileError(AelabError, FileNotFoundError):
-    """A file that is not where it was looked for."""
+    """A file that is not where it was looked for.
+
+    >>> read_json("/nowhere")
+    Traceback (most recent call last):
+    aelab.files.MissingFileError: /nowhere does not exist; check the path
+    """
 
 
 @contextmanager

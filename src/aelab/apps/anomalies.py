@@ -23,7 +23,11 @@ from aelab.runs.store import Run
 
 @dataclass(frozen=True)
 class Found:
-    """What a search for anomalies came to."""
+    """What a search for anomalies came to.
+
+    >>> Found(threshold=0.02, anomalies=1, highest=(7, 3)).highest[0]  # the least like the others
+    7
+    """
 
     threshold: float
     """An anomaly scores above it."""

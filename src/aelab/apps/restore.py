@@ -114,7 +114,12 @@ def write_images(
 
 @dataclass(frozen=True)
 class Layout:
-    """How an array of inputs is laid out, and of what type it is."""
+    """How an array of inputs is laid out, and of what type it is.
+
+    >>> layout = Layout.like(np.zeros((5, 28, 28), np.uint8), shape=(1, 28, 28))
+    >>> layout.axes, layout.arranged(np.ones((2, 1, 28, 28))).shape
+    ('no channel', (2, 28, 28))
+    """
 
     axes: Literal["as they are", "no channel", "channels last"]
     dtype: np.dtype[Any]

@@ -15,7 +15,13 @@ S = TypeVar("S")
 
 @runtime_checkable
 class Dataset(Protocol):
-    """Data with named splits: images, or one graph."""
+    """Data with named splits: images, or one graph.
+
+    >>> from aelab.data.loading import load
+    >>> digits = load("digits")
+    >>> isinstance(digits, Dataset), len(digits.split("test"))
+    (True, 180)
+    """
 
     @property
     def name(self) -> str:
@@ -45,7 +51,14 @@ class Dataset(Protocol):
 
 @runtime_checkable
 class TrainingData(Protocol):
-    """What a model may ask of its training data before the first step."""
+    """What a model may ask of its training data before the first step.
+
+    >>> import torch
+    >>> from aelab.data.loading import load
+    >>> train: TrainingData = load("digits").split("train")
+    >>> train.batch(torch.arange(5)).shape
+    torch.Size([5, 1, 8, 8])
+    """
 
     def __len__(self) -> int: ...
 
@@ -55,7 +68,11 @@ class TrainingData(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class NamedSplits(Generic[S]):
-    """A name, and splits by theirs."""
+    """A name, and splits by theirs.
+
+    >>> NamedSplits("mine", {"train": [1, 2], "test": [3]}).split("test")
+    [3]
+    """
 
     name: str
     splits: Mapping[str, S]

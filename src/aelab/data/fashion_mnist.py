@@ -39,7 +39,11 @@ CLASSES = (
 
 @dataclass(frozen=True)
 class IdxFile:
-    """One of the four files: a header that gives the shape, then the bytes."""
+    """One of the four files: a header that gives the shape, then the bytes.
+
+    >>> IdxFile("t10k-labels-idx1-ubyte", (10_000,), sha256="").size
+    10008
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -100,7 +104,11 @@ BLOCK = 2**20
 
 @dataclass(frozen=True)
 class Place:
-    """A folder that may hold the files, and what to do about a damaged file in it."""
+    """A folder that may hold the files, and what to do about a damaged file in it.
+
+    >>> Place(Path("/nowhere"), "mount the disk").find()
+    {}
+    """
 
     folder: Path
     remedy: str

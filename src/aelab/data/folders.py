@@ -40,7 +40,13 @@ Skipped = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, eq=False)
 class Pictures:
-    """Images of one kind from files, and what was left out."""
+    """Images of one kind from files, and what was left out.
+
+    >>> import torch
+    >>> values, names = torch.zeros(2, 1, 8, 8), ("cats/a.png", "dogs/b.png")
+    >>> arrange(Pictures(values, names, (), Kind((1, 8, 8), "float32"), sha256=""))[0]
+    ('cats', 'dogs')
+    """
 
     values: Shaped[Tensor, "n channels height width"]
     names: tuple[str, ...]

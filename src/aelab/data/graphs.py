@@ -29,7 +29,13 @@ NAMES = ("cora", "citeseer", "pubmed", "karate")
 
 @dataclass(frozen=True, eq=False)
 class LinkSplit:
-    """One split: the graph of the training edges, and the pairs that a model is asked about."""
+    """One split: the graph of the training edges, and the pairs that a model is asked about.
+
+    >>> graph = LinkGraph(torch.eye(3), torch.tensor([[0], [1]]))
+    >>> split = LinkSplit(graph, torch.tensor([[1], [2]]), negatives=torch.tensor([[0], [2]]))
+    >>> len(split), split.batch(torch.tensor([0])) is graph
+    (1, True)
+    """
 
     graph: LinkGraph
     """The same in every split: messages pass along training edges only."""
@@ -55,7 +61,14 @@ class LinkSplit:
 
 @dataclass(frozen=True, eq=False)
 class GraphDataset(NamedSplits[LinkSplit]):
-    """A graph with its splits `train`, `validation` and `test`."""
+    """A graph with its splits `train`, `validation` and `test`.
+
+    >>> graph = LinkGraph(torch.eye(2), torch.tensor([[0], [1]]))
+    >>> train = LinkSplit(graph, graph.positives, negatives=graph.positives[:, :0])
+    >>> data = GraphDataset("friends", {"train": train}, ("Ann", "Bob"), sha256="")
+    >>> data.spec, data.index["Bob"]
+    (GraphSpec(nodes=2, features=2), 1)
+    """
 
     node_ids: tuple[str, ...]
     sha256: str

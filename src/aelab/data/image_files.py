@@ -36,12 +36,21 @@ GREY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as in JPEG
 
 
 class UnreadableError(Exception):
-    """An image file that cannot be used; its text says why in a few words."""
+    """An image file that cannot be used; its text says why in a few words.
+
+    >>> refuse_frames(3)
+    Traceback (most recent call last):
+    aelab.data.image_files.UnreadableError: has 3 frames or pages: save each by itself
+    """
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What all images of a data set have in common."""
+    """What all images of a data set have in common.
+
+    >>> print(Kind((3, 32, 48), "uint8"))
+    32×48, 3 channels, uint8
+    """
 
     shape: tuple[int, int, int]
     """Channels, height, width."""
@@ -56,7 +65,14 @@ class Kind:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is done with every image that is read."""
+    """What is done with every image that is read.
+
+    >>> from tempfile import NamedTemporaryFile
+    >>> with NamedTemporaryFile(suffix=".png") as file:
+    ...     Image.new("RGB", (96, 64)).save(file)
+    ...     kind_of(Path(file.name), Wanted(size=(32, 48), grayscale=True))
+    Kind(shape=(1, 32, 48), dtype='uint8')
+    """
 
     size: tuple[int, int] | None = None
     """Height and width that it is resized to."""
@@ -128,7 +144,11 @@ def reason(error: Exception) -> str:
 
 
 class Source:
-    """An image that Pillow reads without loss."""
+    """An image that Pillow reads without loss.
+
+    >>> Source(Image.new("CMYK", (48, 32))).kind()
+    Kind(shape=(3, 32, 48), dtype='uint8')
+    """
 
     def __init__(self, picture: Image.Image) -> None:
         self.picture = picture
@@ -163,7 +183,12 @@ class Source:
 
 
 class TiffSource:
-    """A TIFF that Pillow does not read, or not whole: 16-bit colours, more than four channels."""
+    """A TIFF that Pillow does not read, or not whole: 16-bit colours, more than four channels.
+
+    >>> from types import SimpleNamespace
+    >>> TiffSource(SimpleNamespace(axes="YXS", shape=(32, 48, 3), dtype="uint16")).kind()
+    Kind(shape=(3, 32, 48), dtype='uint16')
+    """
 
     def __init__(self, page: Any) -> None:  # noqa: ANN401 - tifffile's
         self.page = page

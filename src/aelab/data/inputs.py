@@ -25,7 +25,12 @@ from aelab.settings import DataSettings
 
 @dataclass(frozen=True, eq=False)
 class RowNumbers(Sequence[str]):
-    """The names of examples that have none: their numbers, from 0 on."""
+    """The names of examples that have none: their numbers, from 0 on.
+
+    >>> names = RowNumbers(5)
+    >>> names[1], names[3:]
+    ('1', ['3', '4'])
+    """
 
     n: int
 
@@ -39,7 +44,12 @@ class RowNumbers(Sequence[str]):
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """Inputs of any number, read as they are asked for: ``inputs.batch(i)``."""
+    """Inputs of any number, read as they are asked for: ``inputs.batch(i)``.
+
+    >>> inputs = of_memory(np.array([[0, 255], [51, 102]], np.uint8), InputSpec((2,)))
+    >>> inputs.names[1], inputs.batch(torch.tensor([1])).x
+    ('1', tensor([[0.2000, 0.4000]]))
+    """
 
     split: InputSplit
     names: Sequence[str]

@@ -155,7 +155,13 @@ def stacked(
 
 
 class Array:
-    """What a pickle may say of a NumPy array: its type, shape and bytes."""
+    """What a pickle may say of a NumPy array: its type, shape and bytes.
+
+    >>> array, content = Array(), np.array([1, 2], "i4").tobytes().decode("latin1")
+    >>> array.__setstate__((1, (2,), Dtype("i4"), 0, content))
+    >>> array.values
+    array([1, 2], dtype=int32)
+    """
 
     values: NDArray[Any]
 
@@ -170,7 +176,11 @@ class Array:
 
 
 class Dtype:
-    """What a pickle may say of a NumPy type: plain numbers, and their byte order."""
+    """What a pickle may say of a NumPy type: plain numbers, and their byte order.
+
+    >>> Dtype("f4").dtype
+    dtype('float32')
+    """
 
     def __init__(self, code: str = "", *_: int) -> None:
         if code not in ("f4", "f8", "i4", "i8"):
@@ -187,7 +197,14 @@ class Dtype:
 
 
 class Csr:
-    """What a pickle may say of a SciPy CSR matrix."""
+    """What a pickle may say of a SciPy CSR matrix.
+
+    >>> matrix, starts, data = Csr(), Array(), Array()
+    >>> starts.values, data.values = np.array([0, 2]), np.array([5.0, 7.0])  # also the columns
+    >>> matrix.__setstate__({"indptr": starts, "indices": starts, "data": data, "shape": (1, 3)})
+    >>> matrix.entries()
+    (array([0, 0]), array([0, 2]), array([5., 7.], dtype=float32), (1, 3))
+    """
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Read the arrays and the shape; the rest does not matter."""
@@ -222,7 +239,12 @@ ALLOWED = {
 
 
 class RestrictedUnpickler(pickle.Unpickler):
-    """Unpickles what Planetoid's files are made of, and refuses every other name."""
+    """Unpickles what Planetoid's files are made of, and refuses every other name.
+
+    >>> RestrictedUnpickler(io.BytesIO(pickle.dumps(print))).load()
+    Traceback (most recent call last):
+    _pickle.UnpicklingError: it asks for builtins.print, which is not allowed
+    """
 
     def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - as pickle has it
         """Look the name up among the allowed ones."""

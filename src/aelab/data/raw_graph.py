@@ -13,7 +13,13 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class RawGraph:
-    """A whole graph as it was read, before any split."""
+    """A whole graph as it was read, before any split.
+
+    >>> line = torch.tensor([[0, 1], [1, 2]])
+    >>> a, b = (RawGraph(name, ("x", "y", "z"), line, features=None) for name in ("a", "b"))
+    >>> a.sha256 == b.sha256
+    True
+    """
 
     name: str
     node_ids: tuple[str, ...]

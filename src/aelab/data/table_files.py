@@ -26,7 +26,14 @@ Ids = NDArray[Any]
 
 @dataclass(frozen=True)
 class Layout:
-    """What a text file looks like, judged by its first line that is no comment."""
+    """What a text file looks like, judged by its first line that is no comment.
+
+    >>> from tempfile import NamedTemporaryFile
+    >>> with NamedTemporaryFile("w") as file:
+    ...     print("height;weight", file=file, flush=True)
+    ...     layout_of(Path(file.name))
+    Layout(skipped=0, delimiter=';', cells=('height', 'weight'))
+    """
 
     skipped: int
     """Comment lines (# or %) above."""

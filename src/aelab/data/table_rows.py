@@ -31,7 +31,13 @@ from aelab.settings import DataSettings
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """The numbers of a table."""
+    """The numbers of a table.
+
+    >>> rows = Rows(("cm", "kg"), torch.tensor([[170.0, torch.inf]]), left_out=(), of_each=None)
+    >>> refuse_bad(Path("people.csv"), rows, impute=False)
+    Traceback (most recent call last):
+    aelab.files.InputError: people.csv: infinite values: kg (row 1); mend them
+    """
 
     names: tuple[str, ...]
     """Of the columns that hold them."""

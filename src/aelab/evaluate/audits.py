@@ -24,7 +24,13 @@ NEAR = 1e-3
 
 @dataclass(frozen=True)
 class Finding:
-    """What an audit found."""
+    """What an audit found.
+
+    >>> from aelab.data.specs import InputSpec
+    >>> from aelab.models.zoo import resolve
+    >>> audit_code_size(resolve("vanilla").build(InputSpec((8,)), latent_dim=2))
+    Finding(clean=True, found='2 numbers for 8', figures={})
+    """
 
     clean: bool
     """Nothing stands in the way of comparing the figures."""

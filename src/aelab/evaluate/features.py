@@ -45,7 +45,13 @@ Labelled = tuple[Pictures, Int64[Tensor, " batch"]]
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """A split whose batches are images with their class numbers."""
+    """A split whose batches are images with their class numbers.
+
+    >>> from aelab.data.loading import load
+    >>> x, classes = LabelledImages(load("digits").split("train")).batch(torch.arange(5))
+    >>> x.shape, x.max(), classes
+    (torch.Size([5, 1, 8, 8]), tensor(1.), tensor([0, 1, 2, 3, 4]))
+    """
 
     images: InputSplit
 
@@ -61,6 +67,9 @@ class Classifier(Trainable):
     """Two convolutions, a layer of 64 features, and a logit a class.
 
     Larger images are averaged down to 32×32 pixels first, so that training takes as long.
+
+    >>> Classifier((1, 28, 28), classes=10).features(torch.zeros(2, 1, 28, 28)).shape
+    torch.Size([2, 64])
     """
 
     def __init__(self, shape: tuple[int, int, int], classes: int) -> None:
@@ -97,7 +106,12 @@ class Classifier(Trainable):
 
 @dataclass(frozen=True)
 class FeatureNetwork:
-    """A trained classifier, as features of images."""
+    """A trained classifier, as features of images.
+
+    >>> network = FeatureNetwork(Classifier((1, 8, 8), classes=10), accuracy=0.9)
+    >>> network.of(torch.zeros(3, 1, 8, 8)).shape, len(network.hash)
+    (torch.Size([3, 64]), 12)
+    """
 
     classifier: Classifier
 

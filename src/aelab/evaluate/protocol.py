@@ -108,7 +108,12 @@ def channels_last(model: Autoencoder) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Validation:
-    """What an epoch is worth on the validation split."""
+    """What an epoch is worth on the validation split.
+
+    >>> epochs = Validation(0.3, {"mse": 0.03}), Validation(0.2, {"mse": 0.02})
+    >>> min(epochs, key=lambda epoch: epoch.loss).shown
+    {'mse': 0.02}
+    """
 
     loss: float
     """The best epoch has the least."""

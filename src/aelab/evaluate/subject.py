@@ -10,7 +10,16 @@ from aelab.models.priors.contract import Prior
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A trained model, the data that it is held against, and what is known of it by then."""
+    """A trained model, the data that it is held against, and what is known of it by then.
+
+    >>> import torch
+    >>> from aelab.data.loading import load
+    >>> from aelab.models.zoo import resolve
+    >>> digits = load("digits")
+    >>> pca = resolve("pca").build(digits.spec, latent_dim=2)
+    >>> len(Subject(pca, digits, "test", codes=torch.zeros(180, 2)).inputs)
+    180
+    """
 
     model: Autoencoder
     data: InputDataset

@@ -42,7 +42,12 @@ class ZooEntry:
 
 @dataclass(frozen=True)
 class Hyperparameter:
-    """A keyword of a constructor: an option of the command line, and a field of a run's record."""
+    """A keyword of a constructor: an option of the command line, and a field of a run's record.
+
+    >>> from aelab.models.zoo import resolve
+    >>> resolve("vae").hyperparameters["beta"].default
+    1.0
+    """
 
     name: str
     type: Any

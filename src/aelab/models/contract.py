@@ -24,7 +24,14 @@ NUMBER_BITS = 32
 
 
 class Trainable(nn.Module, ABC):
-    """What `aelab.training.loop.fit` trains."""
+    """What `aelab.training.loop.fit` trains.
+
+    >>> class Zero(Trainable):
+    ...     def loss(self, batch):
+    ...         return {"squared_error": batch.square().mean()}
+    >>> Zero().loss(torch.tensor([1.0, 3.0]))
+    {'squared_error': tensor(5.)}
+    """
 
     @abstractmethod
     def loss(self, batch: Any, /) -> Losses:  # noqa: ANN401 - what its data yield

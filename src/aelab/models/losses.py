@@ -58,7 +58,12 @@ def parameter_l1(module: nn.Module) -> Float[Tensor, ""]:
 
 
 class Likelihood(nn.Module, ABC):
-    """p(x | z) of independent dimensions, given what a decoder's last layer puts out."""
+    """p(x | z) of independent dimensions, given what a decoder's last layer puts out.
+
+    >>> likelihood = likelihood_named("bernoulli", 0.5, nn.Identity())
+    >>> likelihood.mean(torch.zeros(1, 2))
+    tensor([[0.5000, 0.5000]])
+    """
 
     name: str
     """Figures under likelihoods of different names are not compared."""

@@ -69,6 +69,11 @@ class LatentVariableModel(Autoencoder):
     ``loss = E_q[-log p(x | z)] + beta KL(q(z | x) || p(z))`` with one sample of z; beta = 1
     is the bound itself. p(z) is the prior that it is trained with. A subclass gives `posterior`
     and `decoder_output`.
+
+    >>> from aelab.models.zoo import resolve
+    >>> model = resolve("vae").build(InputSpec((8,)), latent_dim=2)
+    >>> isinstance(model, LatentVariableModel), sorted(model.loss(torch.zeros(4, 8)))
+    (True, ['kl', 'reconstruction'])
     """
 
     prior: Prior

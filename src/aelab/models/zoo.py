@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PartEntry:
-    """A network or a prior of the zoo."""
+    """A network or a prior of the zoo.
+
+    >>> NETWORKS["dense"].path
+    'aelab.models.networks.dense:DenseNetwork'
+    """
 
     path: str
     summary: str

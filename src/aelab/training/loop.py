@@ -26,7 +26,14 @@ IMAGE_DIMENSIONS = 4
 
 
 class TrainingDivergedError(AelabError):
-    """The loss is not finite; the weights are lost, the settings are to blame."""
+    """The loss is not finite; the weights are lost, the settings are to blame.
+
+    >>> state = TrainState(step=1, steps_per_epoch=1, trace={"mse": torch.tensor([torch.nan])})
+    >>> refuse_divergence(state, Recipe())
+    Traceback (most recent call last):
+    aelab.training.loop.TrainingDivergedError: the loss term 'mse' became nan by step 1: try a lower
+    --learning-rate (now 0.002), --clip-norm 1, or --precision float32
+    """
 
 
 @dataclass
@@ -224,6 +231,12 @@ class Adam:
 
     The step is PyTorch's own, fused. Its optimizer's class sets that step up anew each time, which
     takes as long as the step itself where there are few and small parameters.
+
+    >>> weight = nn.Parameter(torch.ones(2))
+    >>> weight.sum().backward()
+    >>> Adam({"weight": weight}, TrainState()).step(learning_rate=0.1)
+    >>> weight.data
+    tensor([0.9000, 0.9000])
     """
 
     def __init__(self, parameters: dict[str, nn.Parameter], state: TrainState) -> None:

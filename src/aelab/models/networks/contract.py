@@ -19,7 +19,11 @@ Code = Float[Tensor, "batch code"]
 
 @dataclass(frozen=True)
 class CodeLayer:
-    """What a model makes its code of features with, for a network that starts from the data."""
+    """What a model makes its code of features with, for a network that starts from the data.
+
+    >>> CodeLayer(nn.Linear(64, 2), "rectifier")
+    CodeLayer(layer=Linear(in_features=64, out_features=2, bias=True), follows='rectifier')
+    """
 
     layer: nn.Linear
     """From features to the code; a variational model's has the log-variances behind."""

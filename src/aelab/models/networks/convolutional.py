@@ -227,6 +227,10 @@ class UpConvolution(nn.ConvTranspose2d):
 
     A single channel is put out as a matrix product and a sum of what overlaps: the same numbers,
     for which PyTorch's own takes twice as long.
+
+    >>> import torch
+    >>> UpConvolution(4, 1, odd=(0, 1))(torch.zeros(2, 4, 7, 7)).shape
+    torch.Size([2, 1, 14, 15])
     """
 
     def __init__(self, inputs: int, outputs: int, odd: tuple[int, int]) -> None:

@@ -47,7 +47,12 @@ class Graph:
 
 @dataclass(frozen=True, eq=False)
 class Messages:
-    """Who sends to whom, and through which of the kernels: what message passing needs to know."""
+    """Who sends to whom, and through which of the kernels: what message passing needs to know.
+
+    >>> heard = within(grid_graph(3), kernels=3)  # 4 from neighbours, 3 from the nodes themselves
+    >>> heard.pairs.shape, heard.kernels.shape
+    (torch.Size([2, 7]), torch.Size([7, 3]))
+    """
 
     pairs: Int64[Tensor, "2 messages"]
     """Source and target of each message."""
@@ -260,6 +265,10 @@ class FixedProduct(torch.autograd.Function):
 
     Sums of weighted rows are what embedding bags are; on processors these are many times faster
     than a sparse or a dense matrix product of this shape.
+
+    >>> swap = torch.tensor([1, 0]), torch.arange(2), torch.ones(2)
+    >>> FixedProduct.apply(torch.tensor([[3.0], [4.0]]), *swap, *swap).flatten()
+    tensor([4., 3.])
     """
 
     @staticmethod
@@ -284,7 +293,12 @@ def weighted_rows(x: Tensor, index: Tensor, starts: Tensor, values: Tensor) -> T
 
 
 class SparseProduct(nn.Module):
-    """Multiplies by a constant sparse matrix; no part of what a run records."""
+    """Multiplies by a constant sparse matrix; no part of what a run records.
+
+    >>> place, weight = torch.tensor([0, 1]), torch.tensor([2.0, 5.0]).double()
+    >>> SparseProduct(place, place.flip(0), weight, (2, 2))(torch.tensor([[3.0], [4.0]])).flatten()
+    tensor([ 8., 15.])
+    """
 
     def __init__(
         self,

@@ -50,7 +50,12 @@ Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d | Transposed
 
 @dataclass(frozen=True)
 class Components:
-    """Mean, principal components and their standard deviations."""
+    """Mean, principal components and their standard deviations.
+
+    >>> both = Components(torch.zeros(2), torch.eye(2), std=torch.tensor([3.0, 1.0]), residual=0.0)
+    >>> both.first(1).std, both.first(1).residual
+    (tensor([3.]), 0.5)
+    """
 
     mean: Float[Tensor, " size"]
     directions: Float[Tensor, "n size"]
@@ -82,7 +87,13 @@ class Components:
 
 @dataclass(frozen=True)
 class Sample:
-    """Some of the training inputs, evenly spaced."""
+    """Some of the training inputs, evenly spaced.
+
+    >>> from aelab.data.loading import load
+    >>> train = load("digits").split("train")
+    >>> Sample(train, evenly_spaced(len(train), 100)).batch(torch.arange(5)).shape
+    torch.Size([5, 1, 8, 8])
+    """
 
     data: TrainingData
     index: Int64[Tensor, " n"]
