@@ -278,6 +278,7 @@ def test_every_option_of_every_model_has_help(
     ends_with(0, "train", model, "--help")
     text = re.sub(r"[^\x20-\x7e]+", " ", capsys.readouterr().out.replace("\n", " "))
     text = re.sub(r"(--[a-z-]+), --no-[a-z-]+", r"\1", text)  # both forms of a switch
+    assert ">>>" not in text  # an example is for readers of the code
     options = re.split(r" (?=--[a-z])", text.split("show this help message and exit")[1])[1:]
     assert len(options) > 15
     for option in options:

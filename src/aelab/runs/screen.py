@@ -34,7 +34,7 @@ class TrainingScreen:
     def __init__(self, *, plain: bool = False) -> None:
         self.console = Console(stderr=True)
         self.plain = plain
-        self.cell = Cell() if self.console.is_jupyter else None
+        self.cell = _Cell() if self.console.is_jupyter else None
         self.progress = Progress(
             TextColumn("{task.description:<18}"),
             BarColumn(bar_width=20),
@@ -83,7 +83,7 @@ class TrainingScreen:
             self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-class Cell:
+class _Cell:
     """Lines below a notebook's cell that are written over; rich's own way needs ipywidgets."""
 
     def __init__(self) -> None:

@@ -41,7 +41,11 @@ class DataOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions(DataOptions):
-    """What a run is evaluated on, and where it goes."""
+    """What a run is evaluated on, and where it goes.
+
+    >>> TrainOptions(seed=3).split is None
+    True
+    """
 
     split: Split | None = None
     """What it is evaluated on at the end: test unless given; of the original splits, which have
@@ -177,9 +181,9 @@ def train_options(blueprint: Blueprint, start: RunSettings | None = None) -> typ
     return make_dataclass(
         "Train",
         [
-            ("run", TrainOptions, field(default=TrainOptions())),
-            ("data", DataSettings, field(default=settings.data)),
-            ("recipe", Recipe, field(default=settings.recipe)),
+            ("run", told(TrainOptions), field(default=TrainOptions())),
+            ("data", told(DataSettings), field(default=settings.data)),
+            ("recipe", told(Recipe), field(default=settings.recipe)),
             *parts(blueprint),
             *own,
         ],
@@ -190,6 +194,11 @@ def train_options(blueprint: Blueprint, start: RunSettings | None = None) -> typ
 
 GENERAL = (TrainOptions, DataSettings, Recipe)
 """The options of `aelab train` that every model has."""
+
+
+def told(options: type[Any]) -> Any:  # noqa: ANN401 - the class, annotated
+    """A group of options whose help is the first paragraph of its docstring, and no example."""
+    return Annotated[options, tyro.conf.arg(help=(options.__doc__ or "").split("\n\n")[0])]
 
 
 def option_name(option: Field[Any]) -> str:
