@@ -255,9 +255,11 @@ def test_questions_and_claims_are_answered(tiny: InputDataset, tmp_path: Path) -
     compare(parse_study("asked", text), out=tmp_path)
     results = json.loads((tmp_path / "asked" / "results.json").read_text())
     assert results["claims"][0]["holds"] == "holds"
-    assert "nothing" in results["verdicts"][0]["answer"]  # no two codes have one size
+    assert results["verdicts"][0]["answer"] == "no best is named: the rows' codes differ in size"
     assert "noisy_mse_0.2" not in results["rows"][0]["metrics"]
-    assert "**Claim: Eight beat four.** It holds: " in (tmp_path / "asked/results.md").read_text()
+    markdown = (tmp_path / "asked/results.md").read_text()
+    assert markdown.startswith("# asked\n\n**Which is best?** no best is named: ")
+    assert "**Claim: Eight beat four.** It holds: " in markdown
 
 
 def test_one_seed_has_no_deviation(tiny: InputDataset, tmp_path: Path) -> None:

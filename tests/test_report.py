@@ -22,16 +22,15 @@ from aelab.cli.verbs import main, parse
 from aelab.data import graphs
 from aelab.data.input_sets import InputDataset
 from aelab.evaluate.links import auc, split_scores
-from aelab.figures import grids, style
+from aelab.figures import grids, names, style
 from aelab.files import InputError, MissingFileError
 from aelab.machine import seeded
 from aelab.models.layers import corrupt
 from aelab.models.sampling import between, sample, traversal
 from aelab.models.zoo import resolve
-from aelab.report import codes, generated, nodes, restored, scores, tiles
+from aelab.report import codes, fronts, generated, nodes, restored, scores, tiles
 from aelab.report import training as curves
-from aelab.report.answer import answers
-from aelab.report.material import Material, gather
+from aelab.report.material import gather
 from aelab.report.measured import command, settings_of, unrecorded
 from aelab.report.page import write_report
 from aelab.runs.measure import reconstructions
@@ -40,7 +39,7 @@ from aelab.runs.train import train_run
 from aelab.settings import DataSettings, Recipe, RunSettings, thaw
 from aelab.studies.asked import CompareOptions, train_options, training
 from aelab.studies.compare import Result, compare
-from aelab.studies.results import ClaimVerdict, ResultRow, Results, Spread, Verdict
+from aelab.studies.results import ResultRow, Results, Spread
 from aelab.studies.study import Asked, parse_study
 
 STUDY = """
@@ -426,6 +425,41 @@ def test_bars_are_on_one_scale_with_pcas_line() -> None:
         scores.comparison(results(row("g", "gae", 8, auc=0.9)))
 
 
+def test_the_front_is_drawn_through_the_rows_that_none_beats() -> None:
+    rows = [
+        replace(row(name, model, size, mse=error, frechet=distance), train_seconds=seconds)
+        for name, model, size, error, distance, seconds in (
+            ("pca", "pca", 8, 0.03, 9.0, 1.0),
+            ("a", "vanilla", 8, 0.02, 7.0, 5.0),
+            ("b", "vae", 8, 0.025, 5.0, 6.0),
+            ("wide", "vae", 16, 0.001, 1.0, 1.0),
+            ("mean", "mean", 0, 0.9, 99.0, 0.1),
+        )
+    ]
+    figure = fronts.error_against_time(results(*rows))
+    line, *_ = figure.axes[0].lines
+    assert list(zip(*line.get_data(), strict=True)) == [(1, 0.03), (5, 0.03), (5, 0.02)]
+    assert [text.get_text() for text in figure.axes[0].texts] == ["pca", "a", "b", "wide (16)"]
+    assert str(figure.get_label()).endswith("wide 0.0010 at 1.0. On the front: pca, a.")
+    line, *_ = fronts.error_against_samples(results(*rows)).axes[0].lines
+    assert list(zip(*line.get_data(), strict=True)) == [(5, 0.025), (7, 0.025), (7, 0.02)]
+    with pytest.raises(InputError, match="fewer than two rows"):
+        fronts.error_against_samples(results(*(replace(r, metrics={}) for r in rows)))
+
+
+def test_names_of_points_cover_neither_points_nor_each_other() -> None:
+    figure = style.new_figure(5, 4, "")
+    axes = figure.subplots()
+    points = {f"name {i}": (1 + i / 20, 1 + i % 2 / 50) for i in range(6)}
+    axes.plot(*zip(*points.values(), strict=True), "o")
+    axes.set(xlim=(0, 2), ylim=(0, 2))
+    names.name_points(figure, axes, points)
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    at = axes.transData.transform(list(points.values()))
+    assert not any(box.contains(*point) for box in boxes for point in at)
+
+
 def test_psnr_falls_with_noise() -> None:
     noisy = {"noisy_mse_0.1": 0.01, "noisy_mse_0.4": 0.1}
     figure = scores.psnr_against_noise(results(row("a", "vanilla", 8, mse=0.001, **noisy)))
@@ -508,80 +542,7 @@ def test_a_run_of_a_graph_has_a_page(
     write_report(karate[0].folder, out=tmp_path)
     names = {path.name for path in (tmp_path / "figures").iterdir()}
     assert names == {"gae-training.png", "gae-nodes.png", "roc-and-precision-recall.png"}
-    assert "Predicting links" in (tmp_path / "report.html").read_text()
-
-
-# The answer
-
-
-def material(*rows: ResultRow, **recipes: Recipe) -> Material:
-    runs = {
-        one.name: FakeRun(RunSettings("vae", recipe=recipes.get(one.name, Recipe())))
-        for one in rows
-    }
-    return Material(Path(), True, results(*rows), runs, None)  # type: ignore[arg-type]
-
-
-class FakeRun:
-    def __init__(self, settings: RunSettings) -> None:
-        self.settings = settings
-
-
-def told(*rows: ResultRow, **recipes: Recipe) -> dict[str, tuple[str, ...]]:
-    return {one.question: one.lines for one in answers(material(*rows, **recipes))}
-
-
-def test_best_is_said_of_equal_size_and_budget_only() -> None:
-    said = told(
-        row("a", "vanilla", 8, mse=0.02, pca_mse=0.03),
-        row("b", "vae", 8, mse=0.01, pca_mse=0.03),
-        row("wide", "vae", 64, mse=0.001, pca_mse=0.003),
-        row("longer", "vae", 8, mse=0.001, pca_mse=0.03),
-        longer=Recipe(epochs=99),
-    )
-    (line,) = said["Reconstruction"]
-    assert line.startswith("10 epochs: b (MSE 0.0100), then a (MSE 0.0200)")
-    assert "wide" not in str(said)
-    assert said["Per second of training"][0].startswith("8 numbers: ")
-
-
-def test_a_closed_form_stands_beside_every_budget() -> None:
-    rows = (row("pca", "pca", 8, mse=0.01), row("a", "vanilla", 8, mse=0.02))
-    said = told(*rows, pca=Recipe(epochs=0))
-    assert "pca (MSE 0.0100), then a" in said["Reconstruction"][0]
-
-
-def test_groups_are_told_from_the_smallest_code_on() -> None:
-    sizes = {128: 0.01, 8: 0.03, 16: 0.02}
-    rows = [row(f"{name}-{n}", "vae", n, mse=e) for n, e in sizes.items() for name in "ab"]
-    lines = told(*rows)["Reconstruction"]
-    assert [re.findall(r"codes of (\d+)", line) for line in lines] == [["8"], ["16"], ["128"]]
-
-
-def test_the_quickest_past_pca() -> None:
-    rows = (
-        replace(row(name, "vae", 8, mse=error, pca_mse=0.03), train_seconds=seconds)
-        for name, error, seconds in (("slow", 0.01, 9.0), ("quick", 0.02, 3.0), ("late", 0.04, 1.0))
-    )
-    assert told(*rows)["Per second of training"] == ("8 numbers: quick, after 3.0 s.",)
-
-
-def test_rows_without_a_like_give_no_answer() -> None:
-    assert told(row("a", "vae", 8, mse=0.02), row("b", "vae", 16, mse=0.01)) == {}
-
-
-def test_a_studys_own_verdicts_and_claims_lead() -> None:
-    own = material(row("a", "vae", 8, mse=0.02), row("b", "vae", 8, mse=0.01))
-    asked = replace(
-        own.results,
-        verdicts=(Verdict("Which?", "60 s", "b"), Verdict("Which?", "5 epochs", "a")),
-        claims=(ClaimVerdict("b is better", "holds", "by far"),),
-    )
-    own = replace(own, results=asked)
-    assert [(one.question, one.lines) for one in answers(own)] == [
-        ("Which?", ("60 s: b.", "5 epochs: a.")),
-        ("Claim: b is better", ("It holds. by far.",)),
-    ]
+    assert "<strong>Links:</strong> AUC 0." in (tmp_path / "report.html").read_text()
 
 
 # Missing, half-finished, foreign
@@ -713,8 +674,8 @@ def test_a_run_has_a_page_of_its_own(
     assert main(["report", str(folder), "--out", str(tmp_path), "--classes", "Bag"]) == 0
     assert f"The page: {tmp_path}/report.html" in capsys.readouterr().out
     html = (tmp_path / "report.html").read_text()
-    assert "Reconstruction" in html
-    assert "PCA with as many numbers has" in html
+    assert "<strong>Reconstruction:</strong> squared error 0." in html
+    assert "a pixel (PCA with 8 numbers: 0." in html
 
 
 def test_the_command_gives_the_same_run(study: Result) -> None:

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aelab.evaluate.columns import METRICS
-from aelab.studies.results import ResultRow, Spread
+from aelab.studies.results import ResultRow, Spread, Verdict
 from aelab.studies.study import Claim, Question
-from aelab.studies.verdicts import answer, not_told_apart, paired, verdict
+from aelab.studies.verdicts import best_of, front, not_told_apart, paired, verdict
 
 
 def row(
@@ -55,8 +55,7 @@ def test_a_more_distant_distribution_is_worse() -> None:
     rows = [row(name, *values, metric="frechet") for name, values in APART.items()]
     test = paired("frechet", *rows)
     assert test.difference == pytest.approx(-2.5)
-    answered = answer(Question("Which?", "frechet"), rows)
-    assert answered.startswith("a (Fréchet 1.50), then b (Fréchet 4.00)")
+    assert best("frechet", *rows).best == "a"
 
 
 FIGURE = st.floats(0, 1).map(lambda value: round(value, 6))
@@ -123,9 +122,8 @@ def test_the_level_is_shared_out_among_comparisons() -> None:
     alone, both = Claim("", "mse", "a", ("b",)), Claim("", "mse", "a", ("b", "far"))
     assert verdict(alone, [a, b, far]).holds == "holds"
     assert verdict(both, [a, b, far]).holds == "is not decided"
-    which = Question("Which?", "mse")
-    assert "ahead of every other row over 4 seeds" in answer(which, [a, b])
-    assert "not told apart from b over 4 seeds" in answer(which, [a, b, far])
+    assert best("mse", a, b).close == ()
+    assert best("mse", a, b, far).close == ("b",)
 
 
 CLAIM = Claim("a is best", "mse", "a", ("b", "c"))
@@ -156,16 +154,86 @@ def test_one_seed_decides_no_claim() -> None:
     assert verdict(CLAIM, rows).holds == "is not decided"
 
 
-def test_best_is_said_among_codes_of_one_size() -> None:
-    rows = [row("a", 2.0), row("b", 1.0), row("large", 0.5, code=16)]
-    told = answer(Question("Which?", "mse"), rows)
-    assert told.startswith("b (MSE 1.0000), then a (MSE 2.0000), codes of 8 numbers; one seed")
-    assert told.endswith("; not large, for the size of their codes")
-    across = answer(Question("Which?", "mse", across_code_sizes=True), rows)
-    assert across.startswith("large (MSE 0.5000), then b (MSE 1.0000), codes of any size; one seed")
-    certain = answer(Question("Which?", "mse"), [row("a", 2.0, 2.1), row("b", 1.0, 1.1)])
-    assert "ahead of every other row over 2 seeds" in certain
-    assert "nothing" in answer(Question("Which?", "mse"), [row("a", 1.0)])
+def best(metric: str, *rows: ResultRow, across: bool = False) -> Verdict:
+    told = best_of(Question("Which?", metric, across_code_sizes=across), rows)
+    assert told is not None
+    return told
+
+
+def test_best_is_said_among_codes_of_the_commonest_size() -> None:
+    a, b, large = row("a", 2.0), row("b", 1.0), row("large", 0.5, code=16)
+    told = best("mse", a, b, large, row("mean", 0.1, code=0))
+    assert (told.best, told.seeds, told.close) == ("b", 1, ())  # one seed tells nothing apart
+    assert (told.code_size, told.left_out) == (8, ("large",))
+    across = best("mse", a, b, large, row("copy", 0.0, code=100), across=True)
+    assert (across.best, across.code_size, across.left_out) == ("large", None, ("copy",))
+
+
+def test_what_a_code_carries_besides_its_numbers_cannot_win() -> None:
+    side = replace(row("side", 0.1), side_channel_size=2, side_channel_bits=9.0)
+    more = replace(row("more", 0.2), code_bits=8 * 32 + 1.0)
+    as_many = replace(row("as many", 0.3), code_bits=8 * 32.0)
+    told = best("mse", side, more, as_many, row("old", 0.4))  # which does not know its bits
+    assert (told.best, told.left_out) == ("as many", ("side", "more"))
+
+
+def test_no_best_without_a_commonest_size() -> None:
+    two = [row("a", 2.0), row("b", 1.0)]
+    tied = best("mse", *two, row("c", 2.0, code=16), row("d", 1.0, code=16))
+    assert (tied.best, tied.left_out) == (None, ("b", "d", "a", "c"))
+    assert best("mse", two[0], row("c", 2.0, code=16)).best is None
+    assert best("mse", two[0]).best is None
+    assert best_of(Question("Which?", "psnr"), two) is None  # no row has the figure
+
+
+def test_of_equal_rows_the_quicker_is_best() -> None:
+    assert best("mse", timed("slow", 9.0, 1.0), timed("quick", 8.0, 1.0)).best == "quick"
+    like = [timed(name, seconds, 0.5, metric="probe") for name, seconds in (("a", 9.0), ("b", 8.0))]
+    assert best("probe", *like).best == "b"
+
+
+def timed(name: str, seconds: float, *values: float, metric: str = "mse") -> ResultRow:
+    return replace(row(name, *values, metric=metric), train_seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("metric", "first", "other", "seconds", "quick"),
+    [
+        ("mse", 4.0, 5.0, 10.0, "other"),
+        ("mse", 4.0, 5.01, 10.0, None),  # more than a quarter
+        ("mse", 4.0, 5.0, 10.1, None),  # more than a tenth
+        ("probe", 0.5, 0.375, 10.0, "other"),  # errors of 0.5 and 0.625
+        ("probe", 0.5, 0.37, 10.0, None),
+        ("psnr", 20.0, 19.9, 1.0, None),  # a quarter of decibels is nothing
+        ("negative_elbo_gaussian", 4.0, 4.1, 1.0, None),
+    ],
+)
+def test_nearly_as_good_in_a_tenth_of_the_time(
+    metric: str, first: float, other: float, seconds: float, quick: str | None
+) -> None:
+    rows = [
+        timed("best", 100.0, first, metric=metric),
+        timed("other", seconds, other, metric=metric),
+    ]
+    assert best(metric, *rows).quick == quick
+
+
+def test_the_quickest_of_those_nearly_as_good_is_named() -> None:
+    rows = [
+        timed("best", 100.0, 4.0),
+        timed("a", 9.0, 4.1),
+        timed("b", 5.0, 4.9),
+        timed("c", 1.0, 9.0),
+    ]
+    assert best("mse", *rows).quick == "b"
+
+
+def test_the_front_is_of_those_that_no_other_beats() -> None:
+    points = {"slow": (9.0, 1.0), "quick": (1.0, 3.0), "beaten": (9.0, 2.0), "like": (9.0, 1.0)}
+    assert front(points | {"worse": (2.0, 3.0), "middle": (2.0, 2.5)}) == [
+        *("quick", "middle", "slow", "like")
+    ]
+    assert front({}) == []
 
 
 def test_intervals_are_numbers_only_with_seeds() -> None:

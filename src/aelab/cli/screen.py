@@ -12,8 +12,8 @@ from rich.table import Table
 from aelab.data.specs import GraphSpec, InputSpec
 from aelab.evaluate.columns import METRICS, metric_named
 from aelab.models.zoo import ZOO, resolve
+from aelab.studies.cells import code_size, figure
 from aelab.studies.summary import single_row
-from aelab.studies.tables import code_size, figure
 
 if TYPE_CHECKING:
     from aelab.api import TrainedRun

@@ -285,19 +285,21 @@ def compare(arguments: list[str]) -> int:
     import_from_here(":")  # its rows may be classes of one's own
     options = parse(CompareOptions, "compare", arguments, compare.__doc__)
     from rich.console import Console
+    from rich.text import Text
 
     from aelab.api import compare_asked, write_page
     from aelab.cli.screen import print_table
     from aelab.machine import keep_freed_memory
-    from aelab.studies.tables import as_rich, findings
+    from aelab.studies.answers import answers
+    from aelab.studies.tables import as_rich
 
     keep_freed_memory()
     result = compare_asked(options, plain=True)
     results = result.results
     console = Console(highlight=False)
+    for line in answers(results):
+        console.print(Text.assemble((line.lead, "bold"), " ", line.text))
     print_table(lambda left_out: as_rich(results, left_out), console)
-    for finding in findings(results):
-        console.print(finding.replace("**", ""), markup=False)
     print(f"All figures: {result.folder}/results.md, .csv and .json")
     warn(result.notes)
     for label, error in result.errors.items():

@@ -182,6 +182,7 @@ FACTS = (
     "code_size",
     "side_channel_size",
     "side_channel_bits",
+    "code_bits",
     "parameters",
     "multiply_adds",
     "importance_samples",

@@ -70,6 +70,7 @@ def evaluate_inputs(
         "code_size": model.code_size,
         "side_channel_size": model.side_channel[0],
         "side_channel_bits": model.side_channel[1],
+        "code_bits": model.code_bits,
         "multiply_adds": multiply_adds(model, images),
     }
     return {**result, **facts}, codes

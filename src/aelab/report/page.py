@@ -16,10 +16,10 @@ from aelab.data.graphs import GraphDataset
 from aelab.data.input_sets import InputDataset
 from aelab.figures import style
 from aelab.files import InputError, atomic_path, write_text
-from aelab.report import codes, generated, measured, nodes, restored, scores, training
-from aelab.report.answer import answers
+from aelab.report import codes, fronts, generated, measured, nodes, restored, scores, training
 from aelab.report.material import Material, gather
 from aelab.report.tiles import chosen
+from aelab.studies.answers import answers, answers_of_one
 from aelab.studies.results import Results
 from aelab.studies.tables import (
     Column,
@@ -168,6 +168,10 @@ def table_figures(material: Material) -> Section:
     section = Section("At a glance")
     if material.is_study and "mse" in results.units:
         section.add("comparison", scores.comparison, results)
+        if fronts.compared(results):
+            section.add("error-against-time", fronts.error_against_time, results)
+            if "frechet" in results.units:
+                section.add("error-against-samples", fronts.error_against_samples, results)
         if scores.sizes_by_model(results):
             section.add("code-size", scores.error_against_size, results)
     return section
@@ -259,7 +263,7 @@ def as_html(material: Material, drawn: Sequence[Section]) -> str:
     return environment.get_template("page.html").render(
         title=results.heading,
         caption=caption(results),
-        answers=answers(material),
+        answers=answers(results) if material.is_study else answers_of_one(results.rows[0]),
         spans={heading: len(group) for heading, group in columns.items()},
         columns=flat,
         table=zip(*(column.cells for column in flat), strict=True),

@@ -15,8 +15,8 @@ from aelab.figures.style import BLACK, BLUE, GREY, ORANGE, line_styles, new_figu
 from aelab.files import InputError
 from aelab.models.variational import LatentVariableModel
 from aelab.models.zoo import ZOO, resolve
+from aelab.studies.cells import code_size
 from aelab.studies.results import ResultRow, Results
-from aelab.studies.tables import code_size
 
 NOISY = "noisy_mse_"
 FEWEST_SIZES = 3

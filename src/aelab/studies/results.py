@@ -42,7 +42,10 @@ class Spread:
 
 NO_FIGURE = Spread(None, None, ())
 
-OPTIONAL = ("side_channel_size", "side_channel_bits", "multiply_adds", "by_class", "parts")
+OPTIONAL = (
+    *("side_channel_size", "side_channel_bits", "code_bits"),
+    *("multiply_adds", "by_class", "parts"),
+)
 """Fields of a row that results.json leaves out where there is nothing to say."""
 
 
@@ -62,6 +65,9 @@ class ResultRow:
     code_size: int
     side_channel_size: int | None = None
     side_channel_bits: float | None = None
+    code_bits: float | None = None
+    """Of the whole code; not known of links, and where an earlier version evaluated."""
+
     parameters: int
     multiply_adds: int | None = None
     by_class: dict[str, float | None] | None = None
@@ -122,15 +128,40 @@ class ResultRow:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer to a question about the rows of a budget.
+    """The answer to a question about the rows of a budget; of earlier versions in words alone.
 
-    >>> read(Verdict, {"question": "Which is best?", "budget": "60s", "answer": "vae"}, "verdict 1")
-    Verdict(question='Which is best?', budget='60s', answer='vae')
+    >>> read(Verdict, {"question": "Which is best?", "budget": "60s", "answer": "vae"}, "1").answer
+    'vae'
     """
 
     question: str
     budget: str
     answer: str
+    """In words."""
+
+    metric: str | None = None
+    best: str | None = None
+    """The row; none where no best can be named."""
+
+    seeds: int | None = None
+    """How many the best row has."""
+
+    close: tuple[str, ...] = ()
+    """The rows that the seeds do not tell apart from the best."""
+
+    quick: str | None = None
+    """The row that is nearly as good after a tenth of the training, if there is one."""
+
+    code_size: int | None = None
+    """Of the rows that were compared, if it is one."""
+
+    left_out: tuple[str, ...] = ()
+    """The rows that were not compared, for the size of their codes."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The verdict as results.json has it: without what there is not."""
+        words = ("question", "budget", "answer")
+        return {key: value for key, value in asdict(self).items() if value or key in words}
 
 
 @dataclass(frozen=True)
@@ -190,7 +221,9 @@ class Results:
     def to_json(self) -> dict[str, Any]:
         """The content of results.json."""
         content: dict[str, Any] = emptied(asdict(self))  # with lists for tuples
-        return {**content, "rows": emptied([row.to_json() for row in self.rows])}
+        rows = emptied([row.to_json() for row in self.rows])
+        verdicts = emptied([verdict.to_json() for verdict in self.verdicts])
+        return {**content, "rows": rows, "verdicts": verdicts}
 
     @classmethod
     def from_json(cls, content: object) -> "Results":

@@ -15,7 +15,8 @@ from aelab.models.zoo import rows_of
 from aelab.settings import DataSettings, Recipe, RunSettings, checked
 
 DEFAULTS = ("default", "links")
-"""The studies whose rows `aelab train` takes its defaults from."""
+"""The studies whose rows `aelab train` takes its defaults from, and whose questions are asked of a
+study that has none."""
 
 QUICK_SHARE = 0.1
 """Of the epochs that a quick study trains."""
@@ -309,6 +310,11 @@ def refuse_unknown_names(study: Study) -> None:
         for row in (claim.better, *claim.than):
             if study.row(row) is None:
                 raise InputError(f"the claim {claim.claim!r} names no row of the study: {row!r}")
+
+
+def usual_questions() -> tuple[Question, ...]:
+    """The questions of the studies DEFAULTS."""
+    return tuple(question for study in DEFAULTS for question in load_study(study).questions)
 
 
 def default_settings(blueprint: Blueprint) -> RunSettings:

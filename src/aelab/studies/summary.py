@@ -10,9 +10,10 @@ from aelab.evaluate.audits import Finding
 from aelab.evaluate.columns import FACTS, METRICS, SLOW_GROUPS, metric_named
 from aelab.evaluate.finite import NOT_FINITE
 from aelab.runs.store import Run
+from aelab.studies.answers import in_words
 from aelab.studies.results import ResultRow, Results, Spread, Verdict
-from aelab.studies.study import Asked, Row, Study
-from aelab.studies.verdicts import answer, verdict
+from aelab.studies.study import Asked, Row, Study, usual_questions
+from aelab.studies.verdicts import best_of, verdict
 
 COSTS = ("train_seconds", "images_per_second", "epochs", "peak_memory_bytes")
 """What a training cost, beside the figures."""
@@ -134,12 +135,16 @@ def asked_for(study: Study, rows: Sequence[ResultRow], asked: Asked) -> Asked:
 
 
 def verdicts(study: Study, rows: Sequence[ResultRow]) -> Iterator[Verdict]:
-    """The answers to the study's questions, budget by budget; of rows in parts, the means."""
+    """The answers to the study's questions, budget by budget; of rows in parts, the means.
+
+    A study that asks and claims nothing is asked the usual questions.
+    """
     rows = [row for row in rows if row.parts] or rows
-    for question in study.questions:
+    for question in study.questions or (() if study.claims else usual_questions()):
         for budget in dict.fromkeys(row.budget for row in rows):
             of_budget = [shortened(row) for row in rows if row.budget == budget]
-            yield Verdict(question.question, budget, answer(question, of_budget))
+            if (told := best_of(question, of_budget, budget)) is not None:
+                yield replace(told, answer=in_words(told, of_budget))
 
 
 def shortened(row: ResultRow) -> ResultRow:

@@ -11,7 +11,9 @@ from rich.table import Table
 from aelab.evaluate.audits import Finding
 from aelab.evaluate.columns import GROUPS, METRICS, metric_named
 from aelab.files import write_json, write_text
-from aelab.studies.results import ResultRow, Results, Spread
+from aelab.studies.answers import answers
+from aelab.studies.cells import CLOSE, Cell, code_size, figure, number
+from aelab.studies.results import ResultRow, Results
 from aelab.studies.verdicts import not_told_apart
 
 MAIN = (
@@ -34,23 +36,6 @@ FIRST_LEFT_OUT = ("parameters", "ssim", "kl", "probe")
 
 SECTIONS = {**{name: group.heading for name, group in GROUPS.items()}, "": "Other"}
 """Groups of metrics and their headings."""
-
-NONE = "–"
-OVERCOMPLETE = "*"
-CLOSE = " ≈"
-"""Marks figures that are not told apart from the best of their column."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """What stands in a table, and the number that a column is sorted by; none of what is none.
-
-    >>> number(1234.5, ",.1f")
-    Cell(text='1,234.5', number=1234.5)
-    """
-
-    text: str
-    number: float | None = None
 
 
 @dataclass(frozen=True)
@@ -76,11 +61,6 @@ class Column:
     def texts(self) -> list[str]:
         """The cells as they are written."""
         return [cell.text for cell in self.cells]
-
-
-def number(value: float | None, form: str) -> Cell:
-    """A cell with a number written in a form; with NONE, where there is none."""
-    return Cell(NONE if value is None else format(value, form), value)
 
 
 def write_results(results: Results, folder: Path) -> None:
@@ -180,25 +160,6 @@ def row_name(row: ResultRow, results: Results) -> str:
     return row.name if seeds == most else f"{row.name} ({seeds} of {most} seeds)"
 
 
-def code_size(row: ResultRow) -> Cell:
-    """How many numbers a code has: the latent ones, a side channel's bits, * if overcomplete."""
-    latent = row.code_size - (row.side_channel_size or 0)
-    bits = row.side_channel_bits
-    side = f" + {bits:,.0f} bits" if bits else ""
-    return Cell(f"{latent:,}{side}{OVERCOMPLETE if row.overcomplete else ''}", latent)
-
-
-def figure(name: str, value: Spread) -> str:
-    """Mean, and standard deviation if there is one, to the metric's digits."""
-    if value.mean is None:
-        return NONE
-    digits = metric_named(name).digits
-    if value.mean >= 10 and digits > 1:
-        digits = 1
-    text = f"{value.mean:,.{digits}f}"
-    return text if value.std is None else f"{text} ± {value.std:,.{digits}f}"
-
-
 def caption(results: Results) -> str:
     """What the figures are of."""
     seeds = results.seeds
@@ -220,7 +181,8 @@ def caption(results: Results) -> str:
 
 def as_markdown(results: Results) -> str:
     """All figures as Markdown, a table for each group of metrics."""
-    parts = [f"# {results.heading}", caption(results), *findings(results)]
+    told = [f"**{line.lead}** {line.text}" for line in answers(results)]
+    parts = [f"# {results.heading}", *told, caption(results)]
     tables = {"Published": published_columns(results), **sections(results)}
     for heading, columns in {**tables, "Cost": cost_columns(results)}.items():
         if columns:
@@ -243,16 +205,6 @@ def markdown_table(columns: list[Column]) -> str:
     rows = zip(*(column.texts for column in columns), strict=True)
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def findings(results: Results) -> list[str]:
-    """The answers to the study's questions and the verdicts on its claims, a paragraph each."""
-    answers = [
-        f"**{told.question}**{' ' + told.budget + ':' if told.budget else ''} {told.answer}."
-        for told in results.verdicts
-    ]
-    claims = [f"**Claim: {told.claim}.** It {told.holds}: {told.found}." for told in results.claims]
-    return answers + claims
 
 
 def audit_lines(results: Results) -> list[str]:

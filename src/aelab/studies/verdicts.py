@@ -1,18 +1,23 @@
 """What a study's figures say, and how surely: paired comparisons over seeds, claims, the best."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import mean
 
 from scipy.stats import ttest_rel
 
 from aelab.evaluate.columns import METRICS
-from aelab.studies.results import ClaimVerdict, ResultRow
+from aelab.models.contract import NUMBER_BITS
+from aelab.studies.results import ClaimVerdict, ResultRow, Verdict
 from aelab.studies.study import Claim, Question
 
 LEVEL = 0.05
 """Of a test, shared out among all comparisons that are made at once (Bonferroni)."""
+
+NEARLY, TENTH = 1.25, 0.1
+"""What is nearly as good as the best: at most a quarter more error, in a tenth of its training."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +67,11 @@ def paired(metric: str, first: ResultRow, second: ResultRow) -> Paired:
 
 
 def best_first(rows: Sequence[ResultRow], metric: str) -> list[ResultRow]:
-    """The rows that have the metric, the best mean first."""
+    """The rows that have the metric, the best mean first; of equal ones, the quicker."""
     having = [(figure, row) for row in rows if (figure := row.mean(metric)) is not None]
     more = METRICS[metric].better == "more"
-    return [row for _, row in sorted(having, key=lambda pair: pair[0], reverse=more)]
+    sign = -1 if more else 1
+    return [r for _, r in sorted(having, key=lambda pair: (sign * pair[0], pair[1].train_seconds))]
 
 
 def not_told_apart(rows: Sequence[ResultRow], metric: str) -> set[str]:
@@ -87,39 +93,91 @@ def close_to(best: ResultRow, others: Sequence[ResultRow], metric: str) -> list[
     return [name for name, test in tests.items() if not test.told_apart(len(tests))]
 
 
-def answer(question: Question, rows: Sequence[ResultRow]) -> str:
-    """Which row is best, how it stands to the next, and how surely.
+def comparable(rows: Sequence[ResultRow]) -> list[ResultRow]:
+    """The rows among which a best may be named: their codes have one size, and take no more bits.
 
-    Unless the question is across code sizes, rows are compared where their codes have the same
-    size; the largest such group is, and the others are named as left out. Baselines without
-    training take part.
+    It is the size that more rows have than any other; none, where there is no such size. A code
+    with a side channel, or as large as the input, takes no part.
+    """
+    rows = [row for row in rows if not row.overcomplete and not row.side_channel_size]
+    commonest = Counter(row.code_size for row in rows).most_common(2)
+    if len({count for _, count in commonest}) < len(commonest) or not rows:
+        return []
+    size = commonest[0][0]
+    bits = NUMBER_BITS * size
+    return [row for row in rows if row.code_size == size and (row.code_bits or bits) <= bits]
+
+
+def best_of(question: Question, rows: Sequence[ResultRow], budget: str = "") -> Verdict | None:
+    """Which row is best in the question's metric, not yet in words; None where no row has it.
+
+    Rows are compared where they are `comparable`, unless the question is across code sizes. Those
+    without a code, as the mean image, take no part.
     """
     metric = question.metric
-    having = best_first(rows, metric)
-    sizes = [row.code_size for row in having]
-    common = max(sizes, key=sizes.count) if sizes else 0
-    all_sizes = question.across_code_sizes
-    ranked = [row for row in having if all_sizes or row.code_size == common]
-    left_out = [row.name for row in having if row not in ranked]
-    told = "nothing: no two rows have this figure with a code of the same size"
-    if len(ranked) > 1:
-        best, *others = ranked
-        codes = "of any size" if all_sizes else f"of {common:,} numbers"
-        told = f"{best.name} ({mean_of(best, metric)}), then {others[0].name} "
-        told += f"({mean_of(others[0], metric)}), codes {codes}; {certainty(metric, best, others)}"
-    if left_out:
-        told += f"; not {', '.join(left_out)}, for the size of their codes"
-    return told
-
-
-def certainty(metric: str, best: ResultRow, others: Sequence[ResultRow]) -> str:
-    """How surely the best row is the best."""
+    having = [row for row in best_first(rows, metric) if row.code_size]
+    if not having:
+        return None
+    compared = comparable(having)
+    if question.across_code_sizes:
+        compared = [row for row in having if not row.overcomplete]
+    asked = Verdict(question.question, budget, "", metric)
+    if len(compared) < 2:
+        return replace(asked, left_out=tuple(row.name for row in having))
+    best, *others = compared
     seeds = len(best.by_seed(metric))
-    if seeds < 2:
-        return "one seed: close figures may change places"
-    if close := close_to(best, others, metric):
-        return f"not told apart from {', '.join(close)} over {seeds} seeds"
-    return f"ahead of every other row over {seeds} seeds (paired t-tests, {LEVEL:.0%} in all)"
+    return replace(
+        asked,
+        best=best.name,
+        seeds=seeds,
+        close=tuple(close_to(best, others, metric)) if seeds > 1 else (),
+        quick=quick_one(best, others, metric),
+        code_size=None if question.across_code_sizes else best.code_size,
+        left_out=tuple(row.name for row in having if row not in compared),
+    )
+
+
+def quick_one(best: ResultRow, others: Sequence[ResultRow], metric: str) -> str | None:
+    """The row of least training that is nearly as good after a tenth of the best's, if one is."""
+    quick = [
+        row
+        for row in others
+        if row.train_seconds <= TENTH * best.train_seconds and nearly(metric, row, best)
+    ]
+    return min(quick, key=lambda row: row.train_seconds).name if quick else None
+
+
+def nearly(metric: str, row: ResultRow, best: ResultRow) -> bool:
+    """Whether a row's error is at most a quarter above the best's.
+
+    What a share, such as an accuracy, lacks to 1 is its error.
+    """
+    if not has_zero(metric):
+        return False
+    errors = [of.mean(metric) or 0.0 for of in (row, best)]
+    if METRICS[metric].better == "more":
+        errors = [1 - share for share in errors]
+    return errors[0] <= NEARLY * errors[1]
+
+
+def has_zero(metric: str) -> bool:
+    """Whether a quarter more error makes sense: not in nats and decibels."""
+    return METRICS[metric].short_unit not in ("nats", "dB")
+
+
+def front(points: Mapping[str, tuple[float, float]]) -> list[str]:
+    """The names of the points that no other beats in one of two costs at no loss in the other.
+
+    Ordered by the first; of points that are equal in both, all.
+
+    >>> front({"slow": (9.0, 1.0), "quick": (1.0, 2.0), "beaten": (2.0, 2.0)})
+    ['quick', 'slow']
+    """
+
+    def beaten(a: float, b: float) -> bool:
+        return any(x <= a and y <= b and (x, y) != (a, b) for x, y in points.values())
+
+    return sorted((name for name in points if not beaten(*points[name])), key=points.__getitem__)
 
 
 def mean_of(row: ResultRow, metric: str) -> str:
