@@ -299,6 +299,7 @@ def compare(arguments: list[str]) -> int:
     console = Console(highlight=False)
     for line in answers(results):
         console.print(Text.assemble((line.lead, "bold"), " ", line.text))
+    console.print()
     print_table(lambda left_out: as_rich(results, left_out), console)
     print(f"All figures: {result.folder}/results.md, .csv and .json")
     warn(result.notes)

@@ -116,7 +116,9 @@ def pca_of(metric: str, row: ResultRow, rows: Sequence[ResultRow]) -> ResultRow 
 def seconds(row: ResultRow) -> str:
     """How long a row's training took."""
     taken = row.train_seconds
-    return f"{taken:,.0f} s" if taken >= 10 else f"{max(taken, 0.1):.1f} s"
+    if taken < 0.1:
+        return "less than 0.1 s"
+    return f"{taken:,.0f} s" if taken >= 10 else f"{taken:.1f} s"
 
 
 def notes(results: Results) -> Iterator[Line]:

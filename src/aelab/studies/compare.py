@@ -20,6 +20,7 @@ from aelab.runs.store import Run
 from aelab.runs.train import make_way, refuse_kind, train_run
 from aelab.settings import DataSettings, RunSettings
 from aelab.studies import html
+from aelab.studies.answers import answers
 from aelab.studies.results import Results
 from aelab.studies.study import Asked, Row, Study
 from aelab.studies.summary import results_of
@@ -125,7 +126,7 @@ class Result:
         return [note for runs in self.runs.values() for run in runs for note in run.notes]
 
     def _repr_html_(self) -> str:
-        """The study in a notebook: its table, and a picture of each row's first seed."""
+        """The study in a notebook: its answers, its table, a picture of each row's first seed."""
         results = self.results
         shown = [
             f"<p>{escape(name)}</p>{html.picture(picture, name)}"
@@ -134,8 +135,10 @@ class Result:
         ]
         columns = {column.head: column.texts for column in main_columns(results)}
         table = html.table(columns) if results.rows else ""
-        return f"<h4>{escape(results.heading)}</h4>{table}<p>{escape(caption(results))}</p>" + (
-            "".join(shown)
+        told = [f"<p><b>{escape(of.lead)}</b> {escape(of.text)}</p>" for of in answers(results)]
+        return (
+            f"<h4>{escape(results.heading)}</h4>{''.join(told)}{table}<p>{escape(caption(results))}</p>"
+            + ("".join(shown))
         )
 
 
