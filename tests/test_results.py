@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from aelab.files import InputError
 from aelab.report.material import read_results
 from aelab.studies.results import Results
+from aelab.studies.tables import as_csv, caption
 
 OLD = Path(__file__).parent / "data" / "version-0.1" / "studies" / "tiny-study" / "results.json"
 """Written by version 0.1, which did not record what was asked."""
@@ -102,3 +104,19 @@ def changed(given: Any, place: tuple[str | int, ...], value: object) -> Any:
     else:
         made[first] = value
     return made
+
+
+def test_a_caption_says_what_the_figures_are_of() -> None:
+    results = Results.from_json(content())
+    assert caption(results).startswith(f"{results.data}, {results.split} split, 2 seeds, mean")
+    assert "overcomplete" not in caption(results)
+    wide = replace(results.rows[0], code_size=results.rows[0].input_size or 0)
+    assert "* overcomplete: the code is no smaller" in caption(replace(results, rows=(wide,)))
+    assert caption(replace(results, rows=())) == f"{results.data}: no row was finished."
+
+
+def test_lines_of_a_table_in_csv_end_as_lines_do() -> None:
+    results = Results.from_json(content())
+    lines = as_csv(results).split("\n")
+    assert len(lines) == 1 + len(results.rows) + 1  # the head, the rows, and nothing after the last
+    assert not any("\r" in line for line in lines)
