@@ -1,5 +1,6 @@
 """Shapes and types are checked while testing; small real data are shared by the tests."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,13 +20,20 @@ with install_import_hook("aelab", "typecheck.check"):
     import aelab.figures.grids
     import aelab.models.autoencoder
     import aelab.models.baselines
+    import aelab.models.hierarchical
     import aelab.models.leaky
     import aelab.models.links
     import aelab.models.networks.convolutional
     import aelab.models.networks.dense
     import aelab.models.networks.graph
     import aelab.models.pca
+    import aelab.models.priors.fitted
+    import aelab.models.priors.fitted_flow
+    import aelab.models.priors.fitted_mixture
+    import aelab.models.priors.flow
     import aelab.models.priors.mixture
+    import aelab.models.priors.two_stage
+    import aelab.models.priors.vamp
     import aelab.models.sparse
     import aelab.models.variational
     import aelab.studies.compare
@@ -43,6 +51,15 @@ torch.set_num_threads(1)  # tests are small, and may share their processors
 # How long an example takes depends on what was imported before it, and on the machine.
 settings.register_profile("aelab", deadline=None)
 settings.load_profile("aelab")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kept_figures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache for what follows from the data alone: what earlier versions kept is not looked at."""
+    folder = tmp_path_factory.mktemp("kept")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("aelab.evaluate.kept.user_cache", lambda *parts: folder.joinpath(*parts))
+        yield folder
 
 
 @pytest.fixture(scope="session")

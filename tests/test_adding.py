@@ -169,7 +169,7 @@ def test_a_network_brings_its_options(done: Outcome) -> None:
 
 def test_samples_come_from_the_new_prior(done: Outcome) -> None:
     assert done.table("runs/laplace/config.json")["prior"] == "laplace"
-    assert "Laplace(0, 1)" in done.printed["aelab sample runs/laplace"][1]
+    assert "Laplace(0, 1)" in done.printed["aelab sample runs/laplace --prior own"][1]
 
 
 def test_a_likelihood_has_columns_of_its_own(done: Outcome) -> None:

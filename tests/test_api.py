@@ -157,7 +157,7 @@ def test_codes_and_outputs_are_the_model_s(vae: TrainedRun) -> None:
     whole = (16 * x_hat).round().to(torch.uint8)
     assert torch.equal(vae.reconstruct(stored), whole)
     assert torch.equal(vae.decode(z), whole)
-    drawn = sample(vae.autoencoder, 5, seed=7, temperature=0.5)
+    drawn = sample(vae.autoencoder, 5, seed=7, temperature=0.5, prior=vae.prior)
     assert torch.equal(vae.sample(5, seed=7, temperature=0.5), (16 * drawn).round().to(torch.uint8))
     assert torch.equal(vae.sample(3), vae.sample(5, seed=0)[:3])
 

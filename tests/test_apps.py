@@ -312,7 +312,7 @@ def test_samples_in_a_folder_an_array_and_a_picture(run: Run, tmp_path: Path) ->
     write_samples(run, 11, tmp_path / "s", seed=3, temperature=0.5)
     write_samples(run, 11, tmp_path / "s.png", seed=3)
     array = np.load(tmp_path / "s.npy")
-    drawn = sample(run.model, 11, seed=3, temperature=0.5).numpy()
+    drawn = sample(run.model, 11, seed=3, temperature=0.5, prior=run.prior).numpy()
     assert (array == np.rint(255 * drawn)).all()
     files = sorted((tmp_path / "s").iterdir())
     assert [file.name for file in files] == [f"{i:02}.png" for i in range(11)]
@@ -525,7 +525,7 @@ def ready(slice_of_fashion: InputDataset, tmp_path_factory: pytest.TempPathFacto
         (["encode", "run", "in", "--strict", "--out", "c.csv"], "in"),
         (["denoise", "run", "in", "--out", "new"], "was trained without noise"),
         (["reconstruct", "run", "in"], "name a new folder for what is restored with --out"),
-        (["sample", "run", "--out", "s.jpg"], "samples are written as .png, .npy or"),
+        (["sample", "run", "--out", "s.jpg"], "samples of images are written as .png, .npy or"),
         (["sample", "run", "-n", "0", "--out", "s"], "number of samples must be 1 or more"),
         (["sample", "run", "-n", "5000", "--out", "s.png"], "a picture shows up to 1,024"),
         (["sample", "run", "--temperature", "-1", "--out", "s"], "temperature must be a number"),

@@ -18,11 +18,12 @@ import torch
 
 from aelab.cli.verbs import main
 from aelab.data.input_sets import InputDataset
+from aelab.data.specs import InputSpec
 from aelab.files import InputError, MissingFileError
-from aelab.models.contract import Autoencoder
-from aelab.models.zoo import ZOO, blueprint_of, resolve
+from aelab.models.zoo import blueprint_of, resolve
 from aelab.runs.jobs import run_all
 from aelab.runs.resumable import Note
+from aelab.settings import thaw
 from aelab.studies.compare import compare
 from aelab.studies.results import Results
 from aelab.studies.study import load_study, packaged_studies, parse_study
@@ -60,9 +61,19 @@ def test_packaged_studies_are_valid(name: str) -> None:
         blueprint_of(row.settings).complete(row.settings.hyperparameters)
 
 
-def test_default_study_has_the_whole_zoo_of_images() -> None:
-    image_models = {name for name in ZOO if issubclass(resolve(name).model, Autoencoder)}
-    assert {row.settings.model for row in load_study("default").rows} == image_models
+def test_default_study_is_like_for_like() -> None:
+    """A code of 32 numbers in every row; of the sparse one, 32 of them are not 0."""
+    rows = {row.settings.model: row.settings for row in load_study("default").rows}
+    assert list(rows) == [
+        *("mean", "pca", "vanilla", "multilayer", "convolutional", "sparse", "denoising"),
+        *("vae", "conv-vae", "graph-vae"),
+    ]
+    spec = InputSpec((1, 28, 28))
+    for name, settings in rows.items():
+        model = resolve(name, settings.network).build(spec, **thaw(settings.hyperparameters))
+        size = model.active if name == "sparse" else model.code_size
+        assert size == (0 if name == "mean" else 32), name
+        assert (model.code_bits > 32 * 32) == (name == "sparse")
 
 
 def test_original_study_keeps_the_originals_recipe() -> None:

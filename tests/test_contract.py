@@ -311,7 +311,10 @@ def test_a_hyperparameter_of_two_parts_is_refused() -> None:
         ({"network": "nowhere:Net"}, "network 'nowhere:Net' cannot be imported"),
         ({"prior": "norml"}, "no prior 'norml': did you mean 'normal'"),
         ({"prior": "pathlib:Path"}, "pathlib:Path is no subclass of .*Prior"),
-        ({"prior": "mixture"}, "the prior mixture is fitted to codes; no model is trained"),
+        (
+            {"prior": "fitted-mixture"},
+            "the prior fitted-mixture is fitted to codes; no model is trained",
+        ),
     ],
 )
 def test_a_part_that_cannot_be_is_refused(arguments: dict[str, str], said: str) -> None:

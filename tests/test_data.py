@@ -28,7 +28,7 @@ from aelab.evaluate.reconstruction import pca_mse, reconstruction_mse
 from aelab.files import AelabError, InputError, MissingFileError
 from aelab.machine import seeded
 from aelab.models.contract import Autoencoder
-from aelab.models.priors.mixture import Mixture
+from aelab.models.priors.fitted_mixture import FittedMixture
 from aelab.models.sampling import fit_prior
 from aelab.models.zoo import build
 from aelab.settings import DataSettings, Recipe
@@ -486,7 +486,7 @@ def test_binarised_data_has_a_baseline_a_prior_and_all_figures(blobs: InputDatas
     # Draws have the variance p (1 - p) over their intensity, which few components cannot follow.
     assert pca_mse(data, "test", 8) > pca_mse(blobs, "test", 8) + 0.01
     assert evaluate(model, data) == evaluate(model, data)
-    priors = [Mixture(model.code_size) for _ in range(2)]
+    priors = [FittedMixture(model.code_size) for _ in range(2)]
     for prior in priors:
         fit_prior(prior, model, data.split("train"))
     first, second = (prior.tensors() for prior in priors)

@@ -21,7 +21,7 @@ from aelab.evaluate.reconstruction import multiply_adds, original_figure, pca_ms
 from aelab.files import InputError
 from aelab.machine import seeded
 from aelab.models.contract import Autoencoder
-from aelab.models.priors.mixture import Mixture
+from aelab.models.priors.fitted_mixture import FittedMixture
 from aelab.models.sampling import fit_prior, sample
 from aelab.models.zoo import build
 
@@ -88,6 +88,15 @@ def test_active_counts_numbers_that_are_not_zero(slice_of_fashion: InputDataset)
     assert expected <= 3
 
 
+def test_a_sparse_code_is_held_against_a_pca_of_as_many_bits(
+    slice_of_fashion: InputDataset,
+) -> None:
+    model = build("sparse", slice_of_fashion.spec, active=3)
+    # 3 numbers of 32 bits, and which of C(64, 3) = 41,664 they are: 111.3 bits, so 4 numbers.
+    metrics = evaluate(model, slice_of_fashion, "test", ["reconstruction"])
+    assert metrics["pca_mse"] == pca_mse(slice_of_fashion, "test", 4)
+
+
 def test_bound_has_two_terms(slice_of_fashion: InputDataset) -> None:
     model = build("vae", slice_of_fashion.spec, likelihood="bernoulli", beta=0.1)
     x = everything(slice_of_fashion, "test")
@@ -133,9 +142,9 @@ def test_perfect_reconstruction_has_no_finite_psnr() -> None:
     assert psnr(0.0) == math.inf
 
 
-def fitted(model: Autoencoder, data: InputDataset) -> Mixture:
+def fitted(model: Autoencoder, data: InputDataset) -> FittedMixture:
     """The prior that is fitted to a model without one of its own."""
-    prior = Mixture(model.code_size)
+    prior = FittedMixture(model.code_size)
     fit_prior(prior, model, data.split("train"))
     return prior
 

@@ -22,7 +22,7 @@ from aelab.evaluate.protocol import Validation, evaluate
 from aelab.figures.style import link_curves
 from aelab.files import AelabError, InputError, read_json
 from aelab.models.contract import Autoencoder
-from aelab.models.priors.mixture import Mixture
+from aelab.models.priors.fitted_mixture import FittedMixture
 from aelab.models.sampling import fit_prior
 from aelab.models.zoo import build
 from aelab.runs.lock import LOCK
@@ -292,7 +292,7 @@ class Apart(Autoencoder):
 
 
 def test_a_prior_is_fitted_to_the_codes_that_are_finite(blobs: InputDataset) -> None:
-    prior = Mixture(2)
+    prior = FittedMixture(2)
     fit_prior(prior, Apart(blobs.spec, 0.3, math.nan), blobs.split("train"))
     assert all(tensor.isfinite().all() for tensor in prior.tensors().values())
     with pytest.raises(InputError, match="no training input has a finite code"):
@@ -303,7 +303,7 @@ def test_samples_that_are_not_finite_have_no_figure(
     slice_of_fashion: InputDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = Apart(slice_of_fashion.spec, 0.0, 0.0)
-    prior = Mixture(2)
+    prior = FittedMixture(2)
     fit_prior(prior, model, slice_of_fashion.split("train"))
     prior.mean *= math.nan
     figures = evaluate(model, slice_of_fashion, "test", ["samples"], prior=prior)

@@ -30,8 +30,12 @@ class Linear(LatentVariableModel):
     are not 0 unless the columns of W are orthogonal, are left out.
     """
 
-    def __init__(self, spec: InputSpec, w: torch.Tensor, wrong: float = 1.0) -> None:
-        bound = Bound("gaussian-fixed", variance=VARIANCE, output="linear")
+    def __init__(
+        self, spec: InputSpec, w: torch.Tensor, wrong: float = 1.0, iwae_samples: int = 1
+    ) -> None:
+        bound = Bound(
+            "gaussian-fixed", variance=VARIANCE, output="linear", iwae_samples=iwae_samples
+        )
         super().__init__(spec, priors.Normal(w.shape[1]), w.shape[1], bound)
         self.w = torch.nn.Parameter(w)
         self.b = torch.full((spec.size,), 0.4)
@@ -142,7 +146,124 @@ def test_mean_and_error_by_hand() -> None:
     assert math.isnan(mean_and_error([1.0, 2.0], {1: 0.5})[1])
 
 
-@pytest.mark.parametrize("name", ["vae", "conv-vae", "graph-vae"])
+# Training on it
+
+
+def objective(model: LatentVariableModel, x: torch.Tensor, seed: int = 0) -> torch.Tensor:
+    """The sum of a model's loss terms."""
+    with seeded(seed):
+        return torch.stack(list(model.loss(x).values())).sum()
+
+
+def test_one_sample_of_the_objective_is_the_evidence_lower_bound(images: InputSplit) -> None:
+    # Of an exact posterior any sample gives the likelihood.
+    exact = Linear(images.spec, weights(orthogonal=True))
+    bound = exact.importance_bound(everything(images), 1).mean().item()
+    assert bound == pytest.approx(exact.exact(images), rel=1e-4)
+    model = Linear(images.spec, weights(orthogonal=False), wrong=0.9)
+    x = everything(images).repeat(100, 1, 1, 1)
+    bounds = []
+    for bound in (lambda: model.importance_bound(x, 1), lambda: sum(model.bound(x))):
+        with seeded(0):
+            bounds.append(bound().mean().item())
+    assert bounds[0] == pytest.approx(bounds[1], abs=0.05)
+
+
+def test_the_objective_rises_from_the_lower_bound_to_the_likelihood(images: InputSplit) -> None:
+    x = everything(images).repeat(10, 1, 1, 1)
+    w = weights(orthogonal=False)
+    with torch.no_grad():
+        losses = [
+            objective(Linear(images.spec, w, 0.9, samples), x).item() for samples in (1, 3, 30, 500)
+        ]
+    exact = Linear(images.spec, w).exact(images)
+    assert losses == sorted(losses, reverse=True)
+    assert losses[0] > exact + 0.1
+    assert losses[-1] == pytest.approx(exact, abs=0.01)
+
+
+def test_each_inputs_samples_are_its_own(images: InputSplit) -> None:
+    model = Linear(images.spec, weights(orthogonal=False), wrong=0.9)
+    x = everything(images)[:3]
+    with seeded(0), torch.no_grad():
+        bound = model.importance_bound(x, 4)
+    with seeded(0), torch.no_grad():
+        noise = torch.randn(3 * 4, 3)
+        for row in range(3):
+            posterior = model.posterior(x[row : row + 1])
+            z = posterior.sample(noise[4 * row : 4 * row + 4])
+            output = model.decoder_output(z)
+            of_prior = Normal(0.0, 1.0).log_prob(z).sum(1)
+            of_posterior = Normal(posterior.mu, (posterior.log_var / 2).exp()).log_prob(z).sum(1)
+            log_p = -model.likelihood.negative_log(output, x[row].expand_as(output))
+            weights_of_row = (of_prior + log_p - of_posterior).exp()
+            assert bound[row].item() == pytest.approx(-weights_of_row.mean().log().item(), rel=1e-4)
+
+
+def test_the_gradient_is_of_samples_by_their_weights(images: InputSplit) -> None:
+    # d L_K = sum_k w_k d(-log weight_k), the w_k shares of the weights: Burda et al., eq. 13.
+    model = Linear(images.spec, weights(orthogonal=False), wrong=0.9, iwae_samples=5)
+    x = everything(images)[:1]
+    (gradient,) = torch.autograd.grad(objective(model, x), model.w)
+    with seeded(0):
+        z = model.posterior(x).repeated(5).sample()
+    single = torch.stack(
+        [
+            model.likelihood.negative_log(model.decoder_output(z[k : k + 1]), x)
+            - model.prior.log_prob(z[k : k + 1])
+            + model.posterior(x).log_prob(z[k : k + 1])
+            for k in range(5)
+        ]
+    ).squeeze(1)
+    shares = (-single).softmax(0).detach()
+    (expected,) = torch.autograd.grad((shares * single).sum(), model.w)
+    torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["vae", "hvae", "conv-vae", "graph-vae", "conv-vae-switches"])
+def test_models_train_on_it_and_are_validated_by_the_lower_bound(name: str) -> None:
+    x = torch.rand(6, 1, 20, 20, generator=torch.Generator().manual_seed(0))
+    models = []
+    for samples in (1, 4):
+        with seeded(0):
+            models.append(build(name, InputSpec((1, 20, 20)), iwae_samples=samples))
+    plain, model = models
+    with seeded(0):
+        terms = model.loss(x)
+    assert terms.keys() == {"importance_bound"}
+    parameters = dict(model.named_parameters())
+    gradients = torch.autograd.grad(terms["importance_bound"], list(parameters.values()))
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        assert gradient.isfinite().all(), parameter
+        assert gradient.any(), parameter
+    assert objective(model.eval(), x) == objective(plain, x)
+
+
+def test_weights_are_summed_in_single_precision(images: InputSplit) -> None:
+    x = torch.rand(50, 1, 12, 12, generator=torch.Generator().manual_seed(0))
+    with seeded(0):
+        model = build("vae", InputSpec((1, 12, 12)), likelihood="bernoulli", latent_dim=64)
+    with torch.no_grad():
+        exact = objective(model, x)
+        with seeded(0), torch.autocast("cpu", torch.bfloat16):
+            bound = model.importance_bound(x, 1)
+    assert bound.dtype == torch.float32
+    assert bound.mean().item() == pytest.approx(exact.item(), rel=0.01)
+
+
+def test_an_objective_that_cannot_be_is_refused() -> None:
+    said = "the importance-weighted bound of 5 samples has no beta: leave beta at 1, not 0.5"
+    with pytest.raises(ValueError, match=said) as refused:
+        Bound(beta=0.5, iwae_samples=5)
+    assert "\n" not in str(refused.value)
+    with pytest.raises(ValueError, match="iwae_samples must be 1 or more, not 0"):
+        Bound(iwae_samples=0)
+
+
+# Of models of the zoo
+
+
+@pytest.mark.parametrize("name", ["vae", "hvae", "conv-vae", "graph-vae"])
 def test_same_draws_each_time_in_any_portions(
     blobs: InputDataset, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,10 +4,13 @@ import pytest
 import torch
 from torch import nn
 
+from aelab.data.specs import InputSpec
 from aelab.evaluate.reconstruction import operations
 from aelab.machine import seeded
 from aelab.models.layers import corrupt
 from aelab.models.networks.convolutional import UpConvolution
+from aelab.models.networks.dense import DenseNetwork
+from aelab.models.zoo import build
 
 
 @pytest.mark.parametrize("odd", [(0, 0), (1, 0), (0, 1), (1, 1)])
@@ -64,3 +67,34 @@ def test_gaussian_noise_is_a_share_of_the_range() -> None:
     assert noise.std().item() == pytest.approx(0.05 * 4, rel=0.01)
     _, strong = corrupted("gaussian", 2.0)
     assert (strong.min().item(), strong.max().item()) == (0, 4)
+
+
+# Gated layers
+
+
+def test_gated_layers_by_hand() -> None:
+    with seeded(0):
+        network = DenseNetwork(InputSpec((4,)), 2, hidden=(5, 3), activation="gated")
+        x, z = torch.randn(6, 4), torch.randn(6, 2)
+
+    def gated(y: torch.Tensor, layer: nn.Module) -> torch.Tensor:
+        assert isinstance(layer, nn.Linear)
+        (w, v), (b, c) = layer.weight.chunk(2), layer.bias.chunk(2)
+        return (y @ w.T + b) * (y @ v.T + c).sigmoid()
+
+    encoder, decoder = network.encoder, network.decoder
+    torch.testing.assert_close(network.encode(x), gated(gated(x, encoder[0]), encoder[2]))
+    y = gated(gated(z, decoder[0]), decoder[2])
+    torch.testing.assert_close(network.decode(z), decoder[4](y))
+    assert network.features == 3
+
+
+def test_a_code_of_activations_over_gated_layers_is_of_silu() -> None:
+    model = build("multilayer", InputSpec((4,)), activation="gated", latent_dim=2)
+    assert isinstance(model.activate, nn.SiLU)
+    assert model.encode(torch.rand(3, 4)).shape == (3, 2)
+
+
+def test_gated_layers_do_not_start_from_principal_components() -> None:
+    with pytest.raises(ValueError, match="positive numbers as they are, not gated; with gated"):
+        build("vae", InputSpec((4,)), activation="gated", initialisation="pca")

@@ -17,6 +17,7 @@ import torch
 import aelab
 from aelab.cli.verbs import main
 from aelab.files import read_tensors, write_tensors
+from aelab.machine import seeded
 from aelab.models.sampling import sample
 from aelab.report.measured import run_command
 from aelab.runs.upgrade import upgraded_weights
@@ -117,7 +118,37 @@ def assert_gives_what_it_gave(run: Any, name: str) -> None:
         z = run.model.encode(x)
         assert_as_before(z, f"{name}/z")
         assert_as_before(run.model.decode(z), f"{name}/x_hat")
-    assert_as_before(sampled(run), f"{name}/samples")
+
+
+def assert_is_drawn_from_its_prior(run: Any) -> None:
+    """Samples are decoded codes, and codes have the mean and the deviation of the prior of then."""
+    drawn = sampled(run)
+    assert drawn.isfinite().all()
+    assert torch.equal(drawn, sampled(run))
+    assert drawn.shape[1:] == run.model.spec.shape
+    size = run.model.code_size
+    path = run.folder / "prior.safetensors"
+    mean, covariance, low, high = torch.zeros(size), torch.eye(size), -torch.inf, torch.inf
+    if path.is_file():
+        kept = read_tensors(path)
+        centre = kept["weights"] @ kept["means"]
+        apart = kept["means"] - centre
+        inner = kept["factors"] @ kept["factors"].mT + apart[:, :, None] * apart[:, None]
+        within = (kept["weights"][:, None, None] * inner).sum(0)
+        mean = kept["mean"] + centre @ kept["basis"]
+        covariance = kept["basis"].T @ within @ kept["basis"]
+        low, high = kept["low"], kept["high"]
+    if not size:
+        return
+    latent = size - run.model.side_channel[0]
+    with seeded(0):
+        z = run.prior.sample_codes(4000)
+    deviation = covariance.diagonal().sqrt()
+    assert (z >= low).all()
+    assert (z <= high).all()
+    # Codes are clipped to the range, which moves their moments by a little.
+    assert ((z.mean(0) - mean).abs() <= 0.3 * deviation + 1e-4)[:latent].all()
+    assert ((z.std(0) - deviation).abs() <= 0.35 * deviation + 1e-4)[:latent].all()
 
 
 def weights(tree: Path) -> dict[Path, tuple[int, bytes]]:
@@ -135,8 +166,10 @@ def processor() -> str:
 
 
 @pytest.mark.parametrize("name", INPUTS)
-def test_codes_reconstructions_and_samples_are_what_they_were(kept: Path, name: str) -> None:
-    assert_gives_what_it_gave(opened(kept / "trained" / name), name)
+def test_codes_and_reconstructions_are_what_they_were(kept: Path, name: str) -> None:
+    run = opened(kept / "trained" / name)
+    assert_gives_what_it_gave(run, name)
+    assert_is_drawn_from_its_prior(run)
 
 
 @pytest.mark.parametrize("name", LINKS)

@@ -32,8 +32,10 @@ from aelab.cli import options
 from aelab.cli.verbs import VERBS, main, parse
 from aelab.data import graphs
 from aelab.data.input_sets import InputDataset
+from aelab.files import InputError
 from aelab.models.zoo import NETWORKS, PRIORS, ZOO, Blueprint, prior_named, resolve
 from aelab.report.page import Report
+from aelab.runs.priors import Priors
 from aelab.runs.store import Run
 from aelab.runs.train import train_run
 from aelab.settings import DataSettings, Recipe, RunSettings
@@ -54,6 +56,7 @@ CALLED: dict[str, tuple[Any, str]] = {
     "denoise": (aelab.apps.restore, "denoise"),
     "encode": (aelab.apps.encode, "encode"),
     "find_anomalies": (aelab.apps.anomalies, "find_anomalies"),
+    "asked_for": (Priors, "asked_for"),
     "write_samples": (aelab.apps.generate, "write_samples"),
     "interpolation": (aelab.apps.generate, "interpolation"),
     "write_picture": (aelab.cli.verbs, "write_picture"),
@@ -171,6 +174,9 @@ CASES = [
     Case("denoise", "side_by_side", "--side-by-side", "denoise.side_by_side", True),
     Case("denoise", "out", "--out there", "denoise.folder", Path("there")),
     *of_folder("sample"),
+    *of_data_dir("sample", "load_settings"),
+    Case("sample", "prior", "--prior two-stage", "asked_for.name", "two-stage"),
+    Case("sample", "class_name", "--class cats", "write_samples.class_name", "cats"),
     Case("sample", "n", "-n 5", "write_samples.n", 5),
     Case("sample", "seed", "--seed 7", "write_samples.seed", 7),
     Case("sample", "temperature", "--temperature 0.5", "write_samples.temperature", 0.5),
@@ -207,9 +213,9 @@ CASES = [
     Case(
         "compare",
         "metrics",
-        "--metrics samples",
+        "--metrics importance",
         "compare.study.groups",
-        (*load_study("default").groups, "samples"),
+        (*load_study("default").groups, "importance"),
     ),
     Case("compare", "split", "--split validation", "compare.study.split", "validation"),
     Case("compare", "out", "--out there", "compare.out", Path("there")),
@@ -318,6 +324,7 @@ def workplace(blobs: InputDataset, tmp_path_factory: pytest.TempPathFactory) -> 
     instead: dict[str, Answer] = {
         "load_settings": lambda to: karate if to["settings"].name == "karate" else blobs,
         "train_run": lambda to: run,
+        "asked_for": lambda to: to["data"]() and run.prior,
         "find_anomalies": lambda to: Found(0.5, 0, ()),
         "interpolation": lambda to: Image.new("L", (1, 1)),
         "write_picture": lambda to: to["path"],
@@ -496,3 +503,24 @@ def as_words(name: str, value: Any) -> list[str]:
     if isinstance(value, bool):
         return [f"--{option}" if value else f"--no-{option}"]
     return [f"--{option}", *map(str, value if isinstance(value, tuple) else (value,))]
+
+
+def test_a_studys_recipe_is_that_of_its_own_data() -> None:
+    blueprint = resolve("vae")
+    row = load_study("default").row("vae")
+    assert row is not None
+    for data in (None, "fashion-mnist"):
+        assert default_settings(blueprint, data).recipe == row.settings.recipe
+    other = default_settings(blueprint, "digits")
+    assert other.recipe == Recipe()
+    assert other.hyperparameters == blueprint.defaults
+    links = default_settings(resolve("gae"), "my-edges.csv").recipe
+    assert links == default_settings(resolve("gae")).recipe != Recipe()
+
+
+def test_a_row_may_have_metrics_of_its_own() -> None:
+    text = '[rows.vae]\nmetrics = ["samples", "priors"]\n[rows.pca]\n'
+    study = parse_study("s", text)
+    assert [row.groups for row in study.rows] == [("samples", "priors"), ()]
+    with pytest.raises(InputError, match="row vae: metrics"):
+        parse_study("s", '[rows.vae]\nmetrics = ["sampels"]\n')

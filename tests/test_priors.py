@@ -1,11 +1,9 @@
-"""Priors against scikit-learn, PyTorch's distributions and closed forms; one's own in a model."""
+"""Priors against PyTorch's distributions and closed forms; one's own in a model."""
 
 import math
 
-import numpy as np
 import pytest
 import torch
-from sklearn.mixture import GaussianMixture
 from torch import Tensor, distributions, nn
 
 from aelab.data.input_sets import InputSplit
@@ -15,7 +13,7 @@ from aelab.machine import seeded
 from aelab.models.leaky import SwitchesPrior
 from aelab.models.posterior import Gaussian
 from aelab.models.priors.contract import Prior
-from aelab.models.priors.mixture import Mixture
+from aelab.models.priors.fitted_mixture import FittedMixture
 from aelab.models.priors.normal import Normal
 from aelab.models.sampling import sample
 from aelab.models.variational import Bound, LatentVariableModel, VariationalAutoencoder
@@ -56,8 +54,8 @@ def two_clusters(n: int, size: int) -> Tensor:
     return torch.randn(n, size, generator=generator) @ mixing + 4 * side - 1
 
 
-def fitted(codes: Tensor) -> Mixture:
-    prior = Mixture(codes.shape[1])
+def fitted(codes: Tensor) -> FittedMixture:
+    prior = FittedMixture(codes.shape[1])
     prior.fit(codes)
     return prior
 
@@ -94,74 +92,10 @@ def test_switches_are_one_of_four() -> None:
     torch.testing.assert_close(shares, torch.full((4,), 0.25), atol=0.02, rtol=0)
 
 
-# The mixture
+# What every prior keeps
 
 
-def test_a_mixtures_density_is_scikit_learns() -> None:
-    codes = two_clusters(600, 4)
-    prior = fitted(codes)
-    # The linear map turns each component's mean and covariance into those of the codes.
-    basis = prior.basis.double()
-    covariances = prior.factors.double() @ prior.factors.double().mT
-    mixture = GaussianMixture(len(prior.weights), covariance_type="full")
-    mixture.weights_ = prior.weights.double().numpy()
-    mixture.means_ = (prior.mean.double() + prior.means.double() @ basis).numpy()
-    mixture.covariances_ = (basis.T @ covariances @ basis).numpy()
-    precisions = np.linalg.inv(mixture.covariances_)
-    mixture.precisions_cholesky_ = np.linalg.cholesky(precisions)
-    assert len(basis) == 4
-    assert len(prior.weights) > 1
-    expected = torch.from_numpy(mixture.score_samples(codes.double().numpy()))
-    torch.testing.assert_close(prior.log_prob(codes).double(), expected, rtol=1e-3, atol=1e-3)
-
-
-def test_a_mixtures_density_has_an_integral_of_one() -> None:
-    prior = fitted(two_clusters(500, 1) * 7)
-    z = torch.linspace(-120, 120, 100_001)
-    density = prior.log_prob(z[:, None]).double().exp()
-    assert torch.trapezoid(density, z.double()).item() == pytest.approx(1, abs=1e-4)
-
-
-def test_codes_on_a_line_have_a_density_along_it() -> None:
-    along = two_clusters(500, 1)
-    direction = torch.tensor([[0.6, 0.0, 0.8]])
-    prior = fitted(along @ direction + torch.tensor([1.0, 2.0, 3.0]))
-    assert prior.basis.shape == (1, 3)
-    way = torch.linspace(-40, 40, 100_001)
-    density = prior.log_prob(way[:, None] * direction + torch.tensor([1.0, 2.0, 3.0])).double()
-    assert torch.trapezoid(density.exp(), way.double()).item() == pytest.approx(1, abs=1e-4)
-
-
-def test_a_mixtures_codes_are_those_of_its_components() -> None:
-    prior = fitted(two_clusters(600, 3))
-    prior.low, prior.high = -prior.high.fill_(math.inf), prior.high  # nothing is clipped
-    with seeded(0):
-        codes = prior.sample_codes(40_000)
-    mean = prior.mean + prior.weights @ prior.means @ prior.basis
-    covariances = prior.factors @ prior.factors.mT + prior.means[:, :, None] * prior.means[:, None]
-    second = (prior.weights[:, None, None] * covariances).sum(0)
-    centre = prior.weights @ prior.means
-    covariance = prior.basis.T @ (second - torch.outer(centre, centre)) @ prior.basis
-    torch.testing.assert_close(codes.mean(0), mean, atol=0.06, rtol=0)
-    torch.testing.assert_close(torch.cov(codes.T), covariance, atol=0.15, rtol=0.03)
-
-
-def test_a_mixture_keeps_to_the_range_of_the_codes() -> None:
-    codes = two_clusters(300, 3).relu()
-    prior = fitted(codes)
-    with seeded(0):
-        drawn = prior.sample_codes(5000, temperature=3.0)
-    assert (drawn >= codes.amin(0)).all()
-    assert (drawn <= codes.amax(0)).all()
-    assert (drawn == codes.amin(0)).any()
-
-
-def test_codes_that_are_all_the_same_come_back() -> None:
-    prior = fitted(torch.tensor([[1.0, 2.0]]).repeat(30, 1))
-    assert prior.sample_codes(4).tolist() == [[1.0, 2.0]] * 4
-
-
-@pytest.mark.parametrize("prior", [fitted(two_clusters(300, 3)), Normal(3), Shifted(3, shift=4.0)])
+@pytest.mark.parametrize("prior", [Normal(3), Shifted(3, shift=4.0)])
 def test_a_prior_comes_back_from_its_tensors(prior: Prior) -> None:
     again = type(prior).from_tensors(prior.tensors(), 3)
     z = two_clusters(20, 3)
@@ -174,10 +108,16 @@ def test_a_prior_comes_back_from_its_tensors(prior: Prior) -> None:
 
 
 def test_tensors_of_another_prior_are_refused() -> None:
-    with pytest.raises(RuntimeError, match="no tensors of a mixture: mean"):
-        Mixture.from_tensors(Shifted(3).tensors(), 3)
+    with pytest.raises(RuntimeError, match="no tensors of a FittedMixture: 'basis'"):
+        FittedMixture.from_tensors(Shifted(3).tensors(), 3)
     with pytest.raises(RuntimeError, match="Unexpected"):
         Normal.from_tensors(Shifted(3).tensors(), 3)
+
+
+def test_a_prior_without_classes_draws_none() -> None:
+    assert Normal(2).classes == 0
+    with pytest.raises(NotImplementedError, match="a Normal knows no classes"):
+        Normal(2).sample_class(3, 0)
 
 
 # Divergences

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import aelab
+from aelab.cli.options import named
 from aelab.cli.verbs import main, parse
 from aelab.data import graphs
 from aelab.data.input_sets import InputDataset
@@ -230,8 +231,9 @@ def test_samples_stand_above_their_nearest_training_image(
     runs: dict[str, Run], data: InputDataset
 ) -> None:
     figure = generated.samples({"vae": runs["vae"]}, data, n=3)
-    run = runs["vae"]
-    drawn = sample(run.autoencoder, 3, seed=run.settings.seed, prior=run.prior).flatten(1)
+    model, seed = runs["vae"].autoencoder, runs["vae"].settings.seed
+    priors = [runs["vae"].priors.named(name) for name in ("own", "fitted-mixture")]
+    drawn = torch.cat([sample(model, 3, seed=seed, prior=prior) for prior in priors]).flatten(1)
     training_images = data.split("train").batch(torch.arange(1000)).flatten(1)
     nearest = torch.cdist(drawn.double(), training_images.double()).min(1).values
     assert [t for t in texts(figure) if t.startswith("at")] == [f"at {d:.1f}" for d in nearest]
@@ -629,7 +631,7 @@ def test_the_same_folder_gives_the_same_bytes(page: Path, tmp_path: Path) -> Non
     assert again.read_bytes() == page.read_bytes()
     figures = {path.name: path.read_bytes() for path in (page.parent / "figures").iterdir()}
     assert figures == {path.name: path.read_bytes() for path in (tmp_path / "figures").iterdir()}
-    assert len(figures) == 10 + 4 * 3 - 1  # of the study, of each row; PCA has no training
+    assert len(figures) == 11 + 4 * 3 - 1  # of the study, of each row; PCA has no training
 
 
 def test_every_picture_is_inline_with_words_and_figures(page: Path) -> None:
@@ -685,7 +687,8 @@ def test_the_command_gives_the_same_run(study: Result) -> None:
         assert len(said) < 30  # defaults are not written out
         assert said[:2] == ["aelab", "train"]
         model = resolve(said[2])
-        settings, _ = training(model, parse(train_options(model), "train", said[3:], None))
+        options = train_options(model, data=named(said[3:]).data)
+        settings, _ = training(model, parse(options, "train", said[3:], None))
         assert settings.recipe == run.settings.recipe
         assert settings.seed == 1
         assert json.loads(json.dumps(settings.hyperparameters)) == run.settings.hyperparameters
@@ -784,7 +787,8 @@ def test_the_command_of_a_table_says_nothing_of_its_rows(tmp_path: Path) -> None
     assert main(["train", "vae", *given, "--out", out]) == 0
     said = shlex.split(command(gather(out)))
     vae = resolve("vae")
-    settings, _ = training(vae, parse(train_options(vae), "train", said[3:], None))
+    options = train_options(vae, data=named(said[3:]).data)
+    settings, _ = training(vae, parse(options, "train", said[3:], None))
     assert settings == replace(Run.open(out).settings, hyperparameters=settings.hyperparameters)
     names = {path.name for path in write_report(out).path.parent.glob("figures/*")}
     assert names == {"vae-training.png"}  # a table has no pictures

@@ -32,7 +32,7 @@ SAME_BYTES = (
     "history.jsonl",
     "metrics.json",
     "model.safetensors",
-    "priors/mixture.safetensors",
+    "priors/fitted-mixture.safetensors",
     "steps.safetensors",
     "reconstructions.png",
     "samples.png",
@@ -87,7 +87,7 @@ def test_a_run_is_the_model_bit_for_bit(blobs: InputDataset, tmp_path: Path, nam
 def test_a_fitted_prior_is_of_the_training_codes(blobs: InputDataset, tmp_path: Path) -> None:
     settings = replace(SETTINGS, recipe=replace(RECIPE, epochs=1))  # there is one epoch to keep
     run = train_run(settings, blobs, tmp_path / "run")
-    kept = read_tensors(run.prior_path("mixture"))
+    kept = read_tensors(run.priors.path("fitted-mixture"))
     train = blobs.split("train")
     codes = run.model.encode(train.batch(torch.arange(len(train))))
     torch.testing.assert_close(kept["mean"], codes.mean(0))
@@ -100,12 +100,12 @@ def test_a_fitted_prior_is_of_the_training_codes(blobs: InputDataset, tmp_path: 
     other = train_run(
         settings, replace(blobs, splits={**blobs.splits, **held_out}), tmp_path / "other"
     )
-    moved = read_tensors(other.prior_path("mixture"))
+    moved = read_tensors(other.priors.path("fitted-mixture"))
     assert all(torch.equal(moved[name], tensor) for name, tensor in kept.items())
 
 
 @pytest.mark.parametrize("reports", [1, 5, 8, 11])
-@pytest.mark.parametrize("model", ["vanilla", "vae", "convolutional"])
+@pytest.mark.parametrize("model", ["vanilla", "vae", "hvae", "convolutional"])
 def test_a_killed_run_goes_on_to_the_same_bytes(
     blobs: InputDataset,
     tmp_path: Path,
@@ -126,8 +126,6 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
     train_run(settings, blobs, tmp_path / "killed", on_progress=went_on.append)
     assert len(went_on) <= 12 - (reports - reports % 4)  # four steps an epoch, none done twice
     for name in SAME_BYTES:
-        if model == "vae" and name == "priors/mixture.safetensors":
-            continue
         whole, killed = (tmp_path / folder / name for folder in ("whole", "killed"))
         assert whole.read_bytes() == killed.read_bytes(), name
 
@@ -158,7 +156,7 @@ def test_a_run_killed_when_patience_ends_it_trains_no_further(
         raise KilledError
 
     with monkeypatch.context() as patch:
-        patch.setattr("aelab.runs.resumable.fit_prior", killed)
+        patch.setattr("aelab.runs.priors.fit_prior", killed)
         with pytest.raises(KilledError):
             train_run(settings, blobs, tmp_path / "killed")
     train_run(settings, blobs, tmp_path / "killed")
@@ -356,7 +354,7 @@ sys.exit(f"imported: {unwanted}" if unwanted or not list(model.parameters()) els
 """
 
 
-@pytest.mark.parametrize("model", ["vanilla", "vae", "graph-vae"])
+@pytest.mark.parametrize("model", ["vanilla", "vae", "hvae", "graph-vae"])
 def test_opening_a_run_imports_nothing_that_draws_or_measures(
     blobs: InputDataset, tmp_path: Path, model: str
 ) -> None:
@@ -369,7 +367,7 @@ def test_opening_a_run_imports_nothing_that_draws_or_measures(
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("metrics.json", "{}"), ("timings.json", "{}"), ("priors/mixture.safetensors", None)],
+    [("metrics.json", "{}"), ("timings.json", "{}"), ("priors/fitted-mixture.safetensors", None)],
 )
 def test_missing_parts_of_a_run_are_told(
     blobs: InputDataset, tmp_path: Path, name: str, content: str | None
@@ -378,7 +376,7 @@ def test_missing_parts_of_a_run_are_told(
     path = tmp_path / "run" / name
     path.unlink() if content is None else path.write_text(content)
     run = Run.open(tmp_path / "run")
-    with pytest.raises(AelabError, match=r"is damaged|has no prior mixture"):
+    with pytest.raises(AelabError, match=r"is damaged|has no prior fitted-mixture"):
         _ = (run.metrics, run.timings, sampled(run, 1))
 
 

@@ -24,7 +24,7 @@ from aelab.evaluate.samples import (
 from aelab.files import InputError, read_metadata, write_tensors
 from aelab.machine import seeded
 from aelab.models.contract import Autoencoder, Code, InputBatch
-from aelab.models.priors.mixture import Mixture
+from aelab.models.priors.fitted_mixture import FittedMixture
 from aelab.models.sampling import fit_prior
 from aelab.models.zoo import build
 
@@ -138,7 +138,7 @@ class Copies(Autoencoder):
         return z.reshape(-1, *self.spec.shape)
 
 
-def copying_prior(x: torch.Tensor) -> Mixture:
+def copying_prior(x: torch.Tensor) -> FittedMixture:
     """A mixture with a component at each of the images, of no width."""
     flat = x.flatten(1)
     tensors = {
@@ -146,15 +146,17 @@ def copying_prior(x: torch.Tensor) -> Mixture:
         "basis": torch.eye(flat.shape[1]),
         "low": flat.min(0).values,
         "high": flat.max(0).values,
+        "shares": torch.ones(1),
+        "of_class": torch.zeros(len(flat), dtype=torch.int64),
         "weights": torch.ones(len(flat)) / len(flat),
         "means": flat,
         "factors": torch.zeros(1, 1, 1).expand(len(flat), flat.shape[1], flat.shape[1]),
     }
-    return Mixture.from_tensors(tensors, flat.shape[1])
+    return FittedMixture.from_tensors(tensors, flat.shape[1])
 
 
-def fitted_mixture(model: Autoencoder, images: InputSplit) -> Mixture:
-    prior = Mixture(model.code_size)
+def fitted_mixture(model: Autoencoder, images: InputSplit) -> FittedMixture:
+    prior = FittedMixture(model.code_size)
     fit_prior(prior, model, images)
     return prior
 
@@ -168,7 +170,8 @@ def test_copies_of_training_images_show(blobs: InputDataset) -> None:
     assert figures["precision"] > 0.8
     assert figures["frechet"] < 4 * figures["frechet_floor"]
     assert set(figures) == {
-        "frechet", "frechet_floor", "precision", "recall", "nearest", "nearest_test",
+        "frechet", "frechet_own", "frechet_fitted", "frechet_reconstructions", "frechet_floor",
+        "precision", "recall", "nearest", "nearest_test",
         "feature_accuracy", "feature_hash",
     }  # fmt: skip
 

@@ -250,6 +250,8 @@ def test_a_run_on_a_table_from_the_command_line(
     assert run.metrics["mse"] < 1e-9
     of_pixels = ("psnr", "ssim", "noisy_mse_0.2", "masked_mse")
     assert all(run.metrics.get(name) is None for name in of_pixels)
-    assert aelab.cli.main(["sample", "run"]) == 2
-    assert "the samples are no images; write them to a .npy file" in capsys.readouterr().err
+    assert aelab.cli.main(["sample", "run", "--out", "samples.png"]) == 2
+    assert "samples of rows of numbers are written as .npy, .csv" in capsys.readouterr().err
+    assert aelab.cli.main(["sample", "run", "-n", "5"]) == 0
+    assert Path("run/samples.csv").read_text().count("\n") == 6
     assert aelab.cli.main(["evaluate", "run", "--split", "validation"]) == 0

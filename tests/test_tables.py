@@ -69,8 +69,13 @@ HEADINGS = {
         "-log p CB, nats",
         1,
     ),
-    "frechet": ("Samples", "Fréchet, distance", 2),
+    "frechet": ("Samples", "samples, Fréchet", 2),
+    "frechet_own": ("Samples", "own prior, Fréchet", 2),
+    "frechet_fitted": ("Samples", "fitted, Fréchet", 2),
+    "frechet_reconstructions": ("Samples", "restored, Fréchet", 2),
     "frechet_floor": ("Samples", "Fréchet, floor", 2),
+    "frechet_flow": ("Samples from other priors", "flow, Fréchet", 2),
+    "frechet_two_stage": ("Samples from other priors", "two-stage, Fréchet", 2),
     "precision": ("Samples", "precision, share", 2),
     "recall": ("Samples", "recall, share", 2),
     "nearest": ("Samples", "nearest, distance", 2),
@@ -84,7 +89,8 @@ HEADINGS = {
 LESS = {
     *("mse", "pca_share", "noisy_mse_0.1", "noisy_mse_0.2", "noisy_mse_0.4", "masked_mse"),
     *(name for name in HEADINGS if name.startswith(("negative_elbo", "importance_bound"))),
-    "frechet",
+    *("frechet", "frechet_own", "frechet_fitted", "frechet_reconstructions"),
+    *("frechet_flow", "frechet_two_stage"),
 }
 MORE = {
     *("psnr", "ssim", "probe", "knn", "precision", "recall", "anomaly_auroc", "auc", "ap"),

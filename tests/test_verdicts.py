@@ -262,6 +262,11 @@ BETTER = {
         "importance_bound_bernoulli",
         "importance_bound_continuous_bernoulli",
         "frechet",
+        "frechet_own",
+        "frechet_fitted",
+        "frechet_reconstructions",
+        "frechet_flow",
+        "frechet_two_stage",
     },
     "more": {
         "psnr",
@@ -298,3 +303,16 @@ def test_every_metric_has_its_direction() -> None:
     found = {better: {n for n, m in METRICS.items() if m.better == better} for better in BETTER}
     assert found == BETTER
     assert len(METRICS) == sum(map(len, BETTER.values()))
+
+
+def test_a_claim_may_hold_one_metric_against_another() -> None:
+    claim = Claim("c", "frechet_fitted", "ae", ("vae",), than_metric="frechet_own")
+    better = row("ae", 10.0, 11.0, 12.1, metric="frechet_fitted")
+    worse = row("vae", 80.0, 83.0, 85.0, metric="frechet_own")
+    decoy = {**worse.metrics, "frechet_fitted": Spread(1.0, None, (1.0, 1.0, 1.0))}
+    told = verdict(claim, [better, replace(worse, metrics=decoy)])
+    assert told.holds == "holds"
+    assert told.found.startswith("ae: fitted 11.03; vae: own prior 82.67, better by 71.6")
+    same = Claim("c", "frechet_fitted", "vae", ("vae",), than_metric="frechet_own")
+    assert verdict(same, [replace(worse, metrics=decoy)]).holds == "holds"
+    assert verdict(claim, [better, row("vae", 1.0, 2.0)]).holds == "was not tested"

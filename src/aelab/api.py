@@ -23,6 +23,7 @@ from aelab.data.inputs import open_inputs
 from aelab.data.loading import load as load_data
 from aelab.data.loading import load_array, load_object, load_settings, narrowed
 from aelab.models.blueprint import Blueprint
+from aelab.models.sampling import refuse_number
 from aelab.models.zoo import build
 from aelab.runs.store import Run
 from aelab.settings import DataSettings, Recipe, RunSettings, check_value, usual_split
@@ -116,15 +117,40 @@ class TrainedRun(Run):
         """
         return in_memory.scores(self, x)
 
-    def sample(self, n: int = 16, *, seed: int | None = None, temperature: float = 1.0) -> Tensor:
+    def sample(
+        self,
+        n: int = 16,
+        *,
+        prior: str | None = None,
+        class_name: str | None = None,
+        seed: int | None = None,
+        temperature: float = 1.0,
+    ) -> Tensor:
         """`n` new inputs, as inputs are stored, by the run's own seed unless another is given.
 
-        See `models.sampling.sample` for `temperature`.
+        Codes come from the prior that was chosen on validation data, or from the one that is
+        named: "own", or one of `zoo.FITTED_PRIORS`, which is fitted and kept if the run lacks it.
+        See `models.sampling.sample` for `temperature` and `class_name`.
 
         Raises:
-            InputError: the run draws no samples, or `n` or `temperature` is out of range.
+            InputError: the run draws no samples, there is no such prior or class, or `n` or
+                `temperature` is out of range.
         """
-        return in_memory.samples(self, n, seed=seed, temperature=temperature)
+        refuse_number(n, temperature)  # before anything is fitted
+        found = self.priors.asked_for(prior, self.data_to_fit)
+        return in_memory.samples(
+            self, n, prior=found, seed=seed, temperature=temperature, class_name=class_name
+        )
+
+    def data_to_fit(self, data_dir: str | Path | None = None) -> Dataset:
+        """What it was trained on, and nothing else.
+
+        Raises:
+            AelabError: the data are nowhere to be found, or are others by now.
+        """
+        data = self.own_data(data_dir=data_dir)
+        self.refuse_other(data)
+        return data
 
     def own_data(self, data: object = None, data_dir: str | Path | None = None) -> Dataset:
         """What it was trained on: `data` as `train` was given them, or those that are at hand.
@@ -231,7 +257,8 @@ def train(
         check_value(f"aelab.train: {name}", name, value, hints)
     begun = start if isinstance(start, Run) or start is None else load(start)
     own = None if begun is None else begun.settings
-    blueprint, options_class = training_options(model, own, network, prior)
+    where = None if data is None else str(data) if isinstance(data, str | Path) else ""
+    blueprint, options_class = training_options(model, own, network, prior, where)
     given = data
     if data is None and isinstance(begun, TrainedRun):
         given = begun.given

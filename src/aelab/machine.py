@@ -9,20 +9,14 @@ import hashlib
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache, wraps
+from functools import cache
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
-from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Int64
 from torch import Tensor
-
-D = TypeVar("D")
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 def seed_at(seed: int, *address: str | int) -> int:
@@ -131,26 +125,3 @@ def machine() -> str:
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     name = names[0] if names else platform.processor() or platform.machine()
     return f"{name}, {os.cpu_count()} processors, {platform.system()}"
-
-
-def once_for_each(function: Callable[Concatenate[D, P], R]) -> Callable[Concatenate[D, P], R]:
-    """Remember what `function` gave for a data set, its first argument, as long as that lives.
-
-    Kept beside the data set and not instead of it: when the caller lets it go, it is gone.
-
-    >>> class Data: ...
-    >>> data, asked = Data(), []
-    >>> size = once_for_each(lambda data, n: asked.append(n) or n)
-    >>> size(data, 3), size(data, 3), asked
-    (3, 3, [3])
-    """
-    kept: WeakKeyDictionary[D, dict[Any, R]] = WeakKeyDictionary()
-
-    @wraps(function)
-    def remembered(data: D, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        of_data, key = kept.setdefault(data, {}), (args, *sorted(kwargs.items()))
-        if key not in of_data:
-            of_data[key] = function(data, *args, **kwargs)
-        return of_data[key]
-
-    return remembered

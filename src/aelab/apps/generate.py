@@ -4,20 +4,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow  # type: ignore[import-untyped]
 import torch
 from jaxtyping import Shaped
 from PIL.Image import Image
 from torch import Tensor
 
 from aelab.apps.pixels import MODES, write_image
-from aelab.apps.streams import OnDone, array, using
+from aelab.apps.streams import TABLES, OnDone, array, table, using
 from aelab.data.inputs import open_inputs
 from aelab.data.preparation import restore
-from aelab.data.specs import InputSpec
+from aelab.data.specs import InputSpec, told_kind
 from aelab.figures import grids
 from aelab.files import InputError, atomic_folder, write_picture
 from aelab.models.contract import Autoencoder, InputBatch
-from aelab.models.sampling import between, sample_chunks
+from aelab.models.priors.contract import Prior
+from aelab.models.sampling import between, refuse_number, sample_chunks
 from aelab.runs.store import Run
 
 MOST_SHOWN = 1024
@@ -31,40 +33,65 @@ def write_samples(
     n: int,
     path: str | Path,
     *,
+    prior: Prior | None = None,
     seed: int | None = None,
     temperature: float = 1.0,
+    class_name: str | None = None,
     on_done: OnDone | None = None,
 ) -> None:
     """Draw `n` new inputs by a seed (the run's own unless given) and write them to `path`.
 
     With the suffix .png as one picture of up to 1,024; with .npy as an array of stored values
-    ``[n, …]``; without a suffix as a new folder of image files, numbered from 0. See
-    `sampling.sample` for `temperature`.
+    ``[n, …]``; without a suffix as a new folder of image files, numbered from 0. Rows of a table
+    as .csv, .tsv or .parquet, in the table's own units. Codes come from `prior`, or else from the
+    run's chosen one. See `sampling.sample` for `temperature` and `class_name`.
 
     Raises:
         InputError: the run draws no samples, or `path` is of another kind or cannot be written.
     """
-    path = Path(path)
+    path, spec = Path(path), run_spec(run)
     kind = path.suffix.lower()
-    if kind not in ("", ".png", ".npy"):
-        raise InputError(f"{path}: samples are written as .png, .npy or, with no suffix, a folder")
+    refuse_file(path, spec, n)
+    seed = run.settings.seed if seed is None else seed
+    prior = run.prior if prior is None else prior
+    with using(run) as model:
+        drawn = sample_chunks(
+            model, n, seed=seed, prior=prior, temperature=temperature, class_name=class_name
+        )
+        told = counted(drawn, on_done)
+        if kind == ".png":
+            write_picture(path, grids.sample_grid(torch.cat(list(told)), spec))
+        elif kind == ".npy":
+            write_array(path, n, spec, told)
+        elif kind:
+            write_table(path, spec, told)
+        else:
+            write_folder(path, n, spec, told)
+
+
+def refuse_samples(run: Run, n: int, path: Path, temperature: float) -> None:
+    """Raise InputError unless a run can draw so many samples into such a file."""
+    refuse_number(n, temperature)
+    refuse_file(path, run_spec(run), n)
+
+
+def refuse_file(path: Path, spec: InputSpec, n: int) -> None:
+    """Raise InputError unless `n` samples of these inputs can be written to such a file."""
+    kind = path.suffix.lower()
+    fitting = {
+        "images": (".png", ".npy", ""),
+        "signals": (".npy",),
+        "rows": (".npy", *TABLES),
+    }[spec.kind]
+    if kind not in fitting:
+        *others, last = (suffix or "a folder, with no suffix" for suffix in fitting)
+        listed = f"{', '.join(others)} or {last}" if others else last
+        raise InputError(f"{path}: samples of {told_kind(spec.kind)} are written as {listed}")
     if kind == ".png" and n > MOST_SHOWN:
         raise InputError(
             f"{path}: a picture shows up to {MOST_SHOWN:,} samples, not {n:,}; name a folder or a "
             f".npy file for more"
         )
-    if kind != ".npy" and run_spec(run).kind != "images":
-        raise InputError(f"{path}: the samples are no images; write them to a .npy file")
-    seed = run.settings.seed if seed is None else seed
-    with using(run) as model:
-        drawn = sample_chunks(model, n, seed=seed, prior=run.prior, temperature=temperature)
-        told = counted(drawn, on_done)
-        if kind == ".png":
-            write_picture(path, grids.sample_grid(torch.cat(list(told)), model.spec))
-        elif kind == ".npy":
-            write_array(path, n, model.spec, told)
-        else:
-            write_folder(path, n, model.spec, told)
 
 
 def run_spec(run: Run) -> InputSpec:
@@ -91,6 +118,15 @@ def write_array(path: Path, n: int, spec: InputSpec, drawn: Iterator[InputBatch]
     with array(path, (n, *spec.shape), np.dtype(spec.dtype)) as rows:
         for x in drawn:
             rows(restore(x, spec).numpy())
+
+
+def write_table(path: Path, spec: InputSpec, drawn: Iterator[InputBatch]) -> None:
+    """Samples as a table, a column an input's, in the table's own units."""
+    names = [f"x{i}" for i in range(spec.size)] if spec.columns is None else spec.columns.names
+    with table(path, dict.fromkeys(names, pyarrow.float32())) as rows:
+        for x in drawn:
+            values = restore(x, spec).float().numpy()
+            rows({name: values[:, i] for i, name in enumerate(names)})
 
 
 def write_folder(path: Path, n: int, spec: InputSpec, drawn: Iterator[InputBatch]) -> None:

@@ -18,6 +18,7 @@ from aelab.data.inputs import of_memory
 from aelab.data.preparation import restore
 from aelab.files import InputError
 from aelab.models.contract import Autoencoder
+from aelab.models.priors.contract import Prior
 from aelab.models.sampling import CHUNK, sample_chunks
 from aelab.runs.store import Run
 
@@ -58,11 +59,21 @@ def decoded(run: Run, z: A) -> A:
     return like(torch.cat(found), z)
 
 
-def samples(run: Run, n: int, *, seed: int | None, temperature: float) -> Tensor:
+def samples(
+    run: Run,
+    n: int,
+    *,
+    prior: Prior,
+    seed: int | None,
+    temperature: float,
+    class_name: str | None,
+) -> Tensor:
     """New inputs."""
     seed = run.settings.seed if seed is None else seed
     with using(run) as model:
-        drawn = sample_chunks(model, n, seed=seed, prior=run.prior, temperature=temperature)
+        drawn = sample_chunks(
+            model, n, seed=seed, prior=prior, temperature=temperature, class_name=class_name
+        )
         found = [restore(x, model.spec) for x in drawn]
     return torch.cat(found)
 

@@ -140,7 +140,7 @@ class AnomaliesOptions(InputOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SampleOptions(FolderOptions):
+class SampleOptions(FolderOptions, DataOptions):
     """Which samples, and where they go.
 
     >>> tyro.cli(SampleOptions, args=["runs/vae", "-n", "9"]).n
@@ -150,6 +150,14 @@ class SampleOptions(FolderOptions):
     n: Annotated[int, tyro.conf.arg(aliases=("-n",))] = 64
     """How many."""
 
+    prior: str | None = None
+    """What codes are drawn from: own (what the model was trained with), fitted-mixture, fitted-flow
+    or two-stage, which are fitted and kept if the run lacks them; unless given, the one that did
+    better on validation data."""
+
+    class_name: Annotated[str | None, tyro.conf.arg(name="class")] = None
+    """Samples of one class, by its name; where the data have classes."""
+
     seed: int | None = None
     """Which; the run's own seed unless given."""
 
@@ -157,7 +165,8 @@ class SampleOptions(FolderOptions):
     """Scales the deviation of what codes are drawn from: below 1, samples are more alike."""
 
     out: Path | None = None
-    """PNG file of one picture, .npy file, or new folder; RUN/samples.png unless given."""
+    """Of images, a PNG file of one picture, an .npy file, or a new folder; of the rows of a table
+    .csv, .tsv, .parquet or .npy; of signals .npy. RUN/samples.png, .csv or .npy unless given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,7 +238,7 @@ class Named:
     """What decides which options there are, and their defaults: looked for before all others.
 
     >>> named(["--seed", "1", "--network", "dense"])
-    Named(start=None, network='dense', prior=None)
+    Named(start=None, network='dense', prior=None, data=None, out=None, seed='1')
     """
 
     start: Path | None = None
@@ -237,14 +246,20 @@ class Named:
 
     network: str | None = None
     prior: str | None = None
+    data: str | None = None
+    out: Path | None = None
+    seed: str = "0"
 
 
 def named(arguments: Sequence[str]) -> Named:
-    """What ``--from``, ``--network`` and ``--prior`` name."""
+    """What ``--from``, ``--network``, ``--prior``, ``--data``, ``--out`` and ``--seed`` name."""
     parser = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--from", type=Path, dest="start")
     parser.add_argument("--network")
     parser.add_argument("--prior")
+    parser.add_argument("--data")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--seed", default="0")
     try:
         return Named(**vars(parser.parse_known_args(arguments)[0]))
     except ArgumentError:  # for the real parser to tell

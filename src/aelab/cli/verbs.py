@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"aelab: {error}", file=sys.stderr)
         return EXIT_USAGE
     except KeyboardInterrupt:
-        goes_on = "the same command goes on from the last checkpoint, to the same result"
+        goes_on = "the same command takes it up again, to the same result"
         print(
             f"aelab: stopped; {goes_on if verb in RESUMABLE else 'nothing was written'}",
             file=sys.stderr,
@@ -103,25 +103,33 @@ def train(arguments: list[str]) -> int:
         print(told, file=sys.stdout if arguments else sys.stderr)
         return 0 if arguments and arguments[0] in ("-h", "--help") else EXIT_USAGE
     from aelab.cli.options import named
-    from aelab.studies.asked import training_options
+    from aelab.studies.asked import settings_of_earlier, training_options
 
     model = arguments[0]
     chosen = named(arguments[1:])
     import_from_here(model, chosen.network, chosen.prior)
     start = run_in(chosen.start) if chosen.start else None
-    own = None if start is None else start.settings
-    blueprint, options_class = training_options(model, own, chosen.network, chosen.prior)
+    out = chosen.out or usual_folder(model, chosen.seed)
+    own = settings_of_earlier(model, out) if start is None else start.settings
+    blueprint, options_class = training_options(
+        model, own, chosen.network, chosen.prior, chosen.data
+    )
     asked = parse(options_class, f"train {model}", arguments[1:], train.__doc__)
     from aelab.api import train_asked
     from aelab.cli.screen import print_run
     from aelab.machine import keep_freed_memory
 
     keep_freed_memory()
-    out = asked.run.out or Path("runs") / model.replace(":", ".") / f"seed-{asked.run.seed}"
+    out = asked.run.out or usual_folder(model, asked.run.seed)
     run = train_asked(blueprint, asked, out=out, start=start, plain=True)
     print_run(run)
     warn(run.notes)
     return 0
+
+
+def usual_folder(model: str, seed: int | str) -> Path:
+    """Where a run goes unless ``--out`` says otherwise."""
+    return Path("runs") / model.replace(":", ".") / f"seed-{seed}"
 
 
 def evaluate(arguments: list[str]) -> int:
@@ -217,21 +225,27 @@ def sample(arguments: list[str]) -> int:
     from aelab.cli.options import SampleOptions
 
     options = parse(SampleOptions, "sample", arguments, sample.__doc__)
-    from aelab.apps.generate import write_samples
+    from aelab.apps.generate import refuse_samples, write_samples
     from aelab.cli.screen import counting
 
     run = opened_run(options)
-    out = options.out or run.folder / "samples.png"
+    suffix = {"images": "png", "rows": "csv"}.get(run.spec.kind, "npy")
+    out = options.out or run.folder / f"samples.{suffix}"
+    refuse_samples(run, options.n, out, options.temperature)  # before anything is fitted
+    prior = run.priors.asked_for(options.prior, lambda: run.data_to_fit(options.data_dir))
     with counting("sample", options.n) as on_done:
         write_samples(
             run,
             options.n,
             out,
+            prior=prior,
             seed=options.seed,
             temperature=options.temperature,
+            class_name=options.class_name,
             on_done=on_done,
         )
-    print(f"Codes drawn from {run.prior.told}")
+    why = run.priors.choice.told if options.prior is None else ""
+    print(f"Codes drawn from {prior.told}{f' ({why})' if why else ''}")
     print(out)
     return 0
 

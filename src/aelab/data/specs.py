@@ -146,3 +146,8 @@ class GraphSpec:
 
     features: int
     """Numbers that describe a node; as many as nodes, where a node is described by itself."""
+
+
+def told_kind(kind: Kind) -> str:
+    """A kind of data in words."""
+    return {"links": "the links of a graph", "rows": "rows of numbers"}.get(kind, kind)

@@ -11,6 +11,7 @@ import torch
 
 from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.evaluate.codes import ACTIVE_VARIANCE, active_units, code_figures
+from aelab.evaluate.kept import Tensors, kept
 from aelab.evaluate.metrics import squared_errors
 from aelab.evaluate.reconstruction import CHUNK, Codes, chunks
 from aelab.evaluate.samples import distances_to_training
@@ -152,13 +153,20 @@ def audit_duplicates(data: InputDataset, split: str) -> Finding:
     training = digests(data.split("train"))
     exact = sum(digest in training for digest in digests(data.split(split)).elements())
     limit = (NEAR * data.spec.size) ** 0.5
-    near = int((distances_to_training(data, split) < limit).sum())
+    near = int((every_distance(data, split)["distances"] < limit).sum())
     return Finding(
         near == 0,
         f"of {len(data.split(split)):,} {split} images, {exact:,} are training images to the byte "
         f"and {near:,} are nearly (MSE below {NEAR:g})",
         {"exact": exact, "near": near},
     )
+
+
+@kept
+def every_distance(data: InputDataset, split: str) -> Tensors:
+    """How far each image of a split is from the nearest training image."""
+    every = torch.arange(len(data.split(split)))
+    return {"distances": distances_to_training(data, split, every)}
 
 
 def digests(images: InputSplit) -> Counter[bytes]:

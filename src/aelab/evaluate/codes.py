@@ -15,9 +15,11 @@ from torch import Tensor
 
 from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.evaluate.columns import Figures
+from aelab.evaluate.kept import Tensors, kept
 from aelab.evaluate.reconstruction import Codes, chunks, fitted_components
-from aelab.machine import once_for_each, threads
+from aelab.machine import threads
 from aelab.models.contract import Autoencoder
+from aelab.models.pca import PCA
 from aelab.models.variational import LatentVariableModel
 
 NEIGHBOURS = 5
@@ -59,20 +61,27 @@ def code_figures(model: Autoencoder, data: InputDataset, split: str, codes: Code
         return figures
     training, images = data.split("train"), data.split(split)
     affordable = len(training) * data.spec.size <= MOST_VALUES
-    of_pixels = pixel_accuracies(data, split) if affordable else (None, None)
-    if affordable and torch.equal(
-        codes, flat(images)
-    ):  # a copy: what is known of the pixels need not be redone
-        told = of_pixels
+    beside: dict[str, Tensors] = {"pixel": {}}
+    if affordable:
+        beside["pixel"] = pixel_accuracies(data, split)
+        if codes.shape[1] < data.spec.size:
+            beside["pca"] = pca_accuracies(data, split, codes.shape[1])
+    if affordable and torch.equal(codes, flat(images)):  # a copy: of the pixels it is known
+        own = beside["pixel"]
+    elif isinstance(model, PCA) and "pca" in beside:
+        own = beside["pca"]
     else:
         z_train = latent_codes(model, training)
-        told = accuracies(z_train, training.classes, codes, images.classes)
-    figures |= dict(zip(("probe", "knn"), told, strict=True))
-    figures |= dict(zip(("pixel_probe", "pixel_knn"), of_pixels, strict=True))
-    if affordable and codes.shape[1] < data.spec.size:
-        of_pca = pca_accuracies(data, split, codes.shape[1])
-        figures |= dict(zip(("pca_probe", "pca_knn"), of_pca, strict=True))
+        own = as_tensors(accuracies(z_train, training.classes, codes, images.classes))
+    for name in ("probe", "knn"):
+        figures[name] = item(own, name)
+        figures |= {f"{other}_{name}": item(found, name) for other, found in beside.items()}
     return figures
+
+
+def item(tensors: Tensors, name: str) -> float | None:
+    """One of the numbers, if it is there."""
+    return tensors[name].item() if name in tensors else None
 
 
 def active_units(means: Codes) -> int:
@@ -125,21 +134,30 @@ def knn_accuracy(z_train: Array, y_train: Classes, z: Array, y: Classes) -> floa
     return float(voters.score(z, y))
 
 
-@once_for_each
-def pixel_accuracies(data: InputDataset, split: str) -> tuple[float | None, float | None]:
-    """The same of the pixels themselves; found once for a data set."""
+@kept
+def pixel_accuracies(data: InputDataset, split: str) -> Tensors:
+    """The same of the pixels themselves."""
     training, images = data.split("train"), data.split(split)
-    return accuracies(flat(training), training.classes, flat(images), images.classes)
+    return as_tensors(accuracies(flat(training), training.classes, flat(images), images.classes))
 
 
-@once_for_each
-def pca_accuracies(data: InputDataset, split: str, n: int) -> tuple[float | None, float | None]:
-    """The same of `n` principal components; found once for a data set."""
+@kept
+def pca_accuracies(data: InputDataset, split: str, n: int) -> Tensors:
+    """The same of `n` principal components."""
     training, images = data.split("train"), data.split(split)
     mean, basis = fitted_components(data, n)
     with threads(1):
         z_train, z = ((flat(part) - mean) @ basis.T for part in (training, images))
-    return accuracies(z_train, training.classes, z, images.classes)
+    return as_tensors(accuracies(z_train, training.classes, z, images.classes))
+
+
+def as_tensors(told: tuple[float | None, float | None]) -> Tensors:
+    """Both accuracies, if there are any."""
+    return {
+        name: torch.tensor(value, dtype=torch.float64)
+        for name, value in zip(("probe", "knn"), told, strict=True)
+        if value is not None
+    }
 
 
 def flat(images: InputSplit) -> Codes:

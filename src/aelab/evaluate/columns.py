@@ -37,6 +37,9 @@ GROUPS: dict[str, MetricGroup] = {
         "Likelihood: importance-weighted", "aelab.evaluate.importance:measure", slow=True
     ),
     "samples": MetricGroup("Samples", "aelab.evaluate.samples:measure", slow=True),
+    "priors": MetricGroup(
+        "Samples from other priors", "aelab.evaluate.samples:measure_priors", slow=True
+    ),
     "anomalies": MetricGroup("Anomalies", "aelab.evaluate.anomaly:measure"),
     "links": MetricGroup("Links"),
 }
@@ -144,7 +147,34 @@ METRICS: dict[str, Metric] = {
     "kl": Metric("KL", "nats", 1, "nats", "bound"),
     **by_likelihood("-ELBO", "negative_elbo", "less"),
     **by_likelihood("-log p", "importance_bound", "less"),
-    "frechet": Metric("Fréchet", "distance", 2, "squared Fréchet distance", "samples", "less"),
+    "frechet": Metric(
+        "samples",
+        "Fréchet",
+        2,
+        "squared Fréchet distance of samples, from the prior chosen on validation images",
+        "samples",
+        "less",
+    ),
+    "frechet_own": Metric(
+        "own prior", "Fréchet", 2, "the same from the prior it was trained with", "samples", "less"
+    ),
+    "frechet_fitted": Metric(
+        "fitted", "Fréchet", 2, "the same from the mixture fitted to its codes", "samples", "less"
+    ),
+    "frechet_reconstructions": Metric(
+        "restored", "Fréchet", 2, "the same of its reconstructions", "samples", "less"
+    ),
+    "frechet_flow": Metric(
+        "flow", "Fréchet", 2, "the same from the flow fitted to its codes", "priors", "less"
+    ),
+    "frechet_two_stage": Metric(
+        "two-stage",
+        "Fréchet",
+        2,
+        "the same from a second variational autoencoder fitted to its codes",
+        "priors",
+        "less",
+    ),
     "frechet_floor": Metric(
         "Fréchet", "floor", 2, "the same, training images against test images", "samples"
     ),

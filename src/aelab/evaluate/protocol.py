@@ -1,6 +1,6 @@
 """The one protocol: which figures, for which kind of model."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -26,12 +26,14 @@ def evaluate(
     groups: Collection[str] = QUICK_GROUPS,
     *,
     prior: Prior | None = None,
+    fitted: Mapping[str, Prior] | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     """The figures of `model` on a split of `data`, group by group.
 
-    `prior` and `seed` are what samples are drawn by. Those that do not apply are None.
-    parameters are all numbers that were learnt, those found in closed form included.
+    `prior` (the model's own unless given) and `seed` are what samples are drawn by; samples
+    from the model's own and from the `fitted` priors are measured beside them. Figures that do not
+    apply are None. parameters are all numbers learnt, those found in closed form included.
 
     Raises:
         ValueError: the data are of another kind or shape than the model's.
@@ -40,7 +42,7 @@ def evaluate(
         if isinstance(model, LinkModel) and isinstance(data, GraphDataset):
             figures: dict[str, Any] = {**evaluate_links(model, data, split)}
         elif isinstance(model, Autoencoder) and isinstance(data, InputDataset):
-            figures = evaluate_autoencoder(model, data, split, groups, prior, seed)
+            figures = evaluate_autoencoder(model, data, split, groups, (prior, fitted or {}), seed)
         else:
             raise ValueError(f"{data.name} is no data set for a {type(model).__name__}")
     parameters = sum(tensor.numel() for tensor in model.state_dict().values())
@@ -52,7 +54,7 @@ def evaluate_autoencoder(
     data: InputDataset,
     split: str,
     groups: Collection[str],
-    prior: Prior | None,
+    priors: tuple[Prior | None, Mapping[str, Prior]],
     seed: int,
 ) -> dict[str, Any]:
     """The figures of a model of inputs, and what the audits found."""
@@ -63,7 +65,7 @@ def evaluate_autoencoder(
         )
     with channels_last(model):
         figures, codes = evaluate_inputs(model, data, split, groups)
-        subject = Subject(model, data, split, codes, prior, seed)
+        subject = Subject(model, data, split, codes, *priors, seed)
         for name, group in GROUPS.items():
             if name in groups and group.path is not None:
                 figures |= measure_of(group.path)(subject)

@@ -1,5 +1,6 @@
 """How a model of images is scored: reconstruction, robustness, the bound's two terms, its cost."""
 
+import math
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
@@ -10,9 +11,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.evaluate.columns import Figures
+from aelab.evaluate.kept import Tensors, kept
 from aelab.evaluate.metrics import psnr, squared_errors
-from aelab.machine import once_for_each, seeded, set_global, threads
-from aelab.models.contract import Autoencoder, Code, InputBatch
+from aelab.machine import seeded, set_global, threads
+from aelab.models.contract import NUMBER_BITS, Autoencoder, Code, InputBatch
 from aelab.models.layers import NoiseKind, corrupt
 from aelab.models.losses import PerExample, squared_error
 from aelab.models.pca import EXACT_SIZE, principal_components
@@ -57,7 +59,11 @@ def evaluate_inputs(
     figures, codes = figures_of_each(model, images, groups)
     result: dict[str, Any] = {name: values.mean().item() for name, values in figures.items()}
     if "reconstruction" in groups:
-        result |= relative_to_pca(result["mse"], data, split, model.code_size)
+        # Of a code that says more by which numbers are 0, as many numbers as its bits fill.
+        numbers = model.code_size
+        if not model.side_channel[0]:
+            numbers = min(numbers, math.ceil(model.code_bits / NUMBER_BITS))
+        result |= relative_to_pca(result["mse"], data, split, numbers)
         # Of no error at all it is infinite, and without a largest value there is none.
         measurable = result["mse"] > 0 and model.spec.bounded
         result["psnr"] = psnr(result["mse"]) if measurable else None
@@ -249,15 +255,16 @@ def fitted_components(
 ) -> tuple[Float[Tensor, " size"], Float[Tensor, "n size"]]:
     """Mean and `n` principal components of the training split."""
     most = min(data.spec.size, len(data.split("train")))  # as many as training inputs can span
-    mean, components = all_components(data, most if data.spec.size <= EXACT_SIZE else min(n, most))
-    return mean, components[:n]
+    found = all_components(data, most if data.spec.size <= EXACT_SIZE else min(n, most))
+    return found["mean"], found["components"][:n]
 
 
-@once_for_each
-def all_components(data: InputDataset, n: int) -> tuple[Tensor, Tensor]:
-    """The last few are kept at hand."""
+@kept
+def all_components(data: InputDataset, n: int) -> Tensors:
+    """Mean and `n` components."""
     with threads(1), seeded(SEED, "components"):  # whoever asks first, the same bits
-        return principal_components(data.split("train"), n)
+        mean, components = principal_components(data.split("train"), n)
+    return {"mean": mean.cpu(), "components": components.cpu()}
 
 
 def original_figure(model: Autoencoder, images: InputSplit, batch_size: int) -> float:

@@ -9,13 +9,18 @@ from torch import Tensor, nn
 
 from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.evaluate.features import FeatureNetwork, Pictures, feature_network
+from aelab.evaluate.kept import Tensors, kept
 from aelab.evaluate.subject import Subject
-from aelab.machine import once_for_each, permutation_at, threads
-from aelab.models.contract import Autoencoder
+from aelab.machine import permutation_at, seeded, threads
+from aelab.models.contract import Autoencoder, InputBatch
 from aelab.models.priors.contract import Prior
-from aelab.models.sampling import sample
+from aelab.models.sampling import prior_of, sample
+from aelab.models.zoo import FITTED_PRIOR
 
 SAMPLES = 10_000
+
+NEAREST = 1_000
+"""Samples whose nearest training image is looked for: enough for a median."""
 
 NEIGHBOURS = 3
 """The k of precision and recall (as in the paper)."""
@@ -50,13 +55,41 @@ class Reference:
     radii: Radii | None
     floor: float | None
     nearest: float
+    compared: Int64[Tensor, " images"]
+    """Which images of the split they are."""
 
 
 def measure(subject: Subject) -> SampleFigures:
     """The figures of a model of images, by samples as many as SAMPLES."""
     if subject.model.spec.kind != "images":
         return {}
-    return sample_figures(subject.model, subject.prior, subject.data, subject.split, subject.seed)
+    return sample_figures(
+        subject.model,
+        subject.prior,
+        subject.data,
+        subject.split,
+        subject.seed,
+        fitted=subject.fitted.get(FITTED_PRIOR),
+    )
+
+
+OTHER_PRIORS = {"fitted-flow": "frechet_flow", "two-stage": "frechet_two_stage"}
+"""Whose samples are a group of their own, for fitting them takes a minute each."""
+
+
+def measure_priors(subject: Subject) -> SampleFigures:
+    """The Fréchet distance of samples from each of OTHER_PRIORS."""
+    model, data, split = subject.model, subject.data, subject.split
+    if model.spec.kind != "images" or not subject.fitted:
+        return {}
+    count = min(SAMPLES, len(data.split(split)), len(data.split("train")))
+    reference = reference_of(data, split, count, subject.seed)
+    if reference.network is None:
+        return {}
+    return {
+        metric: frechet_of(model, subject.fitted[name], reference, count, subject.seed)
+        for name, metric in OTHER_PRIORS.items()
+    }
 
 
 def sample_figures(
@@ -66,26 +99,30 @@ def sample_figures(
     split: str,
     seed: int = 0,
     n: int = SAMPLES,
+    *,
+    fitted: Prior | None = None,
 ) -> SampleFigures:
     """Figures of `n` samples against as many images of a split; at most as many as it has.
 
-    frechet is the squared Fréchet distance between Gaussians fitted to the features of both,
-    frechet_floor the same of as many training images; precision and recall are
-    `precision_and_recall`. All four are None where the data have fewer than two classes, for
-    then there are no features. nearest is the median over samples of the Euclidean distance,
-    pixels in [0, 1], to the nearest training image, nearest_test the same of the split's images:
-    far below it, samples are copies. feature_accuracy and feature_hash tell the features.
+    frechet is the squared Fréchet distance between Gaussians fitted to the features of both;
+    frechet_own and frechet_fitted are the same of samples from the model's own prior and from the
+    fitted one, frechet_reconstructions of reconstructions of the images, and frechet_floor of as
+    many training images; precision and recall are `precision_and_recall`. All are None where the
+    data have fewer than two classes, for then there are no features. nearest is the median over
+    (at most 1,000) samples of the Euclidean distance, pixels in [0, 1], to the nearest training
+    image, nearest_test the same of the split's images: far below it, samples are copies.
+    feature_accuracy and feature_hash tell the features.
 
     Raises:
         InputError: no such split, or a model without a prior is given none.
     """
+    prior = prior_of(model, prior)
     count = min(n, len(data.split(split)), len(data.split("train")))
-    drawn = sample(model, count, seed=seed, prior=prior).cpu()
-    x = (drawn / model.spec.peak).clamp(0, 1)
     reference = reference_of(data, split, count, seed)
-    nearest, _ = nearest_images(x, data.split("train"))
+    x = intensities(model, sample(model, count, seed=seed, prior=prior))
+    nearest, _ = nearest_images(x[:NEAREST], data.split("train"))
     figures: SampleFigures = {
-        "frechet": None,
+        **dict.fromkeys(("frechet", "frechet_own", "frechet_fitted", "frechet_reconstructions")),
         "frechet_floor": reference.floor,
         "precision": None,
         "recall": None,
@@ -94,43 +131,99 @@ def sample_figures(
         "feature_accuracy": None,
         "feature_hash": None,
     }
-    if (network := reference.network) is not None:
-        assert reference.features is not None
-        features = network.of(x)
-        if features.isfinite().all():
-            figures["frechet"] = frechet_distance(reference.features, features)
-            figures["precision"], figures["recall"] = precision_and_recall(
-                reference.features, features, reference.radii
-            )
-        else:
-            figures |= dict.fromkeys(("frechet", "precision", "recall"), math.nan)
-        figures["feature_accuracy"], figures["feature_hash"] = network.accuracy, network.hash
+    if reference.network is None or reference.features is None:
+        return figures
+    features = reference.network.of(x)
+    figures["frechet"] = distance_or_nan(reference, features)
+    for name, other in (("frechet_own", model.prior), ("frechet_fitted", fitted)):
+        if other is prior:
+            figures[name] = figures["frechet"]
+        elif other is not None:
+            figures[name] = frechet_of(model, other, reference, count, seed)
+    figures["frechet_reconstructions"] = distance_or_nan(
+        reference, reference.network.of(reconstructed(model, data.split(split), reference.compared))
+    )
+    figures |= dict.fromkeys(("precision", "recall"), math.nan)
+    if features.isfinite().all():
+        figures["precision"], figures["recall"] = precision_and_recall(
+            reference.features, features, reference.radii
+        )
+    figures["feature_accuracy"] = reference.network.accuracy
+    figures["feature_hash"] = reference.network.hash
     return figures
 
 
-@once_for_each
+def frechet_of(
+    model: Autoencoder, prior: Prior, reference: Reference, count: int, seed: int
+) -> float:
+    """The Fréchet distance of `count` samples from a prior."""
+    assert reference.network is not None
+    x = intensities(model, sample(model, count, seed=seed, prior=prior))
+    return distance_or_nan(reference, reference.network.of(x))
+
+
+def intensities(model: Autoencoder, x: InputBatch) -> Pictures:
+    """What a model puts out, as images in [0, 1]."""
+    return (x.cpu() / model.spec.peak).clamp(0, 1)
+
+
+def reconstructed(
+    model: Autoencoder, images: InputSplit, chosen: Int64[Tensor, " images"]
+) -> Pictures:
+    """Reconstructions of some images of a split, in [0, 1]."""
+    with seeded(0, "reconstructed"), torch.inference_mode():
+        parts = [intensities(model, model(images.batch(i))) for i in chosen.split(ROWS)]
+    return torch.cat(parts)
+
+
+def distance_or_nan(reference: Reference, features: Features) -> float:
+    """The Fréchet distance to the reference; not a number, if features are not finite."""
+    assert reference.features is not None
+    if not features.isfinite().all():
+        return math.nan
+    return frechet_distance(reference.features, features)
+
+
 def reference_of(data: InputDataset, split: str, count: int, seed: int) -> Reference:
     """`count` images of a split, and their figures against the training images."""
+    found = reference_tensors(data, split, count, seed)
+    return Reference(
+        network=feature_network(data) if "features" in found else None,
+        features=found.get("features"),
+        radii=found.get("radii"),
+        floor=found["floor"].item() if "floor" in found else None,
+        nearest=found["nearest"].item(),
+        compared=found["compared"],
+    )
+
+
+@kept
+def reference_tensors(data: InputDataset, split: str, count: int, seed: int) -> Tensors:
+    """The same, as it is kept."""
     images, train = data.split(split), data.split("train")
     compared = permutation_at(len(images), seed, "compared")[:count]
-    x = images.intensities(compared).cpu()
-    nearest = distances_to_training(data, split)[compared].median().item()
+    nearest = distances_to_training(data, split, compared[:NEAREST]).median()
+    found = {"compared": compared, "nearest": nearest}
     with threads(1):  # whoever asks first, the same bits
         network = feature_network(data) if count > NEIGHBOURS else None
         if network is None:
-            return Reference(None, None, None, None, nearest)
+            return found
         chosen = permutation_at(len(train), seed, "floor")[:count]
-        features = network.of(x)
+        features = network.of(images.intensities(compared).cpu())
         floor = frechet_distance(features, network.of(train.intensities(chosen).cpu()))
-        return Reference(network, features, neighbour_radii(features), floor, nearest)
+    return found | {
+        "features": features,
+        "radii": neighbour_radii(features),
+        "floor": torch.tensor(floor, dtype=torch.float64),
+    }
 
 
-@once_for_each
-def distances_to_training(data: InputDataset, split: str) -> Float[Tensor, " images"]:
-    """How far each image of a split is from the nearest training image, pixels in [0, 1]."""
-    images = data.split(split)
+def distances_to_training(
+    data: InputDataset, split: str, chosen: Int64[Tensor, " images"]
+) -> Float[Tensor, " images"]:
+    """How far some images of a split are from the nearest training image, pixels in [0, 1]."""
     with threads(1):
-        every = images.intensities(torch.arange(len(images))).cpu()
+        every = data.split(split).intensities(chosen).cpu()
         return nearest_images(every, data.split("train"))[0]
 
 
@@ -159,8 +252,15 @@ def precision_and_recall(
     nearest neighbour of its own kind (Kynkäänniemi et al. 2019, arXiv 1904.06991, section 2).
     `radii` are those of `real`, where they are known.
     """
-    radii = neighbour_radii(real) if radii is None else radii
-    return share_among(fake, real, radii), share_among(real, fake, neighbour_radii(fake))
+    of_real = neighbour_radii(real) if radii is None else radii
+    of_fake, centres = neighbour_radii(fake), fake.double()
+    precise = torch.zeros(len(fake), dtype=torch.bool)
+    recalled = []
+    for part, reach in zip(real.double().split(ROWS), of_real.split(ROWS), strict=True):
+        distances = torch.cdist(part, centres)
+        precise |= (distances <= reach[:, None]).any(0)
+        recalled.append((distances <= of_fake).any(1))
+    return precise.double().mean().item(), torch.cat(recalled).double().mean().item()
 
 
 def neighbour_radii(points: Features) -> Radii:
@@ -172,15 +272,6 @@ def neighbour_radii(points: Features) -> Radii:
         for part in points.split(ROWS)
     ]
     return torch.cat(nearest)
-
-
-def share_among(points: OtherFeatures, centres: Features, radii: Radii) -> float:
-    """Share of the points that lie in any of the balls."""
-    centres = centres.double()
-    inside = [
-        (torch.cdist(part, centres) <= radii).any(1).sum() for part in points.double().split(ROWS)
-    ]
-    return torch.stack(inside).sum().item() / len(points)
 
 
 def nearest_images(

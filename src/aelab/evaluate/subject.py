@@ -1,6 +1,7 @@
 """What the figures of a group are measured of."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.evaluate.reconstruction import Codes
@@ -30,6 +31,9 @@ class Subject:
 
     prior: Prior | None = None
     """What samples are drawn from; the model's own where it is None."""
+
+    fitted: Mapping[str, Prior] = field(default_factory=dict)
+    """The priors that were fitted to the model's codes, by name."""
 
     seed: int = 0
 

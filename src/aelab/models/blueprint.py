@@ -183,12 +183,15 @@ class Blueprint:
             positional.append(self.network(spec, size, **of_part.pop("network")))
         for part, own in of_part.items():
             made = self.parts[part]
-            if size is None and is_prior(made):
+            if not is_prior(made):
+                keywords[part] = made(**own)
+                continue
+            if size is None:
                 raise InputError(
                     f"{self.name} takes a prior, which needs to know the numbers in a code: give "
                     "the model a hyperparameter latent_dim"
                 )
-            keywords[part] = made(size, **own) if is_prior(made) else made(**own)
+            keywords[part] = made(self.model.prior_size(size), **own)
         return self.model(*positional, **keywords)
 
 

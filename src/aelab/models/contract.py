@@ -33,6 +33,11 @@ class Trainable(nn.Module, ABC):
     {'squared_error': tensor(5.)}
     """
 
+    @classmethod
+    def prior_size(cls, latent_dim: int) -> int:
+        """How many of a code's latent numbers the prior is of that it is built with; mostly all."""
+        return latent_dim
+
     @abstractmethod
     def loss(self, batch: Any, /) -> Losses:  # noqa: ANN401 - what its data yield
         """Named terms whose sum is the objective."""
@@ -91,6 +96,10 @@ class Autoencoder(Trainable):
     @abstractmethod
     def decode(self, z: Code) -> InputBatch:
         """The reconstruction x_hat from a code alone."""
+
+    def admissible(self, z: Code) -> Code:
+        """The codes nearest to z that inputs could have, if not all can be; z may be drawn."""
+        return z
 
     def forward(self, x: InputBatch) -> InputBatch:
         """``decode(encode(x))``."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from aelab.data.specs import InputSpec
 
 Activation = Literal["relu", "leaky-relu", "elu", "gelu", "silu", "tanh"]
+DenseActivation = Literal[Activation, "gated"]
 OutputActivation = Literal["sigmoid", "linear"]
 NoiseKind = Literal["gaussian", "masking", "salt-and-pepper"]
 
@@ -79,11 +80,31 @@ def multilayer_perceptron(sizes: Sequence[int], activation: str) -> nn.Sequentia
     >>> multilayer_perceptron([784, 64], "relu")
     Sequential( (0): Linear(in_features=784, out_features=64, bias=True) )
     """
-    positive("layer sizes", *sizes)
+    return hidden_layers(sizes[:-1], activation).append(linear(*sizes[-2:]))
+
+
+def hidden_layers(sizes: Sequence[int], activation: str) -> nn.Sequential:
+    """Linear layers from ``sizes[0]`` to ``sizes[-1]``, an activation after each.
+
+    `gated` layers are ``(W x + b) * sigmoid(V x + c)``, both maps in one linear layer (Dauphin et
+    al. 2017, arXiv 1612.08083, eq. 1).
+
+    >>> hidden_layers([784, 64], "gated")
+    Sequential( (0): Linear(in_features=784, out_features=128, bias=True) (1): GLU(dim=-1) )
+    """
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):
-        layers += [nn.Linear(inputs, outputs), activation_named(activation)]
-    return nn.Sequential(*layers[:-1])
+        if activation == "gated":
+            layers += [linear(inputs, 2 * outputs), nn.GLU()]
+        else:
+            layers += [linear(inputs, outputs), activation_named(activation)]
+    return nn.Sequential(*layers)
+
+
+def linear(inputs: int, outputs: int) -> nn.Linear:
+    """A linear layer between sizes that are refused below 1."""
+    positive("layer sizes", inputs, outputs)
+    return nn.Linear(inputs, outputs)
 
 
 def corrupt(

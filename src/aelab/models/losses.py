@@ -47,6 +47,35 @@ def kl_standard_normal(
     return (mu.square() + log_var.exp() - 1 - log_var) / 2
 
 
+def log_normal(
+    z: Float[Tensor, "*n numbers"],
+    mean: Float[Tensor, "*m numbers"],
+    log_var: Float[Tensor, "*m numbers"],
+) -> Float[Tensor, "*both"]:
+    """``log N(z; mean, diag(exp(log_var)))``.
+
+    >>> log_normal(torch.zeros(1), torch.zeros(1), torch.zeros(1))  # -log(2 pi) / 2
+    tensor(-0.9189)
+    """
+    scaled = (z - mean).square() * (-log_var).exp()
+    return -(scaled + log_var + math.log(2 * math.pi)).sum(-1) / 2
+
+
+def kl_normal(
+    mu: Float[Tensor, "batch latent"],
+    log_var: Float[Tensor, "batch latent"],
+    prior_mu: Float[Tensor, "batch latent"],
+    prior_log_var: Float[Tensor, "batch latent"],
+) -> Float[Tensor, "batch latent"]:
+    """KL divergence of N(mu, exp(log_var)) from N(m, exp(v)), in nats, each dimension by itself.
+
+    ``(((mu - m)^2 + exp(log_var)) / exp(v) - 1 - log_var + v) / 2``, which is that from N(0, 1) of
+    both measured in the second's deviations.
+    """
+    scaled = (mu - prior_mu) * (-prior_log_var / 2).exp()
+    return kl_standard_normal(scaled, log_var - prior_log_var)
+
+
 def l1(values: Float[Tensor, "batch *dimensions"]) -> PerExample:
     """L1 norm of each example's values."""
     return sum_dimensions(values.abs())

@@ -1,6 +1,5 @@
 """What an encoder says of the latent numbers: q(z | x), an object that can be drawn from."""
 
-import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -8,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from aelab.models.losses import PerExample, kl_standard_normal
+from aelab.models.losses import PerExample, kl_standard_normal, log_normal
 from aelab.models.priors.contract import Prior
 from aelab.models.priors.normal import Normal
 
@@ -43,9 +42,21 @@ class Posterior(ABC):
     def log_prob(self, z: Float[Tensor, "_ code"]) -> Float[Tensor, " _"]:
         """``log q(z | x)`` in nats; of one input, z may be many."""
 
+    def log_prob_of_each(self, z: Float[Tensor, "points code"]) -> Float[Tensor, "points batch"]:
+        """``log q(z | x)`` of every z given every one of the inputs."""
+        rows = range(len(self.mean()))
+        return torch.stack([self.of(row).log_prob(z) for row in rows], 1)
+
     @abstractmethod
     def of(self, row: int) -> "Posterior":
         """The posterior of one of the inputs."""
+
+    @abstractmethod
+    def repeated(self, times: int) -> "Posterior":
+        """Each input's posterior so many times, one after another: a sample has as many z of each.
+
+        Their order is that of ``x.repeat_interleave(times, 0)``.
+        """
 
     def kl(self, prior: Prior, z: Code) -> PerExample:
         """KL divergence from `prior`, in nats, or its estimate by one sample z.
@@ -91,14 +102,24 @@ class Gaussian(Posterior):
 
     def log_prob(self, z: Float[Tensor, "_ code"]) -> Float[Tensor, " _"]:
         """``-sum_k (log(2 pi) + log_var_k + (z_k - mu_k)^2 / exp(log_var_k)) / 2``."""
-        scaled = (z[:, : self.noise_size] - self.mu).square() * (-self.log_var).exp()
-        return -(scaled + self.log_var + math.log(2 * math.pi)).sum(1) / 2
+        return log_normal(z[:, : self.noise_size], self.mu, self.log_var)
+
+    def log_prob_of_each(self, z: Float[Tensor, "points code"]) -> Float[Tensor, "points batch"]:
+        """`log_prob`, all at once."""
+        return log_normal(z[:, None, : self.noise_size], self.mu, self.log_var)
 
     def of(self, row: int) -> "Gaussian":
         """The posterior of one of the inputs."""
         one = slice(row, row + 1)
         return Gaussian(
             self.mu[one], self.log_var[one], None if self.side is None else self.side[one]
+        )
+
+    def repeated(self, times: int) -> "Gaussian":
+        """Each input's posterior so many times, one after another."""
+        side = None if self.side is None else self.side.repeat_interleave(times, 0)
+        return Gaussian(
+            self.mu.repeat_interleave(times, 0), self.log_var.repeat_interleave(times, 0), side
         )
 
     def kl(self, prior: Prior, z: Code) -> PerExample:

@@ -92,7 +92,10 @@ class SparseAutoencoder(Autoencoder):
 
     def encode(self, x: InputBatch) -> Code:
         """The activations, of which top-k keeps only the k largest."""
-        z: Tensor = self.activate(self.to_code(self.network.encode(x)))
+        return self.admissible(self.activate(self.to_code(self.network.encode(x))))
+
+    def admissible(self, z: Code) -> Code:
+        """Of each code the k largest numbers, the others 0; with an L1 penalty z itself."""
         if self.sparsity == "top-k":
             kept = z.topk(self.active, dim=1)
             z = torch.zeros_like(z).scatter(1, kept.indices, kept.values)

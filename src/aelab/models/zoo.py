@@ -33,6 +33,7 @@ class PartEntry:
 
 AUTOENCODER = "aelab.models.autoencoder:DeterministicAutoencoder"
 VARIATIONAL = "aelab.models.variational:VariationalAutoencoder"
+HIERARCHICAL = "aelab.models.hierarchical:HierarchicalVAE"
 LINKS = "aelab.models.links:GraphAutoencoder"
 
 ZOO: dict[str, ZooEntry] = {
@@ -83,6 +84,13 @@ ZOO: dict[str, ZooEntry] = {
         "Kingma & Welling 2014, arXiv 1312.6114",
         "convolutional",
         {"hidden": (32,)},
+    ),
+    "hvae": ZooEntry(
+        HIERARCHICAL,
+        "variational, two levels of latent numbers",
+        "Tomczak & Welling 2018, arXiv 1705.07120",
+        "dense",
+        {"hidden": (300, 300), "activation": "gated"},
     ),
     "conv-vae-switches": ZooEntry(
         "aelab.models.leaky:SwitchesVAE",
@@ -142,15 +150,36 @@ NETWORKS: dict[str, PartEntry] = {
 PRIORS: dict[str, PartEntry] = {
     "normal": PartEntry("aelab.models.priors.normal:Normal", "N(0, 1), trained with the model"),
     "mixture": PartEntry(
-        "aelab.models.priors.mixture:Mixture", "a Gaussian mixture, fitted to a model's codes"
+        "aelab.models.priors.mixture:Mixture", "a mixture of Gaussians, trained with the model"
+    ),
+    "flow": PartEntry(
+        "aelab.models.priors.flow:Flow", "a normalising flow, trained with the model"
+    ),
+    "vamp": PartEntry(
+        "aelab.models.priors.vamp:Vamp", "a mixture of the model's own posteriors, trained with it"
     ),
 }
+"""What a model can be trained with."""
+
+FITTED_PRIORS: dict[str, PartEntry] = {
+    "fitted-mixture": PartEntry(
+        "aelab.models.priors.fitted_mixture:FittedMixture", "Gaussian mixtures, class by class"
+    ),
+    "fitted-flow": PartEntry(
+        "aelab.models.priors.fitted_flow:FittedFlow", "a normalising flow, given the class"
+    ),
+    "two-stage": PartEntry(
+        "aelab.models.priors.two_stage:TwoStage",
+        "a second variational autoencoder, given the class",
+    ),
+}
+"""What is fitted to the codes of a trained model."""
 
 DEFAULT_NETWORK, DEFAULT_PRIOR = "dense", "normal"
 """Of a class of one's own that takes a network, or a prior."""
 
-FITTED_PRIOR = "mixture"
-"""What is fitted to the codes of a model that was trained with no prior."""
+FITTED_PRIOR = "fitted-mixture"
+"""What is fitted to the codes of every model."""
 
 
 def rows_of(model: str) -> Literal["edges", "inputs"]:
@@ -223,7 +252,8 @@ def prior_named(name: str) -> "type[Prior]":
     """
     from aelab.models.priors.contract import Prior
 
-    found: type[Prior] = import_class("prior", part_path("prior", name, PRIORS), (Prior,))
+    known = PRIORS | FITTED_PRIORS
+    found: type[Prior] = import_class("prior", part_path("prior", name, known), (Prior,))
     return found
 
 

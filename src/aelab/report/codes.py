@@ -19,6 +19,7 @@ from aelab.evaluate.reconstruction import CHUNK
 from aelab.figures.style import COLOURS, GREY, MARKERS, new_figure, styled
 from aelab.files import InputError
 from aelab.models.contract import Autoencoder, Code
+from aelab.models.priors.normal import Normal
 from aelab.models.sampling import latent_size, traversal
 from aelab.models.variational import LatentVariableModel
 from aelab.report.tiles import TileRow, as_tiles, inputs, mosaic, one_thread
@@ -43,7 +44,7 @@ INNER = (0.01, 0.99)
 """The quantiles between which a plane, or an autoencoder's latent number, is gone through."""
 
 PRIOR_RANGE = 3.0
-"""Standard deviations of the prior that a variational model's latent number is gone through."""
+"""Deviations of N(0, 1) that a latent number is gone through of a model with that prior."""
 
 
 def codes_of(run: Run, data: InputDataset, split: str, most: int) -> Code:
@@ -75,6 +76,7 @@ def latent_map(
     latent, side = z[:, :size], z[:, size:]
     points, centre, axes_of_plane, shares = plane(latent)
     low, high = np.quantile(points, INNER, axis=0)
+    high = np.where(high > low, high, low + 1)  # of codes that are all the same
     grid = grid_points(low, high)
     central = (latent - centre).square().sum(1).argmin()
     decoded = centre + torch.from_numpy(grid).float() @ axes_of_plane
@@ -186,9 +188,9 @@ def traversals(
 ) -> Figure:
     """What the most used latent numbers do: one of them changes, the others stay as they are.
 
-    Used most: by KL divergence from the prior, in nats, for a variational model; by standard
-    deviation for others. They change in the code of the split's first image: from -3 to 3
-    standard deviations of the prior, or over the inner 98 % of the values that the number has.
+    Used most: by KL divergence from the prior, in nats, where that is a sum over the numbers; by
+    standard deviation for others. They change in the code of the split's first image: from -3 to
+    3 where the prior is N(0, 1), or else over the inner 98 % of the values that the number has.
     """
     model, name = run.autoencoder, name or run.settings.model
     if latent_size(model) < 1:
@@ -228,6 +230,6 @@ def use_of(
 def values_of(model: Autoencoder, values: Float[Tensor, " images"]) -> Float[Tensor, " steps"]:
     """The values that a latent number is given."""
     low, high = -PRIOR_RANGE, PRIOR_RANGE
-    if not isinstance(model, LatentVariableModel):
+    if not (isinstance(model, LatentVariableModel) and isinstance(model.latent_prior, Normal)):
         low, high = values.quantile(torch.tensor(INNER)).tolist()
     return torch.linspace(low, high, STEPS)

@@ -7,41 +7,81 @@ from matplotlib.figure import Figure
 
 from aelab.data.input_sets import InputDataset
 from aelab.evaluate.samples import nearest_images
+from aelab.models.priors.contract import Prior
 from aelab.models.sampling import between, sample
+from aelab.models.zoo import FITTED_PRIOR
 from aelab.report.tiles import Runs, TileRow, as_tiles, chosen, inputs, mosaic, one_thread
+from aelab.runs.store import Run
 
 SAMPLES = 10
 STEPS = 9
+MOST_CLASSES = 12
 
 
 @one_thread()
 def samples(runs: Runs, data: InputDataset, *, n: int = SAMPLES) -> Figure:
-    """New images from every model, and below each the training image that is nearest to it.
+    """New images from every model and prior, and below each the training image nearest to it.
 
     The distance is Euclidean, of pixels in [0, 1]: a sample that is a copy has one of nearly 0.
-    Each run draws by its own seed, from its own or its fitted prior.
+    Each run draws by its own seed, from the prior it was trained with and from the fitted one.
     """
     training = data.split("train")
     drawn = {
-        name: sample(run.autoencoder, n, seed=run.settings.seed, prior=run.prior)
+        (name, prior): sample(run.autoencoder, n, seed=run.settings.seed, prior=found)
         / run.autoencoder.spec.peak
         for name, run in runs.items()
+        for prior, found in priors_of(run).items()
     }
     distances, indices = nearest_images(torch.cat(list(drawn.values())), training)
     rows, told = [], []
-    for (name, run), d, i in zip(runs.items(), distances.split(n), indices.split(n), strict=True):
-        spec = run.autoencoder.spec
-        rows.append(TileRow(f"{name}\nsample", as_tiles(drawn[name] * spec.peak, spec), apart=True))
+    for (name, prior), d, i in zip(drawn, distances.split(n), indices.split(n), strict=True):
+        spec = runs[name].autoencoder.spec
+        images = as_tiles(drawn[name, prior] * spec.peak, spec)
+        rows.append(TileRow(f"{name}\n{prior}", images, apart=True))
         nearest = as_tiles(training.intensities(i) * spec.peak, spec)
         notes = [f"at {distance:.1f}" for distance in d.tolist()]
         rows.append(TileRow("nearest in\ntraining", nearest, notes))
-        told.append(f"{name} {d.median().item():.1f}")
+        told.append(f"{name} from {prior} {d.median().item():.1f}")
     return mosaic(
         "Samples of every model, and the training image nearest to each",
         rows,
         f"{n} samples of every model, and the nearest training image of each; median distance, "
         f"Euclidean, pixels in [0, 1]: {', '.join(told)}.",
     )
+
+
+@one_thread()
+def samples_by_class(runs: Runs) -> Figure:
+    """A new image of each class from every model whose fitted prior knows classes."""
+    rows: list[TileRow] = []
+    heads: list[str] = []
+    for name, prior in class_priors(runs).items():
+        run, heads = runs[name], list(prior.class_names[:MOST_CLASSES])
+        model, seed = run.autoencoder, run.settings.seed
+        drawn = [sample(model, 1, seed=seed, prior=prior, class_name=head) for head in heads]
+        rows.append(TileRow(name, as_tiles(torch.cat(drawn), model.spec)))
+    return mosaic(
+        "A sample of each class, from the prior fitted to its codes",
+        rows,
+        f"{len(heads)} new images, one of each of {', '.join(heads)}, from every one of "
+        f"{', '.join(row.label for row in rows)}.",
+        heads=heads,
+    )
+
+
+def class_priors(runs: Runs) -> dict[str, Prior]:
+    """The fitted prior of each run, where it knows classes."""
+    fitted = {name: priors_of(run).get(FITTED_PRIOR) for name, run in runs.items()}
+    return {name: prior for name, prior in fitted.items() if prior and prior.class_names}
+
+
+def priors_of(run: Run) -> dict[str, Prior]:
+    """What a run's codes are drawn from, by names that people read."""
+    own = run.priors.own
+    found = {} if own is None else {"its own prior": own}
+    if run.priors.has(FITTED_PRIOR):
+        found[FITTED_PRIOR] = run.priors.named(FITTED_PRIOR)
+    return found
 
 
 @one_thread()

@@ -114,13 +114,13 @@ def run_command(run: Run) -> str:
     # The epochs say what a budget of seconds came to here.
     own = replace(own, recipe=replace(own.recipe, seconds=None))
     words = ["aelab", "train", own.model]
-    usual = default_settings(resolve(own.model))
+    usual = default_settings(resolve(own.model), own.data.name)
     if (origin := parse_origin(run.config)) is not None:
         folder, usual = origin
         words += ["--from", folder]
     hyperparameters = usual.hyperparameters
     if own.network != usual.network and origin is None:  # then the defaults are others
-        hyperparameters = default_settings(run.blueprint).hyperparameters
+        hyperparameters = default_settings(run.blueprint, run.settings.data.name).hyperparameters
     usual = replace(usual, seed=0, hyperparameters={**run.blueprint.defaults, **hyperparameters})
     words += options(
         by_option(own, run.metrics["split"]), by_option(usual, usual_split(own.data.splits))

@@ -16,7 +16,17 @@ from aelab.data.graphs import GraphDataset
 from aelab.data.input_sets import InputDataset
 from aelab.figures import style
 from aelab.files import InputError, atomic_path, write_text
-from aelab.report import codes, fronts, generated, measured, nodes, restored, scores, training
+from aelab.report import (
+    codes,
+    fronts,
+    generated,
+    measured,
+    nodes,
+    rates,
+    restored,
+    scores,
+    training,
+)
 from aelab.report.material import Material, gather
 from aelab.report.tiles import chosen
 from aelab.studies.answers import answers, answers_of_one
@@ -172,6 +182,8 @@ def table_figures(material: Material) -> Section:
             section.add("error-against-time", fronts.error_against_time, results)
             if "frechet" in results.units:
                 section.add("error-against-samples", fronts.error_against_samples, results)
+        if rates.rated(results):
+            section.add("rate-and-distortion", rates.rate_and_distortion, results)
         if scores.sizes_by_model(results):
             section.add("code-size", scores.error_against_size, results)
     return section
@@ -192,13 +204,15 @@ def image_figures(
     section.add("psnr-against-noise", scores.psnr_against_noise, results)
     section.add("denoising", restored.denoising, runs, data, split=split)
     yield section
-    sources = {run.prior.told for run in runs.values()}
     section = Section(
         "Samples",
-        f"Codes come from {'; or from '.join(sorted(sources))}. A sample at nearly no distance "
-        f"from its nearest training image is a copy.",
+        "Codes come from the prior that a model was trained with, and from a mixture of Gaussians "
+        "fitted to its codes afterwards. A sample at nearly no distance from its nearest training "
+        "image is a copy.",
     )
     section.add("samples", generated.samples, runs, data)
+    if generated.class_priors(runs):
+        section.add("samples-by-class", generated.samples_by_class, runs)
     yield section
     section = Section("Interpolation", "From one image to another, in a straight line of codes.")
     for number, ends in enumerate(generated.garments(data, classes), start=1):

@@ -8,6 +8,7 @@ from PIL.Image import Image
 from aelab.data.dataset import Dataset
 from aelab.data.graphs import GraphDataset
 from aelab.data.input_sets import InputDataset
+from aelab.evaluate.choice import validation_distances, validation_likelihoods
 from aelab.evaluate.columns import QUICK_GROUPS, Group
 from aelab.evaluate.finite import recorded
 from aelab.evaluate.protocol import evaluate
@@ -17,6 +18,8 @@ from aelab.files import InputError, write_json, write_picture
 from aelab.machine import threads
 from aelab.models.contract import Autoencoder, LinkModel
 from aelab.models.sampling import sample
+from aelab.models.zoo import FITTED_PRIOR, FITTED_PRIORS
+from aelab.runs.priors import OWN
 from aelab.runs.store import Run
 from aelab.settings import check_value
 
@@ -35,9 +38,14 @@ def evaluate_run(
     check_value("metrics", "metrics", groups, {"metrics": tuple[Group, ...]})
     run.refuse_other(data)
     settings, model = run.settings, run.model
-    prior = run.prior if isinstance(model, Autoencoder) else None
+    drawn: dict[str, Any] = {}
+    if isinstance(model, Autoencoder) and isinstance(data, InputDataset) and model.code_size:
+        names = FITTED_PRIORS if "priors" in groups else (FITTED_PRIOR,)
+        fitted = {name: run.priors.asked_for(name, lambda: data) for name in names}
+        # The very object, so that its samples are drawn and measured once.
+        drawn = {"prior": fitted.get(run.priors.choice.prior, run.prior), "fitted": fitted}
     with threads(settings.recipe.threads):
-        figures = evaluate(model, data, split, groups, prior=prior, seed=settings.seed)
+        figures = evaluate(model, data, split, groups, **drawn, seed=settings.seed)
         if settings.data.splits == "original" and isinstance(data, InputDataset):
             assert isinstance(model, Autoencoder)
             figures["original_figure"] = original_figure(
@@ -48,6 +56,27 @@ def evaluate_run(
     metrics = recorded({**figures, "split": split, "groups": done}, known)
     write_json(run.folder / "metrics.json", metrics)
     return metrics
+
+
+def choose_prior(run: Run, data: Dataset) -> None:
+    """Choose what samples are drawn from: the run's own prior or the fitted one, on validation.
+
+    By the lower Fréchet distance of samples to validation images; where there are no images, or
+    no classes to learn features from, by the likelihood of the codes of validation inputs. Where
+    there is only one prior, there is no choice.
+    """
+    model = run.model
+    if not (isinstance(model, Autoencoder) and isinstance(data, InputDataset) and model.code_size):
+        return
+    if model.prior is None:
+        return
+    candidates = {OWN: model.prior, FITTED_PRIOR: run.priors.asked_for(FITTED_PRIOR, lambda: data)}
+    seed = run.settings.seed
+    with threads(run.settings.recipe.threads):
+        if distances := validation_distances(model, candidates, data, seed):
+            run.priors.choose("frechet", distances)
+        else:
+            run.priors.choose("log_prob", validation_likelihoods(model, candidates, data, seed))
 
 
 def draw_run(run: Run, data: Dataset, split: str) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from aelab.data.dataset import Dataset
+from aelab.data.input_sets import InputDataset
 from aelab.evaluate.columns import Figures
 from aelab.evaluate.finite import recorded
 from aelab.evaluate.protocol import validate
@@ -24,8 +25,8 @@ from aelab.files import (
 )
 from aelab.machine import forget_peak_memory, machine, peak_memory, threads
 from aelab.models.contract import Autoencoder, Model
-from aelab.models.sampling import fit_prior
-from aelab.models.zoo import FITTED_PRIOR, prior_named
+from aelab.models.zoo import FITTED_PRIOR
+from aelab.runs.priors import Priors
 from aelab.runs.store import Run
 from aelab.runs.upgrade import FORMAT, OLDEST, upgraded_weights
 from aelab.training.loop import TrainState, count_steps, fit, refuse_lost_weights
@@ -92,7 +93,7 @@ class Training:
             self.restore()
 
     def go(self, on_progress: OnProgress | None) -> None:
-        """Train to the end; leave the weights that are kept, the prior, and the timings."""
+        """Train to the end; leave the weights that are kept, a fitted prior, and the timings."""
         forgotten = forget_peak_memory()
         states = fit(
             self.model,
@@ -114,20 +115,15 @@ class Training:
         self.model.to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         self.model.eval()
         refuse_lost_weights(self.model, self.recipe)
-        if isinstance(self.model, Autoencoder) and self.model.prior is None:
-            self.fit_prior(self.model, FITTED_PRIOR)
+        if isinstance(self.model, Autoencoder) and self.model.code_size:
+            priors = Priors(self.run.folder, self.settings, self.model, FORMAT)
+            data = self.data.to("cpu")
+            assert isinstance(data, InputDataset)
+            priors.fit(FITTED_PRIOR, data)
         write_tensors(self.run.folder / "steps.safetensors", self.state.trace)
         write_json(self.run.folder / "timings.json", recorded(self.timings(peak)))
         # The weights come last: where they are, training is over.
         write_tensors(self.run.folder / "model.safetensors", self.model.state_dict())
-
-    def fit_prior(self, model: Autoencoder, name: str) -> None:
-        """Fit a prior to the codes of training inputs, and leave it beside the weights."""
-        prior = prior_named(name)(model.code_size)
-        with threads(self.recipe.threads):
-            training = self.data.to("cpu").split("train")
-            fit_prior(prior, model, training, seed=self.settings.seed)
-        write_tensors(self.run.prior_path(name), prior.tensors())
 
     def timings(self, peak: int | None) -> dict[str, float | str | None]:
         """What the training cost; nothing else depends on it."""

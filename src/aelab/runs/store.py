@@ -24,7 +24,8 @@ from aelab.machine import seeded
 from aelab.models.blueprint import Blueprint
 from aelab.models.contract import Autoencoder, LinkModel, Model
 from aelab.models.priors.contract import Prior
-from aelab.models.zoo import FITTED_PRIOR, NETWORKS, PRIORS, ZOO, blueprint_of, prior_named
+from aelab.models.zoo import NETWORKS, PRIORS, ZOO, blueprint_of
+from aelab.runs.priors import Priors
 from aelab.runs.record import parse_settings, parse_spec
 from aelab.runs.upgrade import FORMAT, format_of, upgraded, upgraded_weights
 from aelab.settings import RunSettings, thaw
@@ -174,40 +175,24 @@ class Run:
             )
 
     @cached_property
-    def prior(self) -> Prior:
-        """What codes of new samples are drawn from: the model's own prior, or a fitted one.
+    def priors(self) -> Priors:
+        """What new codes can be drawn from.
 
         Raises:
-            InputError: the model predicts links, and draws no samples; or the file is damaged.
+            InputError: the model predicts links, and draws no samples.
         """
         if not isinstance(self.model, Autoencoder):
             raise InputError(f"{self.folder}: {self.settings.model} draws no samples")
-        return self.model.prior or self.fitted_prior(FITTED_PRIOR)
+        return Priors(self.folder, self.settings, self.model, self.found_format)
 
-    def fitted_prior(self, name: str) -> Prior:
-        """The prior of that name that was fitted to the codes of the run.
+    @property
+    def prior(self) -> Prior:
+        """What codes of new samples are drawn from: the prior that was chosen.
 
         Raises:
-            MissingFileError: there is none.
-            InputError: its file is damaged.
+            InputError: the model predicts links, and draws no samples; or a file is damaged.
         """
-        path = self.prior_path(name)
-        if self.found_format < 3:  # there was one, and it had no name
-            path = self.folder / "prior.safetensors"
-        if not path.is_file():
-            raise MissingFileError(
-                f"{self.folder} has no prior {name}: {path} does not exist; train it again, or "
-                f"evaluate it without samples"
-            )
-        tensors = read_tensors(path)
-        try:
-            return prior_named(name).from_tensors(tensors, self.autoencoder.code_size)
-        except RuntimeError as error:
-            raise self._damaged(path.name, error) from error
-
-    def prior_path(self, name: str) -> Path:
-        """Where a fitted prior is, or will be."""
-        return self.folder / "priors" / f"{name}.safetensors"
+        return self.priors.chosen
 
     @property
     def metrics(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from aelab.data.dataset import Dataset
-from aelab.data.specs import InputSpec, Kind
+from aelab.data.specs import InputSpec, told_kind
 from aelab.evaluate.columns import QUICK_GROUPS
 from aelab.files import InputError, write_json
 from aelab.machine import seeded
@@ -19,7 +19,7 @@ from aelab.models.blueprint import Blueprint
 from aelab.models.contract import Model
 from aelab.models.zoo import blueprint_of
 from aelab.runs.lock import LOCK, locked
-from aelab.runs.measure import draw_run, evaluate_run
+from aelab.runs.measure import choose_prior, draw_run, evaluate_run
 from aelab.runs.record import describe, describe_origin, same_work
 from aelab.runs.resumable import OnProgress, Training
 from aelab.runs.store import Run
@@ -76,6 +76,8 @@ def train_run(
         if not trained.is_file():
             write_json(folder / "config.json", config)
             Training(run, model, data).go(on_progress)
+        if not (folder / "priors" / "choice.json").is_file():
+            choose_prior(run, data)
         if not run.is_finished(split, groups):
             missing = set(groups) - set(run.evaluated(split).get("groups", ()))
             evaluate_run(run, data, split, missing or groups)
@@ -139,11 +141,6 @@ def refuse_kind(blueprint: Blueprint, data: Dataset) -> None:
         f"{blueprint.name}{over} is a model of {kinds}, and {data.name} is "
         f"{told_kind(data.spec.kind)}; see --data"
     )
-
-
-def told_kind(kind: Kind) -> str:
-    """A kind of data in words."""
-    return {"links": "the links of a graph", "rows": "rows of numbers"}.get(kind, kind)
 
 
 def refuse_start(start: Run, settings: RunSettings, data: Dataset) -> None:

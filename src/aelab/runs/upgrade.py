@@ -9,12 +9,13 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from aelab.files import InputError
 from aelab.models.zoo import ZOO
 
-FORMAT = 3
+FORMAT = 4
 """Of the folders that are written."""
 
 OLDEST = 2
@@ -119,5 +120,23 @@ def weight_2_to_3(name: str, config: Config) -> str:
     return name
 
 
-CONFIG_STEPS: dict[int, Callable[[Config], dict[str, Any]]] = {2: config_2_to_3}
-WEIGHT_STEPS: dict[int, Callable[[str, Config], str]] = {2: weight_2_to_3}
+CONFIG_STEPS: dict[int, Callable[[Config], dict[str, Any]]] = {2: config_2_to_3, 3: dict}
+WEIGHT_STEPS: dict[int, Callable[[str, Config], str]] = {
+    2: weight_2_to_3,
+    3: lambda name, config: name,
+}
+
+OLD_PRIORS = {2: "prior.safetensors", 3: "priors/mixture.safetensors"}
+"""Where the fitted mixture was, by the format of the folder."""
+
+
+def upgraded_prior(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a mixture of an older format, of one class, by the names of today.
+
+    Raises:
+        RuntimeError: they are no such mixture's.
+    """
+    if "weights" not in tensors:
+        raise RuntimeError("it has no weights")
+    of_class = torch.zeros(len(tensors["weights"]), dtype=torch.int64)
+    return {**tensors, "shares": torch.ones(1), "of_class": of_class}

@@ -15,9 +15,9 @@ from tyro.conf import Positional
 
 from aelab.data.loading import settled
 from aelab.evaluate.columns import SlowGroup
-from aelab.files import InputError
+from aelab.files import AelabError, InputError
 from aelab.models.blueprint import Blueprint
-from aelab.models.zoo import FITTED_PRIOR, NETWORKS, PRIORS, resolve, rows_of
+from aelab.models.zoo import NETWORKS, PRIORS, resolve, rows_of
 from aelab.settings import DataSettings, Recipe, RunSettings, check_value, seconds_of, thaw
 from aelab.studies.study import Asked, Study, default_settings, load_study
 
@@ -72,7 +72,7 @@ class CompareOptions(DataOptions):
     """
 
     study: Positional[str] = "default"
-    """A packaged study (default, equal, claims, original, links, likelihood, code-size,
+    """A packaged study (default, claims, original, links, likelihood, code-size,
     anomalies) or the path of a TOML file."""
 
     seeds: tuple[int, ...] | None = None
@@ -136,32 +136,52 @@ def training_options(
     start: RunSettings | None = None,
     network: str | None = None,
     prior: str | None = None,
+    data: str | None = None,
 ) -> tuple[Blueprint, type[Any]]:
     """What a model's name comes to, and the options that training it has.
 
     `start` are the settings of the run that training starts from: its defaults, if the model is
-    the same. `network` and `prior` are the ones asked for.
+    the same. `network`, `prior` and `data` are the ones asked for.
 
     Raises:
         InputError: there is no such model, network or prior, or they do not go together.
     """
     if start is None or start.model != model:
         blueprint = resolve(model, network, prior)
-        return blueprint, train_options(blueprint)
+        return blueprint, train_options(blueprint, data=data)
     blueprint = resolve(model, network or start.network, prior or start.prior)
     return blueprint, train_options(blueprint, start)
 
 
-def train_options(blueprint: Blueprint, start: RunSettings | None = None) -> type[Any]:
+def settings_of_earlier(model: str, folder: Path) -> RunSettings | None:
+    """The settings of a run of `model` in `folder`, if an earlier version wrote it.
+
+    Defaults were others then, and the command that trained it goes on to mean what it meant.
+    """
+    from aelab.runs.record import parse_origin  # these import torch, which help does without
+    from aelab.runs.store import Run
+    from aelab.runs.upgrade import FORMAT
+
+    try:
+        run = Run.open(folder)
+    except AelabError:  # there is none, or none that can be read: for others to tell
+        return None
+    earlier = run.found_format < FORMAT and run.config["model"] == model
+    return run.settings if earlier and parse_origin(run.config) is None else None
+
+
+def train_options(
+    blueprint: Blueprint, start: RunSettings | None = None, data: str | None = None
+) -> type[Any]:
     """The options of ``aelab train MODEL``: the general ones, the data's, the recipe's, its own.
 
     The defaults are the settings `start` of the run that training starts from; failing that, of
-    the model's row in one of the studies of DEFAULTS.
+    the model's row in one of the studies of DEFAULTS, if that is of the same `data`.
 
     Raises:
         InputError: a hyperparameter has the name of another option.
     """
-    settings = start or default_settings(blueprint)
+    settings = start or default_settings(blueprint, data)
     taken = {option_name(option) for of in GENERAL for option in fields(of)} | {"network", "prior"}
     if clash := taken & blueprint.hyperparameters.keys():
         raise InputError(
@@ -208,10 +228,9 @@ def option_name(option: Field[Any]) -> str:
 
 def parts(blueprint: Blueprint) -> list[tuple[str, Any, Any]]:
     """The options that choose a composition's network and prior."""
-    priors = [name for name in PRIORS if name != FITTED_PRIOR]
     chosen = [
         ("network", blueprint.network_name, NETWORKS, "What features and outputs are made with"),
-        ("prior", blueprint.prior_name, priors, "What the model is trained with"),
+        ("prior", blueprint.prior_name, PRIORS, "What the model is trained with"),
     ]
     found = []
     for part, name, known, told in chosen:

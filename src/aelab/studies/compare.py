@@ -180,7 +180,7 @@ def compare(
             replace(row.settings, seed=seed),
             folder / row.name / f"seed-{seed}",
             study.split,
-            study.groups,
+            (*study.groups, *row.groups),
             where,
         )
         for row in study.rows

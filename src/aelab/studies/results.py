@@ -1,7 +1,7 @@
 """A study's results: what results.json holds, and the tables and the page show."""
 
 from collections.abc import Sequence
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
 from statistics import mean, stdev
 from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -96,6 +96,12 @@ class ResultRow:
     def mean(self, metric: str) -> float | None:
         """The mean figure over the seeds, if there is one."""
         return self.spread(metric).mean
+
+    def under(self, metric: str | None, name: str) -> "ResultRow":
+        """The row with the figures of `metric`, if one is named, called `name`."""
+        if metric is None:
+            return self
+        return replace(self, metrics={**self.metrics, name: self.spread(metric)})
 
     def by_seed(self, metric: str) -> dict[int, float]:
         """The figures that there are, by seed."""

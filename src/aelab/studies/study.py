@@ -21,7 +21,7 @@ study that has none."""
 QUICK_SHARE = 0.1
 """Of the epochs that a quick study trains."""
 
-QUICKEST_GROUPS: tuple[Group, ...] = ("reconstruction", "bound", "links")
+QUICKEST_GROUPS: tuple[Group, ...] = ("reconstruction", "bound", "samples", "links")
 """The groups of metrics that a quick study keeps: the others would take longer than training."""
 
 STUDY_LIMIT = 2**20
@@ -50,6 +50,9 @@ class Row:
     part_of: str = ""
     """The rows that are parts of one also give a row of that name, with their mean."""
 
+    groups: tuple[str, ...] = ()
+    """Of metrics, that it is measured in besides the study's."""
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -64,6 +67,8 @@ class Claim:
     metric: str
     better: str
     than: tuple[str, ...]
+    than_metric: str | None = None
+    """That the others are held against it by, unless it is the same."""
 
 
 @dataclass(frozen=True)
@@ -226,6 +231,7 @@ class RowTable:
     data: dict[str, Any] = field(default_factory=dict)
     recipe: dict[str, Any] = field(default_factory=dict)
     published: dict[str, float] = field(default_factory=dict)
+    metrics: tuple[Group, ...] = ()
 
 
 def parse_study(name: str, text: str) -> Study:
@@ -284,7 +290,8 @@ def parse_row(name: str, values: Mapping[str, Any], table: StudyTable, budget: s
         network=row.network,
         prior=row.prior,
     )
-    return Row(f"{name}-{budget}" if budget else name, settings, row.published, budget)
+    named = f"{name}-{budget}" if budget else name
+    return Row(named, settings, row.published, budget, groups=row.metrics)
 
 
 def class_by_class(row: Row, classes: Sequence[str]) -> list[Row]:
@@ -317,15 +324,22 @@ def usual_questions() -> tuple[Question, ...]:
     return tuple(question for study in DEFAULTS for question in load_study(study).questions)
 
 
-def default_settings(blueprint: Blueprint) -> RunSettings:
+def default_settings(blueprint: Blueprint, data: str | None = None) -> RunSettings:
     """What `aelab train` trains a model with: the settings of its row in the studies DEFAULTS.
 
-    What a row chose for its own network is left out with another one. Of a model without such a
-    row, the constructors' and the recipe's own.
+    A row's recipe was chosen for the data of its study, and is not that of other `data`, the
+    name or path of what is trained on; the models of links have one for every graph. What a row
+    chose for its own network is left out with another one. Of a model without such a row, the
+    constructors' and the recipe's own.
     """
     model = blueprint.name
-    rows = (load_study(study).row(model) for study in DEFAULTS)
-    settings = next((row.settings for row in rows if row), RunSettings(model))
+    rows = [row for study in DEFAULTS if (row := load_study(study).row(model))]
+    fitting = [
+        row.settings
+        for row in rows
+        if data in (None, row.settings.data.name) or "links" in blueprint.takes
+    ]
+    settings = fitting[0] if fitting else RunSettings(model)
     network = settings.network or blueprint.entry.network
     own = blueprint.fitting(settings.hyperparameters, network)
     return replace(

@@ -130,7 +130,8 @@ def units(rows: Sequence[ResultRow]) -> dict[str, str]:
 def asked_for(study: Study, rows: Sequence[ResultRow], asked: Asked) -> Asked:
     """What was asked, and the slow metrics that earlier commands asked for: runs keep them."""
     shown = {metric_named(name).group for row in rows for name in row.metrics}
-    earlier = [name for name in SLOW_GROUPS if name in shown - set(study.groups)]
+    own = {name for row in study.rows for name in (*study.groups, *row.groups)}
+    earlier = [name for name in SLOW_GROUPS if name in shown - own]
     return replace(asked, metrics=(*asked.metrics, *earlier))
 
 

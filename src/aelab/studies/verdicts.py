@@ -193,14 +193,15 @@ def verdict(claim: Claim, rows: Sequence[ResultRow]) -> ClaimVerdict:
     by paired t-tests over the seeds at 5 % in all; otherwise the seeds do not decide.
     """
     by_name, named = {row.name: row for row in rows}, (claim.better, *claim.than)
-    title = METRICS[claim.metric].title
-    lacks = [f"no {name}" for name in named if name not in by_name] or [
-        f"{name} has no {title}" for name in named if not by_name[name].by_seed(claim.metric)
-    ]
-    if lacks:
+    if lacks := [f"no {name}" for name in named if name not in by_name]:
         return ClaimVerdict(claim.claim, "was not tested", lacks[0])
     better = by_name[claim.better]
-    tests = {name: paired(claim.metric, better, by_name[name]) for name in claim.than}
+    others = {name: by_name[name].under(claim.than_metric, claim.metric) for name in claim.than}
+    title = METRICS[claim.metric].title
+    pairs = [(claim.better, better), *others.items()]
+    if lacks := [f"{name} has no {title}" for name, row in pairs if not row.by_seed(claim.metric)]:
+        return ClaimVerdict(claim.claim, "was not tested", lacks[0])
+    tests = {name: paired(claim.metric, better, row) for name, row in others.items()}
     apart = {name: test.told_apart(len(tests)) for name, test in tests.items()}
     if any(apart[name] and test.difference > 0 for name, test in tests.items()):
         holds = "does not hold"
@@ -209,10 +210,9 @@ def verdict(claim: Claim, rows: Sequence[ResultRow]) -> ClaimVerdict:
     else:
         holds = "is not decided"
     found = [f"{claim.better}: {mean_of(better, claim.metric)}"]
+    theirs = claim.than_metric or claim.metric
     for name, test in tests.items():
-        found.append(
-            f"{name}: {mean_of(by_name[name], claim.metric)}, {described(test, claim.metric)}"
-        )
+        found.append(f"{name}: {mean_of(by_name[name], theirs)}, {described(test, claim.metric)}")
     return ClaimVerdict(claim.claim, holds, "; ".join(found))
 
 

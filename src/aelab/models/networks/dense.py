@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from aelab.data.dataset import TrainingData
 from aelab.data.specs import InputSpec, Kind
 from aelab.models.layers import (
-    Activation,
-    activation_named,
+    DenseActivation,
+    hidden_layers,
     multilayer_perceptron,
     one_of,
     positive,
@@ -32,14 +32,16 @@ class DenseNetwork(Network):
     """Fully connected layers (Rumelhart, Hinton & Williams 1986).
 
     ``h = a(W_n … a(W_1 x))`` and ``y = V_m … a(V_1 z)``: an activation after each hidden layer of
-    either way. Without hidden layers, h is x.
+    either way. Without hidden layers, h is x. A gated layer is ``(W x + b) * sigmoid(V x + c)``
+    (Dauphin et al. 2017, arXiv 1612.08083); a code of activations over such layers is one of silu,
+    where V is W.
 
     Args:
         spec: Shape and preparation of the input.
         code_size: Numbers in the code; none makes the last hidden layer the code.
         hidden: Sizes of the encoder's hidden layers.
         decoder_hidden: Sizes of the decoder's; unless given, the encoder's backwards.
-        activation: After each hidden layer.
+        activation: After each hidden layer; gated layers have a second map, which is their gate.
         initialisation: random, or pca: from the principal components of the training inputs.
         components: Principal components of the training inputs that the encoder sees, by a fixed
             map, or as many as an input has numbers; unless given, it sees the inputs themselves.
@@ -61,18 +63,20 @@ class DenseNetwork(Network):
         *,
         hidden: tuple[int, ...] = (),
         decoder_hidden: tuple[int, ...] | None = None,
-        activation: Activation = "relu",
+        activation: DenseActivation = "relu",
         initialisation: Initialisation = "random",
         components: int | None = None,
     ) -> None:
         super().__init__(spec, code_size)
+        one_of("activation", activation, DenseActivation)
         one_of("initialisation", initialisation, Initialisation)
-        if initialisation == "pca" and activation == "tanh":
+        if initialisation == "pca" and activation in ("tanh", "gated"):
             raise ValueError(
                 "initialisation pca needs an activation that leaves positive numbers as they are, "
-                "not tanh; with tanh, take initialisation random"
+                f"not {activation}; with {activation}, take initialisation random"
             )
-        self.activation, self.initialisation = activation, initialisation
+        self.activation = "silu" if activation == "gated" else activation
+        self.initialisation = initialisation
         size, self.coordinates = spec.size, None
         if components is not None:
             positive("components", components)
@@ -80,10 +84,7 @@ class DenseNetwork(Network):
             self.coordinates = PrincipalCoordinates(spec.size, size)
         widths = [size, *hidden]
         self.features = widths[-1]
-        self.encoder: nn.Module = nn.Identity()
-        if hidden:
-            self.encoder = multilayer_perceptron(widths, activation)
-            self.encoder.append(activation_named(activation))
+        self.encoder = hidden_layers(widths, activation) if hidden else nn.Identity()
         mirrored = hidden[::-1] if decoder_hidden is None else decoder_hidden
         self.decoder = multilayer_perceptron([self.code_size, *mirrored, spec.size], activation)
 

@@ -1,1 +1,1 @@
-"""Priors: what new codes are drawn from. `zoo.PRIORS` lists them."""
+"""Priors: what new codes are drawn from. `zoo.PRIORS` and `zoo.FITTED_PRIORS` list them."""

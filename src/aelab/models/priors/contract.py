@@ -1,14 +1,17 @@
 """The contract of a prior: what codes are drawn from, and how likely a code is."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import ClassVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from aelab.data.dataset import TrainingData
+
 Codes = Float[Tensor, "batch code"]
 PerCode = Float[Tensor, " batch"]
+Labels = Int64[Tensor, " batch"]
 
 
 class Prior(nn.Module, ABC):
@@ -30,9 +33,17 @@ class Prior(nn.Module, ABC):
     told: str
     """Where its codes come from, for people to read."""
 
+    class_names: tuple[str, ...] = ()
+    """Of the classes that codes can be asked of."""
+
     def __init__(self, code_size: int) -> None:
         super().__init__()
         self.code_size = code_size
+
+    @property
+    def classes(self) -> int:
+        """How many classes codes can be asked of; 0, if it knows none."""
+        return 0
 
     @abstractmethod
     def log_prob(self, z: Codes) -> PerCode:
@@ -45,9 +56,20 @@ class Prior(nn.Module, ABC):
         `temperature` scales the deviation of what is drawn: below 1, codes are more alike.
         """
 
-    def fit(
-        self, codes: Codes, labels: Int64[Tensor, " batch"] | None = None, *, seed: int = 0
-    ) -> None:
+    def sample_class(self, n: int, label: int, temperature: float = 1.0) -> Codes:
+        """The same, of one of `classes`."""
+        raise NotImplementedError(f"a {type(self).__name__} knows no classes")
+
+    def follow(self, posterior: Callable[[Any], Any], shape: tuple[int, ...], peak: float) -> None:
+        """Hear of the model that it is trained with: its q(z | x), and its inputs' shape and peak.
+
+        The peak is infinite where inputs have no bounds. Only a prior made of posteriors listens.
+        """
+
+    def initialise(self, data: TrainingData) -> None:
+        """Set what follows from the training data, before the first step with a model."""
+
+    def fit(self, codes: Codes, labels: Labels | None = None, *, seed: int = 0) -> None:
         """Fit it to codes, and their labels where there are classes; here there is nothing to."""
 
     def tensors(self) -> dict[str, Tensor]:
