@@ -199,8 +199,10 @@ def test_evaluating_anew_finds_the_same_figures(old: Path, name: str) -> None:
     command("evaluate", folder)
     after = opened(folder).metrics
     assert after.keys() >= before.keys()
+    # A sparse code is held against a PCA of as many bits now, then of as many numbers.
+    others = ("pca_mse", "pca_share") if name == "sparse" else ()
     for metric, figure in before.items():
-        if isinstance(figure, int | float):
+        if isinstance(figure, int | float) and metric not in others:
             assert after[metric] == pytest.approx(figure, rel=1e-4, abs=1e-6), metric
 
 

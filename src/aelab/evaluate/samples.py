@@ -186,9 +186,11 @@ def distance_or_nan(reference: Reference, features: Features) -> float:
 
 def reference_of(data: InputDataset, split: str, count: int, seed: int) -> Reference:
     """`count` images of a split, and their figures against the training images."""
-    found = reference_tensors(data, split, count, seed)
+    with threads(1):  # whoever asks first, the same bits
+        network = feature_network(data) if count > NEIGHBOURS else None
+    found = reference_tensors(data, split, count, seed, None if network is None else network.hash)
     return Reference(
-        network=feature_network(data) if "features" in found else None,
+        network=network,
         features=found.get("features"),
         radii=found.get("radii"),
         floor=found["floor"].item() if "floor" in found else None,
@@ -198,16 +200,19 @@ def reference_of(data: InputDataset, split: str, count: int, seed: int) -> Refer
 
 
 @kept
-def reference_tensors(data: InputDataset, split: str, count: int, seed: int) -> Tensors:
-    """The same, as it is kept."""
+def reference_tensors(
+    data: InputDataset, split: str, count: int, seed: int, features_of: str | None
+) -> Tensors:
+    """The same as it is kept, in the features of the network with that hash."""
     images, train = data.split(split), data.split("train")
     compared = permutation_at(len(images), seed, "compared")[:count]
     nearest = distances_to_training(data, split, compared[:NEAREST]).median()
     found = {"compared": compared, "nearest": nearest}
-    with threads(1):  # whoever asks first, the same bits
-        network = feature_network(data) if count > NEIGHBOURS else None
-        if network is None:
-            return found
+    if features_of is None:
+        return found
+    with threads(1):
+        network = feature_network(data)
+        assert network is not None
         chosen = permutation_at(len(train), seed, "floor")[:count]
         features = network.of(images.intensities(compared).cpu())
         floor = frechet_distance(features, network.of(train.intensities(chosen).cpu()))
