@@ -33,7 +33,11 @@ BESIDE = {
 
 @dataclass(frozen=True)
 class Line:
-    """A sentence or two, and what they are about."""
+    """A sentence or two, and what they are about.
+
+    >>> Line("Denoises best:", "denoising.").lead
+    'Denoises best:'
+    """
 
     lead: str
     text: str

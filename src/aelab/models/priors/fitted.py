@@ -41,6 +41,12 @@ class FittedPrior(Prior):
     mean. `log_prob` is that of the unclipped density within the plane of B.
 
     A subclass gives ``p(u | c)``: `build`, `fit_coordinates`, `log_density` and `draw`.
+
+    >>> from aelab.models.priors.fitted_mixture import FittedMixture
+    >>> prior = FittedMixture(2)
+    >>> prior.fit(torch.randn(60, 2), torch.arange(60) % 3)
+    >>> prior.classes, prior.shares
+    (3, tensor([0.3333, 0.3333, 0.3333]))
     """
 
     trained_with_model: ClassVar[bool] = False
@@ -177,7 +183,12 @@ def one_hot(labels: Labels, classes: int) -> Float[Tensor, "batch classes"]:
 
 
 class LearntDensity(FittedPrior):
-    """A fitted prior whose ``p(u | c)`` is made of networks, trained by gradients."""
+    """A fitted prior whose ``p(u | c)`` is made of networks, trained by gradients.
+
+    >>> from aelab.models.priors.two_stage import TwoStage
+    >>> TwoStage(2).loss(torch.zeros(5, 1), torch.zeros(5, dtype=torch.int64)).shape
+    torch.Size([5])
+    """
 
     @abstractmethod
     def loss(self, u: Coordinates, labels: Labels) -> PerCode:
