@@ -174,10 +174,10 @@ class Priors:
         """
         if name is None:
             return self.chosen
-        if self.has(name):
+        try:
             return self.named(name)
-        self.refuse_unknown(name)
-        training = data()
+        except MissingFileError:
+            training = data()
         assert isinstance(training, InputDataset)
         return self.fit(name, training)
 
