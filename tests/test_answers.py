@@ -62,10 +62,10 @@ def test_the_default_study_answers_in_sentences() -> None:
         "after 0.9 s.",
         "Nearly as good:": "an error at most a quarter larger, after at most a tenth of the "
         "training time.",
-        "How sure:": "one seed, and close figures may change places with another. Add "
+        "How sure:": "only one seed was run, and rows with close figures may change places. Add "
         "--seeds 0 1 2 to see which differences hold.",
-        "Compared:": "codes of 32 numbers; left out for the size of theirs: sparse (64 in 1,085 "
-        "bits).",
+        "Compared:": "codes of 32 numbers; left out, for their codes are larger or smaller: "
+        "sparse (64 in 1,085 bits).",
         "Claim: It is so.": "It holds: by far.",
     }
 

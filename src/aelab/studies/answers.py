@@ -137,7 +137,7 @@ def notes(results: Results) -> Iterator[Line]:
         text = "nothing is nearly as good (an error at most a quarter larger)."
         yield Line("In a tenth of the time:", text)
     if any(told.seeds == 1 for told in named):
-        text = "one seed, and close figures may change places with another."
+        text = "only one seed was run, and rows with close figures may change places."
         yield Line("How sure:", f"{text} Add --seeds 0 1 2 to see which differences hold.")
     else:
         yield Line("How sure:", "paired t-tests over the seeds, at 5 % in all for each answer.")
@@ -145,5 +145,5 @@ def notes(results: Results) -> Iterator[Line]:
     for size in sorted({told.code_size for told in named if told.code_size is not None}):
         names = [name for told in named if told.code_size == size for name in told.left_out]
         others = ", ".join(f"{name}{sizes.get(name, '')}" for name in dict.fromkeys(names))
-        left_out = f"; left out for the size of theirs: {others}" if others else ""
+        left_out = f"; left out, for their codes are larger or smaller: {others}" if others else ""
         yield Line("Compared:", f"codes of {size:,} numbers{left_out}.")
