@@ -58,6 +58,7 @@ def rate_and_distortion(results: Results) -> Figure:
 
 
 def finish(axes: Axes, title: str, told: str) -> None:
-    """Titles, scales and legend of a panel."""
-    axes.set(title=title, xlabel="rate: KL divergence (nats)", ylabel=told, yscale="log")
+    """Titles and legend of a panel, whose scale starts at 0."""
+    axes.set(title=title, xlabel="rate: KL divergence (nats)", ylabel=told)
+    axes.set_ylim(bottom=0)
     axes.legend(fontsize=8)
