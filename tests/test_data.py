@@ -515,3 +515,12 @@ def test_load_by_name(small: Path) -> None:
 def test_listing_data_sets_imports_no_torch() -> None:
     code = "import sys, aelab.data.loading as a; assert a.LOADERS and 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_measuring_on_some_inputs_leaves_training_as_it_is() -> None:
+    digits = aelab.data.loading.load("digits")
+    some = digits.measured_on(20)
+    assert some.split("train") is digits.split("train")
+    for name in ("validation", "test"):
+        assert some.split(name).index.tolist() == digits.split(name).index[:20].tolist()
+    assert some.sha256 == digits.sha256

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 
+import aelab
 from aelab.data.input_sets import InputDataset
 from aelab.data.specs import InputSpec
 from aelab.evaluate.audits import audit_data, audit_dead_code, audit_side_channel
@@ -24,6 +25,7 @@ from aelab.models.contract import Autoencoder
 from aelab.models.priors.fitted_mixture import FittedMixture
 from aelab.models.sampling import fit_prior, sample
 from aelab.models.zoo import build
+from aelab.runs.measure import evaluate_run
 
 
 def everything(data: InputDataset, split: str) -> torch.Tensor:
@@ -378,3 +380,14 @@ def test_slow_groups_are_measured_when_asked_for(
     assert metrics["importance_samples"] == 5000
     assert metrics["frechet"] > metrics["frechet_floor"]
     assert "mse" not in metrics
+
+
+def test_figures_of_some_inputs_are_not_added_to_those_of_all(tmp_path: Path) -> None:
+    run = aelab.train("pca", "digits", latent_dim=2, out=tmp_path / "run")
+    digits = aelab.load_data("digits")
+    assert isinstance(digits, InputDataset)
+    assert run.metrics["inputs"] == 180
+    found = evaluate_run(run, digits.measured_on(30), "test", ["robustness"])
+    assert found["inputs"] == 30
+    assert "mse" not in found
+    assert found["groups"] == ["robustness"]

@@ -208,6 +208,7 @@ METRICS: dict[str, Metric] = {
 
 FACTS = (
     "split",
+    "inputs",
     "groups",
     "code_size",
     "side_channel_size",

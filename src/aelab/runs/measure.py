@@ -51,9 +51,12 @@ def evaluate_run(
             figures["original_figure"] = original_figure(
                 model, data.split(split), settings.recipe.batch_size
             )
+    inputs = len(data.split(split)) if isinstance(data, InputDataset) else None
     known = run.evaluated(split)
+    if known.get("inputs", inputs) != inputs:  # figures of some inputs are not those of all
+        known = {}
     done = sorted({*known.get("groups", ()), *groups})
-    metrics = recorded({**figures, "split": split, "groups": done}, known)
+    metrics = recorded({**figures, "split": split, "inputs": inputs, "groups": done}, known)
     write_json(run.folder / "metrics.json", metrics)
     return metrics
 

@@ -84,7 +84,7 @@ class CompareOptions(DataOptions):
     The study's own unless given, mostly 1."""
 
     quick: bool = False
-    """A tenth of the training and the quickest metrics, for a look."""
+    """A tenth of the training and the quickest metrics, on 2,000 inputs at most, for a look."""
 
     time_budget: str | None = None
     """Train every row for about so long instead of so many epochs: 60s, 2m."""

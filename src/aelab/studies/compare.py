@@ -60,6 +60,8 @@ class Job:
     split: str
     groups: tuple[str, ...]
     data_dir: Path | None
+    inputs: int | None = None
+    """Of the validation and of the test split, that are measured on; all unless given."""
 
     @property
     def label(self) -> str:
@@ -79,6 +81,8 @@ def dataset(settings: DataSettings, data_dir: Path | None, seed: int) -> Dataset
 def do_job(job: Job, on_progress: Callable[[Progress | Note], None]) -> Run:
     """Train, evaluate and draw a run, unless that was done; another run there is set aside."""
     data = dataset(job.settings.data, job.data_dir, job.seed)
+    if job.inputs is not None and isinstance(data, InputDataset):
+        data = data.measured_on(job.inputs)
     if (told := make_way(job.folder, describe(job.settings, data))) is not None:
         on_progress(Note(told))
     run = train_run(
@@ -182,6 +186,7 @@ def compare(
             study.split,
             (*study.groups, *row.groups),
             where,
+            study.inputs,
         )
         for row in study.rows
         for seed in seeds

@@ -21,6 +21,9 @@ study that has none."""
 QUICK_SHARE = 0.1
 """Of the epochs that a quick study trains."""
 
+QUICK_INPUTS = 2_000
+"""Of the validation and of the test split, that a quick study measures on."""
+
 QUICKEST_GROUPS: tuple[Group, ...] = ("reconstruction", "bound", "samples", "links")
 """The groups of metrics that a quick study keeps: the others would take longer than training."""
 
@@ -126,11 +129,14 @@ class Study:
     jobs: int = 1
     """Rows at once, unless another number is asked for."""
 
+    inputs: int | None = None
+    """Of the validation and of the test split, that are measured on: the first so many, or all."""
+
     questions: tuple[Question, ...] = ()
     claims: tuple[Claim, ...] = ()
 
     def shortened(self) -> "Study":
-        """The same rows with a tenth of the training, and the quickest metrics only."""
+        """The same rows: a tenth of the training, the quickest metrics, some of the inputs."""
         groups = tuple(group for group in self.groups if group in QUICKEST_GROUPS)
         rows = []
         for row in self.rows:
@@ -138,7 +144,14 @@ class Study:
             seconds = recipe.seconds and QUICK_SHARE * recipe.seconds
             recipe = replace(recipe, epochs=QUICK_SHARE * recipe.epochs, seconds=seconds)
             rows.append(with_recipe(row, recipe))
-        return replace(self, name=f"{self.name}-quick", rows=tuple(rows), quick=True, groups=groups)
+        return replace(
+            self,
+            name=f"{self.name}-quick",
+            rows=tuple(rows),
+            quick=True,
+            groups=groups,
+            inputs=QUICK_INPUTS,
+        )
 
     def within(self, seconds: float) -> "Study":
         """The same rows, each trained for about so many seconds; those without training as is."""

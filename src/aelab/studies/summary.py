@@ -49,7 +49,9 @@ def results_of(
 def row_of(row: Row, runs: Sequence[Run]) -> ResultRow:
     """One row's figures over its seeds; InputError, where a run's evaluation makes no sense."""
     every = [run.metrics for run in runs]
-    facts = [name for name in FACTS if name in every[0] and name not in ("split", NOT_FINITE)]
+    facts = [
+        name for name in FACTS if name in every[0] and name not in ("split", "inputs", NOT_FINITE)
+    ]
     spec = runs[0].spec
     content = {
         "row": row.name,

@@ -14,6 +14,7 @@ from aelab.files import write_json, write_text
 from aelab.studies.answers import answers
 from aelab.studies.cells import CLOSE, Cell, code_size, figure, number
 from aelab.studies.results import ResultRow, Results
+from aelab.studies.study import QUICK_INPUTS
 from aelab.studies.verdicts import not_told_apart
 
 MAIN = (
@@ -175,7 +176,10 @@ def caption(results: Results) -> str:
             "(5 % in all)."
         )
     if results.quick:
-        text += " Quick: a tenth of the training; for a look, not for conclusions."
+        text += (
+            f" Quick: a tenth of the training, and {QUICK_INPUTS:,} inputs of a split at most; for "
+            f"a look, not for conclusions."
+        )
     return text
 
 
