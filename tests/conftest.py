@@ -31,6 +31,7 @@ with install_import_hook("aelab", "typecheck.check"):
     import aelab.models.priors.fitted_flow
     import aelab.models.priors.fitted_mixture
     import aelab.models.priors.flow
+    import aelab.models.priors.given_class
     import aelab.models.priors.mixture
     import aelab.models.priors.two_stage
     import aelab.models.priors.vamp

@@ -145,6 +145,7 @@ CASES = [
     of_data("--strict", "strict", True),
     of_data("--impute", "impute", True),
     of_data("--label kind", "label", "kind"),
+    of_data("--condition class", "condition", "class"),
     of_data("--binarise", "binarise", True),
     of_data("--features nodes.csv", "features", "nodes.csv"),
     of_data("--rows inputs", "rows", "inputs"),

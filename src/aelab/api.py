@@ -85,13 +85,16 @@ class TrainedRun(Run):
     def __repr__(self) -> str:
         return f"<run of {self.settings.model}, seed {self.settings.seed}, in {self.folder}>"
 
-    def encode(self, x: A) -> A:
+    def encode(self, x: A, labels: object | None = None) -> A:
         """The code z of each input, float32 ``[n, code]``.
 
+        `labels` are the class of each, for a model that is told it (``condition="class"``).
+
         Raises:
-            InputError: the run has no codes of such inputs, or `x` is one without a batch axis.
+            InputError: the run has no codes of such inputs, `x` is one without a batch axis, or
+                the model is told classes and there are none, or others.
         """
-        return in_memory.codes(self, x)
+        return in_memory.codes(self, x, labels)
 
     def decode(self, z: A) -> A:
         """The input that each code stands for, as inputs are stored.
@@ -101,21 +104,21 @@ class TrainedRun(Run):
         """
         return in_memory.decoded(self, z)
 
-    def reconstruct(self, x: A) -> A:
+    def reconstruct(self, x: A, labels: object | None = None) -> A:
         """``decode(encode(x))``, as inputs are stored, with the axes and the type of x.
 
         Raises:
             InputError: as `encode`.
         """
-        return in_memory.reconstructions(self, x)
+        return in_memory.reconstructions(self, x, labels)
 
-    def score(self, x: A) -> A:
+    def score(self, x: A, labels: object | None = None) -> A:
         """How unlike the training inputs each input is; see `evaluate.anomaly.anomaly_scores`.
 
         Raises:
             InputError: as `encode`.
         """
-        return in_memory.scores(self, x)
+        return in_memory.scores(self, x, labels)
 
     def sample(
         self,

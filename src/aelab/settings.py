@@ -77,6 +77,11 @@ class DataSettings:
     """Each pixel is 1 with the probability of its intensity and else 0, drawn anew at every
     step, as the literature's likelihoods have it (Salakhutdinov & Murray 2008)."""
 
+    condition: Literal["class"] | None = None
+    """Tell a variational model the class of each input, in training and afterwards: its latent
+    numbers say what the class does not, and samples of one class are asked for by its name
+    (a conditional VAE: Sohn et al. 2015)."""
+
     def __post_init__(self) -> None:
         if not 0 < self.scale < math.inf:
             raise InputError(f"scale must be a number above 0, not {self.scale}")
@@ -84,6 +89,11 @@ class DataSettings:
             raise InputError(
                 f"binarise takes intensities for probabilities: leave scale at 1/255, for it "
                 f"cannot be {self.scale:g}"
+            )
+        if self.condition and self.classes is not None:
+            raise InputError(
+                "condition tells a model the class of each input, and classes sets some aside as "
+                "anomalies, which it could be told nothing of: leave one out"
             )
         _ = self.height_and_width
 

@@ -172,7 +172,7 @@ def interpolate(
     """
     if steps < 2:
         raise InputError(f"steps must be 2 or more, not {steps}")
-    ends = model.encode(torch.cat([first, last]))
+    ends = torch.cat([model.encode(first), model.encode(last)])
     return model.decode(between(model, ends[:1], ends[1:], torch.linspace(0, 1, steps)))
 
 

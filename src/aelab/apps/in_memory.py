@@ -26,24 +26,24 @@ A = TypeVar("A", NDArray[Any], Tensor)
 """An array or a tensor, whichever is given: the same comes back."""
 
 
-def codes(run: Run, x: A) -> A:
+def codes(run: Run, x: A, labels: object | None = None) -> A:
     """The code of each input."""
-    return like(each(run, x, lambda model, batch: model.encode(batch)), x)
+    return like(each(run, x, labels, lambda model, batch: model.encode(batch)), x)
 
 
-def reconstructions(run: Run, x: A) -> A:
+def reconstructions(run: Run, x: A, labels: object | None = None) -> A:
     """What the model makes of each input, with the axes and the type of x."""
-    restored = each(run, x, lambda model, batch: restore(model(batch), model.spec))
+    restored = each(run, x, labels, lambda model, batch: restore(model(batch), model.spec))
     layout = Layout.like(as_array(x, "x"), run.autoencoder.spec.shape)
     return like(torch.from_numpy(layout.arranged(restored.numpy())), x)
 
 
-def scores(run: Run, x: A) -> A:
+def scores(run: Run, x: A, labels: object | None = None) -> A:
     """How unlike the training inputs each input is."""
     # Here, for it imports scikit-learn, which opening a run does not need.
     from aelab.evaluate.anomaly import anomaly_scores
 
-    return like(each(run, x, anomaly_scores), x)
+    return like(each(run, x, labels, anomaly_scores), x)
 
 
 def decoded(run: Run, z: A) -> A:
@@ -78,9 +78,11 @@ def samples(
     return torch.cat(found)
 
 
-def each(run: Run, x: A, work: Callable[[Autoencoder, Tensor], Tensor]) -> Tensor:
+def each(
+    run: Run, x: A, labels: object | None, work: Callable[[Autoencoder, Tensor], Tensor]
+) -> Tensor:
     """What `work` makes of the model and the prepared inputs, a chunk at a time."""
-    inputs = of_memory(x, run.autoencoder.spec)
+    inputs = of_memory(x, run.autoencoder.spec, labels=labels)
     with using(run) as model:
         found = [work(model, inputs.batch(numbers)) for numbers in chunks(inputs)]
     return torch.cat(found)  # outside inference mode: it may take part in somebody's gradients

@@ -56,6 +56,18 @@ class Batch(Tensor):
         """The inputs, as a plain tensor."""
         return self.as_subclass(Tensor)
 
+    def at(self, i: "Tensor | slice") -> "Batch":
+        """The examples `i`, and what is known of them.
+
+        >>> Batch(torch.zeros(2, 3), labels=torch.tensor([4, 1])).at(torch.tensor([1])).labels
+        tensor([1])
+        """
+        present, labels, noise_level = (
+            None if known is None else known[i]
+            for known in (self.present, self.labels, self.noise_level)
+        )
+        return Batch(self.x[i], present=present, labels=labels, noise_level=noise_level)
+
     def with_inputs(self, x: Float[Tensor, "batch *shape"]) -> "Batch":
         """Other inputs, of which the same is known.
 

@@ -133,6 +133,33 @@ class InputDataset(NamedSplits[InputSplit]):
                 f"{self.name} has no class {unknown[0]!r}; it has {', '.join(self.classes)}"
             )
 
+    def measured_on(self, n: int) -> "InputDataset":
+        """The same data with the first `n` inputs of each split but the training one."""
+
+        def first(splits: Mapping[str, InputSplit]) -> dict[str, InputSplit]:
+            return {
+                name: split if name == "train" else replace(split, index=split.index[:n])
+                for name, split in splits.items()
+            }
+
+        return replace(self, splits=first(self.splits), anomalies=first(self.anomalies))
+
+    def with_classes(self, label: str | None = None) -> "InputDataset":
+        """The same data, whose models are told the class of each input.
+
+        `label` is the column of a table that has it.
+
+        Raises:
+            InputError: there are not two classes to tell apart.
+        """
+        if len(self.classes) < 2:
+            raise InputError(
+                f"{self.name} has no classes to tell a model of: leave condition out; classes are "
+                f"folders of images, the labels of an array, or the column that --label names"
+            )
+        columns = self.spec.columns and replace(self.spec.columns, label=label)
+        return self.as_spec(replace(self.spec, classes=self.classes, columns=columns))
+
     def binarised(self) -> "InputDataset":
         """The same data, each value of an input 1 with its probability, and else 0.
 
@@ -141,7 +168,10 @@ class InputDataset(NamedSplits[InputSplit]):
         """
         if not self.spec.in_unit_interval:
             raise InputError(f"{self.name} has inputs beyond [0, 1]: they cannot be binarised")
-        spec = replace(self.spec, binarise=True)
+        return self.as_spec(replace(self.spec, binarise=True))
+
+    def as_spec(self, spec: InputSpec) -> "InputDataset":
+        """The same stored values, prepared as `spec` says."""
         splits, anomalies = (
             {name: replace(images, spec=spec) for name, images in part.items()}
             for part in (self.splits, self.anomalies)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int64, Shaped
+from numpy.typing import NDArray
 from torch import Tensor
 
 from aelab.data.arrays import array_files, as_array, as_inputs, described_shape, open_array, roles
@@ -17,7 +18,7 @@ from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.data.loading import ARRAY_SUFFIXES, LOADERS, TABLE_SUFFIXES, load_settings
 from aelab.data.ranges import FULL, found_range
 from aelab.data.specs import InputSpec
-from aelab.data.splits import one_class
+from aelab.data.splits import class_numbers, one_class
 from aelab.data.table_rows import read_rows, refuse_bad
 from aelab.files import InputError, MissingFileError
 from aelab.settings import DataSettings
@@ -100,10 +101,36 @@ def open_inputs(
     if not path.exists():
         raise MissingFileError(f"{path} does not exist; check the path")
     if path.suffix.lower() in ARRAY_SUFFIXES:
-        return of_array(path, spec)
-    if path.suffix.lower() in TABLE_SUFFIXES:
-        return of_table(path, spec)
-    return of_pictures(path, spec, strict=strict)
+        inputs = of_array(path, spec)
+    elif path.suffix.lower() in TABLE_SUFFIXES:
+        inputs = of_table(path, spec)
+    else:
+        inputs = of_pictures(path, spec, strict=strict)
+    return told_classes(str(path), inputs, spec)
+
+
+def told_classes(where: str, inputs: Inputs, spec: InputSpec) -> Inputs:
+    """The inputs with the run's own numbers of their classes, if its model is told these.
+
+    Raises:
+        InputError: it is, and they have none, or one that the run does not know.
+    """
+    if not spec.classes:
+        return inputs
+    if inputs.labels is None:
+        raise InputError(
+            f"{where} has no classes, and the run's model is told the class of each input "
+            f"({', '.join(spec.classes)}): give folders called so, an .npz archive with y, a table "
+            f"with the label's column, or labels beside an array"
+        )
+    if unknown := [name for name in inputs.classes if name not in spec.classes]:
+        raise InputError(
+            f"{where} has the class {unknown[0]!r}; the run knows {', '.join(spec.classes)}"
+        )
+    own = torch.tensor([spec.classes.index(name) for name in inputs.classes])
+    labels = own[inputs.labels]
+    split = replace(inputs.split, labels=labels, index=torch.arange(len(labels)))
+    return replace(inputs, split=split, labels=labels, classes=spec.classes)
 
 
 def of_data_set(
@@ -131,19 +158,41 @@ def of_data_set(
 def of_array(path: Path, spec: InputSpec) -> Inputs:
     """The inputs of an array; of an archive, those called x."""
     files = array_files(path)
-    inputs, _ = roles(path, files)
+    inputs, targets = roles(path, files)
     if len(inputs) > 1:
         raise InputError(f"{path} holds {', '.join(inputs.values())}; give one as an .npy file")
     name = next(iter(inputs.values()))
     values = as_inputs(open_array(files[name], str(path)), str(path), like=spec.shape)
-    return replace(of_values(str(path), values, spec), array=files[name], title=path.stem)
+    found = replace(of_values(str(path), values, spec), array=files[name], title=path.stem)
+    target = targets.get(next(iter(inputs)))
+    return found if target is None else labelled(found, open_array(files[target], str(path)), path)
 
 
-def of_memory(x: object, spec: InputSpec, where: str = "x") -> Inputs:
-    """The inputs of an array or a tensor of stored values, a batch of them and not one alone."""
+def of_memory(x: object, spec: InputSpec, where: str = "x", labels: object | None = None) -> Inputs:
+    """The inputs of an array or a tensor of stored values, a batch of them and not one alone.
+
+    `labels` are the class of each, where the model is told it.
+    """
     array = as_array(x, where)
     refuse_single(array.shape, spec, where)
-    return of_values(where, as_inputs(array, where, like=spec.shape), spec)
+    inputs = of_values(where, as_inputs(array, where, like=spec.shape), spec)
+    if labels is not None:
+        inputs = labelled(inputs, np.asarray(labels), where)
+    return told_classes(where, inputs, spec)
+
+
+def labelled(inputs: Inputs, of_each: NDArray[Any], where: str | Path) -> Inputs:
+    """The inputs with the class of each, a number or a name.
+
+    Raises:
+        InputError: there is not one for each.
+    """
+    if of_each.shape != (len(inputs),):
+        raise InputError(
+            f"{where}: {len(inputs):,} inputs and labels of shape {of_each.shape}; give one each"
+        )
+    classes, numbers = class_numbers(of_each)
+    return replace(inputs, labels=numbers, classes=classes)
 
 
 def refuse_single(shape: tuple[int, ...], spec: InputSpec, where: str) -> None:
@@ -174,9 +223,11 @@ def of_values(where: str, values: Shaped[Tensor, "n *shape"], spec: InputSpec) -
 def of_table(path: Path, spec: InputSpec) -> Inputs:
     """The rows of a table, by the columns that the run was trained on, in whatever order."""
     columns = spec.columns
-    rows = read_rows(path, names=columns.names if columns else None)
+    names, label = (columns.names, columns.label) if columns else (None, None)
+    rows = read_rows(path, names=names, label=label)
     refuse_bad(path, rows, impute=columns is not None and columns.impute)
-    return replace(of_values(str(path), rows.values, spec), table=path)
+    found = replace(of_values(str(path), rows.values, spec), table=path)
+    return found if rows.of_each is None else labelled(found, rows.of_each, path)
 
 
 def of_pictures(path: Path, spec: InputSpec, *, strict: bool) -> Inputs:

@@ -87,7 +87,7 @@ def load_object(data: object, chosen: Mapping[str, Any]) -> tuple[Dataset, DataS
     if not isinstance(data, Dataset):
         settings = DataSettings(IN_MEMORY, **chosen)
         return load_array(data, settings), settings
-    if late := chosen.keys() - {"classes", "binarise"}:
+    if late := chosen.keys() - {"classes", "binarise", "condition"}:
         raise InputError(
             f"{data.name} is loaded already; give {', '.join(sorted(late))} to aelab.load_data"
         )
@@ -107,10 +107,21 @@ def load_settings(
 
 
 def narrowed(data: Dataset, settings: DataSettings) -> Dataset:
-    """The data with the settings' classes only, and binarised if they say so."""
+    """The data with the settings' classes only, or telling them; binarised if they say so."""
     if settings.classes is not None:
         data = only_classes(data, settings.classes)
+    if settings.condition is not None:
+        data = with_classes(data, settings.label)
     return data.binarised() if settings.binarise else data
+
+
+def with_classes(data: Dataset, label: str | None) -> Dataset:
+    """The data, whose models are told the class of each input; of a table, in column `label`."""
+    from aelab.data.input_sets import InputDataset
+
+    if not isinstance(data, InputDataset):
+        raise InputError(f"{data.name} is a graph, whose nodes have no classes to tell a model")
+    return data.with_classes(label)
 
 
 def only_classes(data: Dataset, classes: tuple[str, ...]) -> Dataset:

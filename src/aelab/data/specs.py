@@ -49,6 +49,9 @@ class Columns:
     impute: bool = False
     """A missing value is taken to be the mean; otherwise it is refused."""
 
+    label: str | None = None
+    """The column with the class of each row, where a model is told it."""
+
 
 @dataclass(frozen=True)
 class InputSpec:
@@ -90,6 +93,9 @@ class InputSpec:
 
     binarise: bool = False
     """Each value is 1 with probability x and else 0, drawn anew each time."""
+
+    classes: tuple[str, ...] = ()
+    """Names of the classes of which a model is told each input's, beside x; mostly none."""
 
     @property
     def size(self) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from aelab.data.batch import Batch
 from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.evaluate.codes import ACTIVE_VARIANCE, active_units, code_figures
 from aelab.evaluate.kept import Tensors, kept
@@ -73,7 +74,8 @@ def audit_side_channel(model: Autoencoder, x: InputBatch) -> Finding:
     with torch.inference_mode():
         untouched = copy.deepcopy(model)
         z = model.encode(x)
-        model.encode(x.flip(0))  # what a model keeps of its last input is now another image's
+        others = Batch.of(x).at(torch.arange(len(x)).flip(0))
+        model.encode(others)  # what a model keeps of its last input is now another image's
         own = model.decode(z)
         again = untouched.decode(z)
         if not torch.allclose(own, again, rtol=0, atol=0, equal_nan=True):

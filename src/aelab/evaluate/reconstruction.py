@@ -9,6 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from aelab.data.batch import Batch
 from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.evaluate.columns import Figures
 from aelab.evaluate.kept import Tensors, kept
@@ -59,9 +60,9 @@ def evaluate_inputs(
     figures, codes = figures_of_each(model, images, groups)
     result: dict[str, Any] = {name: values.mean().item() for name, values in figures.items()}
     if "reconstruction" in groups:
-        # Of a code that says more by which numbers are 0, as many numbers as its bits fill.
+        # Of a code that says more by which numbers are 0, or by a class, as many as its bits fill.
         numbers = model.code_size
-        if not model.side_channel[0]:
+        if model.spec.classes or not model.side_channel[0]:
             numbers = min(numbers, math.ceil(model.code_bits / NUMBER_BITS))
         result |= relative_to_pca(result["mse"], data, split, numbers)
         # Of no error at all it is infinite, and without a largest value there is none.
@@ -168,7 +169,7 @@ def multiply_adds(model: Autoencoder, images: InputSplit) -> int:
     Of matrix products, convolutions and gathered sums; what is done element by element is not
     counted.
     """
-    x = next(chunks(images))[:1]
+    x = Batch.of(next(chunks(images))).at(slice(1))
     with torch.no_grad():
         return operations(lambda: model(x)) // 2
 

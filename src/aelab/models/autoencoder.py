@@ -2,7 +2,6 @@
 
 from torch import Tensor, nn
 
-from aelab.data.batch import Batch
 from aelab.data.dataset import TrainingData
 from aelab.data.specs import InputSpec
 from aelab.models.contract import Autoencoder, Code, InputBatch, Losses
@@ -103,8 +102,7 @@ class DeterministicAutoencoder(Autoencoder):
         """Squared error against the clean input."""
         given = x
         if self.noise_level > 0:
-            noisy = corrupt(
+            given = corrupt(
                 x, self.noise, self.noise_level, self.spec.peak, bounded=self.spec.bounded
             )
-            given = Batch.of(x).with_inputs(noisy)
         return {"squared_error": batch_mean(squared_error(self(given), x))}

@@ -144,6 +144,10 @@ class Blueprint:
             return self.model.takes
         return [kind for kind in self.model.takes if kind in self.network.takes]
 
+    def refuses_condition(self, spec: Any) -> bool:  # noqa: ANN401
+        """Whether inputs come with classes that the model cannot be told."""
+        return bool(getattr(spec, "classes", ())) and not getattr(self.model, "conditional", False)
+
     def complete(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """All hyperparameters: the given ones, and the defaults of the others.
 
@@ -171,6 +175,11 @@ class Blueprint:
                 f"{self.name}{over} is for {' and '.join(self.takes)}, and these data are "
                 f"{spec.kind}"
             )
+        if self.refuses_condition(spec):
+            raise InputError(
+                f"{self.name} is not told the class of its inputs: leave condition out, or take "
+                f"vae, conv-vae or graph-vae"
+            )
         values = {**self.defaults, **hyperparameters}
         if unknown := values.keys() - self.hyperparameters.keys():
             raise TypeError(f"{self.name} has no hyperparameter {', '.join(sorted(unknown))}")
@@ -180,7 +189,8 @@ class Blueprint:
         keywords, size = of_part.pop("model"), values.get("latent_dim")
         positional = [spec]
         if self.network is not None:
-            positional.append(self.network(spec, size, **of_part.pop("network")))
+            decoded = self.model.decoded_size(spec, size)
+            positional.append(self.network(spec, decoded, **of_part.pop("network")))
         for part, own in of_part.items():
             made = self.parts[part]
             if not is_prior(made):

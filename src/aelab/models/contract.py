@@ -1,7 +1,7 @@
 """What the loop, the protocol and the applications rely on: the two contracts of a model."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -38,6 +38,11 @@ class Trainable(nn.Module, ABC):
         """How many of a code's latent numbers the prior is of that it is built with; mostly all."""
         return latent_dim
 
+    @classmethod
+    def decoded_size(cls, spec: Any, latent_dim: int | None) -> int | None:  # noqa: ANN401
+        """How many numbers its network decodes; mostly the latent ones."""
+        return latent_dim
+
     @abstractmethod
     def loss(self, batch: Any, /) -> Losses:  # noqa: ANN401 - what its data yield
         """Named terms whose sum is the objective."""
@@ -68,6 +73,9 @@ class Autoencoder(Trainable):
     takes: ClassVar[Collection[Kind]] = ("images", "signals", "rows")
     """The kinds of data that it is made for; of a composition, as far as its network is too."""
 
+    conditional: ClassVar[bool] = False
+    """Whether it can be told the class of each input: ``spec.classes``, and `Batch.labels`."""
+
     def __init__(self, spec: InputSpec) -> None:
         super().__init__()
         self.spec = spec
@@ -88,6 +96,10 @@ class Autoencoder(Trainable):
     def side_channel(self) -> tuple[int, float]:
         """How many numbers of z are no latent numbers, and how many bits they hold in all."""
         return 0, 0.0
+
+    def prior_of_codes(self, make: Callable[[int], Prior]) -> Prior:
+        """A prior of its codes; `make` makes one of as many numbers as are left to be modelled."""
+        return make(self.code_size)
 
     @abstractmethod
     def encode(self, x: InputBatch) -> Code:

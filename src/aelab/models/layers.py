@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from aelab.data.batch import Batch
 from aelab.data.specs import InputSpec
 
 Activation = Literal["relu", "leaky-relu", "elu", "gelu", "silu", "tanh"]
@@ -119,7 +120,7 @@ def corrupt(
 
     gaussian: adds N(0, (level · peak)²) and clips to the bounds. masking: sets a share `level`
     of the values to 0. salt-and-pepper: sets a share `level` to 0 or `peak`, half each. Draws
-    from the global generator.
+    from the global generator. Of a batch, what else is known of it stays with it.
 
     >>> corrupt(torch.ones(1, 3), "masking", level=1.0, peak=1.0)
     tensor([[0., 0., 0.]])
@@ -127,6 +128,8 @@ def corrupt(
     Raises:
         ValueError: there is no such noise.
     """
+    if isinstance(x, Batch):
+        return x.with_inputs(corrupt(x.x, kind, level, peak, bounded=bounded))
     if kind == "gaussian":
         noisy = x + level * peak * torch.randn_like(x)
         return noisy.clamp(0, peak) if bounded else noisy

@@ -2,13 +2,18 @@
 
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
+from aelab.data.batch import Batch
 from aelab.data.dataset import TrainingData
 from aelab.data.specs import InputSpec
+from aelab.files import InputError
 from aelab.models.contract import Autoencoder, Code, InputBatch, Losses
 from aelab.models.layers import OutputActivation, output_activation, positive
 from aelab.models.losses import (
@@ -21,6 +26,7 @@ from aelab.models.losses import (
 from aelab.models.networks.contract import CodeLayer, Network
 from aelab.models.posterior import Gaussian, Posterior
 from aelab.models.priors.contract import Prior
+from aelab.models.priors.given_class import GivenClass
 
 
 @dataclass(frozen=True)
@@ -179,6 +185,13 @@ class VariationalAutoencoder(LatentVariableModel):
     ``q(z | x) = N(mu(h), exp(log_var(h)))`` with ``h = E(x)`` and two halves of one linear layer,
     and ``p(x | z)`` the likelihood around D(z), which sees the latent numbers only.
 
+    Where `spec` has classes it is conditional (Kingma, Rezende, Mohamed & Welling 2014, arXiv
+    1406.5298, section 2.1; Sohn, Lee & Yan 2015): a class c, a vector e_c of which one number is
+    1, is known of each input. A bias of its class is added to mu and log_var, and the decoder is
+    given ``z = (u, e_c)``, u the latent numbers: what all inputs of a class share needs no latent
+    number, and an input can be decoded as another class. The loss is the bound of
+    ``-log p(x | c)``.
+
     Args:
         spec: Shape and preparation of the input.
         network: Makes features of inputs, and outputs of codes.
@@ -196,6 +209,8 @@ class VariationalAutoencoder(LatentVariableModel):
     ['kl', 'reconstruction']
     """
 
+    conditional: ClassVar[bool] = True
+
     def __init__(
         self,
         spec: InputSpec,
@@ -205,15 +220,45 @@ class VariationalAutoencoder(LatentVariableModel):
         prior: Prior,
         bound: Bound,
     ) -> None:
-        super().__init__(spec, prior, latent_dim, bound)
+        classes = len(spec.classes)
+        if classes and prior.of_posteriors:
+            raise ValueError(
+                f"a {type(prior).__name__} is made of posteriors of inputs without classes: with "
+                f"condition, take another prior, as normal, mixture or flow"
+            )
+        whole = GivenClass(prior, spec.classes) if classes else prior
+        super().__init__(spec, whole, latent_dim, bound)
         self.network = network
         self.heads = nn.Linear(network.features, 2 * latent_dim)
+        self.of_class = nn.Linear(classes, 2 * latent_dim, bias=False) if classes else None
+
+    @classmethod
+    def decoded_size(cls, spec: InputSpec, latent_dim: int | None) -> int | None:
+        """The latent numbers, and a number a class where it is told classes."""
+        return latent_dim and latent_dim + len(spec.classes)
+
+    @property
+    def side_channel(self) -> tuple[int, float]:
+        """The class, if it is told any: a number for each there is, and as many bits as it says."""
+        classes = len(self.spec.classes)
+        return (classes, math.log2(classes)) if classes else super().side_channel
+
+    @property
+    def latent_prior(self) -> Prior:
+        """The prior of the latent numbers alone."""
+        return self.prior.latent if isinstance(self.prior, GivenClass) else self.prior
+
+    def prior_of_codes(self, make: Callable[[int], Prior]) -> Prior:
+        """Of the latent numbers, with the class beside them if it is told any."""
+        if not isinstance(self.prior, GivenClass):
+            return super().prior_of_codes(make)
+        return GivenClass(make(self.latent_dim), self.spec.classes, self.prior.shares)
 
     @torch.no_grad()
     def initialise(self, data: TrainingData) -> None:
         """Let the network start from the data; the posterior as wide as its start leaves it."""
         super().initialise(data)
-        code = CodeLayer(self.heads)
+        code = CodeLayer(self.heads, numbers=self.latent_dim)
         variance = self.network.initialise(data, code, squashed=self.likelihood.squashed)
         if variance is not None:
             carried = slice(self.latent_dim, self.latent_dim + len(variance))
@@ -221,10 +266,24 @@ class VariationalAutoencoder(LatentVariableModel):
             self.heads.bias[carried] = variance.log()
 
     def posterior(self, x: InputBatch) -> Gaussian:
-        """Mean and log-variance are the two halves of one linear layer."""
-        mu, log_var = self.heads(self.network.encode(x)).chunk(2, dim=1)
-        return Gaussian(mu, log_var)
+        """Mean and log-variance are the two halves of one linear layer.
+
+        Raises:
+            InputError: classes are to be told, and `x` has no labels.
+        """
+        halves = self.heads(self.network.encode(x))
+        if self.of_class is None:
+            return Gaussian(*halves.chunk(2, dim=1))
+        labels = Batch.of(x).labels
+        if labels is None:
+            raise InputError(
+                "the model is told the class of each input, and these have none: give inputs with "
+                f"classes, of {', '.join(self.spec.classes)}"
+            )
+        told = one_hot(labels, len(self.spec.classes)).to(halves)
+        mu, log_var = (halves + self.of_class(told)).chunk(2, dim=1)
+        return Gaussian(mu, log_var, side=told.to(mu))
 
     def decoder_output(self, z: Code) -> InputBatch:
-        """The network's output for the latent numbers."""
+        """The network's output for the latent numbers, and for the class behind them."""
         return self.network.decode(z)

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from aelab.data.input_sets import InputDataset
 from aelab.evaluate.samples import nearest_images
 from aelab.models.priors.contract import Prior
-from aelab.models.sampling import between, sample
+from aelab.models.sampling import between, latent_size, sample
 from aelab.models.zoo import FITTED_PRIOR
 from aelab.report.tiles import Runs, TileRow, as_tiles, chosen, inputs, mosaic, one_thread
 from aelab.runs.store import Run
@@ -82,6 +82,31 @@ def priors_of(run: Run) -> dict[str, Prior]:
     if run.priors.has(FITTED_PRIOR):
         found[FITTED_PRIOR] = run.priors.named(FITTED_PRIOR)
     return found
+
+
+@one_thread()
+def other_classes(
+    run: Run, data: InputDataset, *, split: str = "test", name: str | None = None
+) -> Figure:
+    """An image of each class, and its latent numbers decoded as every class in turn."""
+    model, name = run.autoencoder, name or run.settings.model
+    found = list(chosen(data, split).items())[:MOST_CLASSES]
+    heads = [head for head, _ in found]
+    numbers = [model.spec.classes.index(head) for head in heads]
+    sides = torch.eye(len(model.spec.classes))[numbers]
+    rows = []
+    for head, members in found:
+        x = inputs(run, data, split, members)
+        latent = model.encode(x)[:, : latent_size(model)]
+        as_each = model.decode(torch.cat([latent.expand(len(sides), -1), sides], 1))
+        rows.append(TileRow(head, as_tiles(torch.cat([x, as_each]), model.spec)))
+    return mosaic(
+        f"{name}: images of the {split} split, as if they were of another class",
+        rows,
+        f"{name}: an image of each of {', '.join(heads)}, and its latent numbers decoded as each "
+        f"of these classes.",
+        heads=["original", *heads],
+    )
 
 
 @one_thread()

@@ -249,6 +249,8 @@ def own_figures(material: Material, name: str, classes: Sequence[str]) -> Sectio
             classes=classes,
             **own,
         )
+        if run.autoencoder.spec.classes:
+            section.add(f"{name}-other-classes", generated.other_classes, run, data, **own)
         section.add(f"{name}-traversals", codes.traversals, run, data, **own)
     return section
 

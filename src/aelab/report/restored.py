@@ -8,6 +8,7 @@ from jaxtyping import Int64
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from aelab.data.batch import Batch
 from aelab.data.input_sets import InputDataset
 from aelab.data.specs import InputSpec
 from aelab.evaluate.metrics import psnr, squared_errors
@@ -136,9 +137,11 @@ def denoising(
 
     for name, run in runs.items():
         model, spec = run.autoencoder, run.autoencoder.spec
-        clean = inputs(run, data, split, members)
-        x = clean.repeat(len(levels), 1, 1, 1)
-        noisy = torch.cat([with_noise(clean, level, spec.peak) for level in levels])
+        clean = Batch.of(inputs(run, data, split, members))
+        x = clean.at(torch.arange(len(clean)).repeat(len(levels)))
+        noisy = x.with_inputs(
+            torch.cat([with_noise(clean.x, level, spec.peak) for level in levels])
+        )
         x_hat = model(noisy)
         if not rows:
             rows += [TileRow("clean", as_tiles(x, spec)), row("noisy", noisy, x, spec)]

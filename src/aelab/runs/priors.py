@@ -7,6 +7,7 @@ of all samples are drawn from, and why.
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -132,7 +133,8 @@ class Priors:
         tensors = read_tensors(path)
         try:
             tensors = upgraded_prior(tensors) if upgrade else tensors
-            prior = prior_named(name).from_tensors(tensors, self.model.code_size)
+            made = partial(prior_named(name).from_tensors, tensors)
+            prior = self.model.prior_of_codes(made)
             names = json.loads(read_metadata(path).get("classes", "[]"))
             if not (isinstance(names, list) and len(names) == prior.classes):
                 raise ValueError("its classes have no names")
@@ -158,7 +160,7 @@ class Priors:
         self.refuse_unknown(name)
         if not self.model.code_size:
             raise InputError(f"{self.folder}: codes have no numbers; no prior is fitted to them")
-        prior = prior_named(name)(self.model.code_size)
+        prior = self.model.prior_of_codes(prior_named(name))
         with threads(self.settings.recipe.threads):
             fit_prior(prior, self.model, data.split("train"), seed=self.settings.seed)
         prior.class_names = data.classes[: prior.classes]

@@ -21,8 +21,8 @@ Code = Float[Tensor, "batch code"]
 class CodeLayer:
     """What a model makes its code of features with, for a network that starts from the data.
 
-    >>> CodeLayer(nn.Linear(64, 2), "rectifier")
-    CodeLayer(layer=Linear(in_features=64, out_features=2, bias=True), follows='rectifier')
+    >>> CodeLayer(nn.Linear(64, 2), "rectifier").follows
+    'rectifier'
     """
 
     layer: nn.Linear
@@ -31,6 +31,9 @@ class CodeLayer:
     follows: Literal["nothing", "rectifier", "few largest"] = "nothing"
     """What is done with what it puts out: a rectifier cuts off what is below 0, or all but the few
     largest are set to 0."""
+
+    numbers: int | None = None
+    """How many of the numbers that the network decodes it makes; all of them unless given."""
 
 
 class Network(nn.Module, ABC):

@@ -111,7 +111,7 @@ class DenseNetwork(Network):
         """
         if self.coordinates is None and self.initialisation == "random":
             return None
-        size = self.code_size
+        size = self.code_size if code is None or code.numbers is None else code.numbers
         if code is not None and code.follows == "few largest":
             size = min(size, self.spec.size) // 2
         seen = len(self.coordinates.bias) if self.coordinates else 0

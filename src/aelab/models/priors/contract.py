@@ -30,6 +30,9 @@ class Prior(nn.Module, ABC):
     trained_with_model: ClassVar[bool]
     """Whether a model can be trained with it; otherwise it is fitted afterwards."""
 
+    of_posteriors: ClassVar[bool] = False
+    """Whether it is made of the model's q(z | x): inputs that a model can be asked of alone."""
+
     told: str
     """Where its codes come from, for people to read."""
 
@@ -58,6 +61,10 @@ class Prior(nn.Module, ABC):
 
     def sample_class(self, n: int, label: int, temperature: float = 1.0) -> Codes:
         """The same, of one of `classes`."""
+        raise NotImplementedError(f"a {type(self).__name__} knows no classes")
+
+    def log_prob_of_classes(self, z: Codes) -> Float[Tensor, "batch classes"]:
+        """``log p(z | c)`` of each code given each of `classes`, in nats."""
         raise NotImplementedError(f"a {type(self).__name__} knows no classes")
 
     def follow(self, posterior: Callable[[Any], Any], shape: tuple[int, ...], peak: float) -> None:

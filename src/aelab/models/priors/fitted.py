@@ -92,11 +92,15 @@ class FittedPrior(Prior):
 
     def log_prob(self, z: Codes) -> PerCode:
         """``log sum_c w_c p(u | c) - log |B|``, u the coordinates of z."""
+        log_density: Tensor = (self.shares.log() + self.log_prob_of_classes(z)).logsumexp(1)
+        return log_density
+
+    def log_prob_of_classes(self, z: Codes) -> PerClass:
+        """``log p(u | c) - log |B|`` for each class."""
         spread = self.basis.norm(dim=1)
         u = (z - self.mean) @ (self.basis / spread.square()[:, None]).T
-        weighted = self.shares.log() + self.log_density(u)
-        log_density: Tensor = weighted.logsumexp(1) - spread.log().sum()
-        return log_density
+        of_each: Tensor = self.log_density(u) - spread.log().sum()
+        return of_each
 
     def sample_codes(self, n: int, temperature: float = 1.0) -> Codes:
         """`n` codes of any class, drawn from the global generator."""

@@ -31,6 +31,7 @@ class Vamp(Prior):
     """
 
     trained_with_model: ClassVar[bool] = True
+    of_posteriors: ClassVar[bool] = True
     told = "the mixture of posteriors that it was trained with"
 
     def __init__(self, code_size: int, *, pseudo_inputs: int = 200) -> None:
