@@ -16,7 +16,7 @@ P = ParamSpec("P")
 
 Tensors = dict[str, Tensor]
 
-VERSION = 1
+VERSION = 2
 """Of what is computed. Whoever changes any of it counts it up."""
 
 

@@ -19,7 +19,7 @@ from aelab.models.zoo import FITTED_PRIOR
 
 SAMPLES = 10_000
 
-NEAREST = 1_000
+NEAREST = 500
 """Samples whose nearest training image is looked for: enough for a median."""
 
 NEIGHBOURS = 3
@@ -109,7 +109,7 @@ def sample_figures(
     fitted one, frechet_reconstructions of reconstructions of the images, and frechet_floor of as
     many training images; precision and recall are `precision_and_recall`. All are None where the
     data have fewer than two classes, for then there are no features. nearest is the median over
-    (at most 1,000) samples of the Euclidean distance, pixels in [0, 1], to the nearest training
+    (at most 500) samples of the Euclidean distance, pixels in [0, 1], to the nearest training
     image, nearest_test the same of the split's images: far below it, samples are copies.
     feature_accuracy and feature_hash tell the features.
 
