@@ -99,7 +99,7 @@ def test_only_sets_the_other_classes_aside(blobs: InputDataset) -> None:
         assert torch.equal(every.sort().values, whole.index.sort().values)
     with pytest.raises(InputError, match="blobs has no class 'tiny'; it has small, middle"):
         blobs.only(["tiny"])
-    with pytest.raises(InputError, match="needs images of the classes small, middle, large"):
+    with pytest.raises(InputError, match="the classes small, middle, large only, and no anomaly"):
         blobs.only(["small", "middle", "large"])
     with pytest.raises(InputError, match="is no set of images"):
         aelab.load_data("karate", classes=("a",))

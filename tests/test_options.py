@@ -107,7 +107,8 @@ class Case:
 
 def of_data(words: str, name: str, value: object) -> Case:
     """An option of `train` that is one of the data's settings."""
-    return Case("train", words.split()[0][2:], words, f"load_settings.settings.{name}", value)
+    option = words.split()[0][2:].replace("-", "_")
+    return Case("train", option, words, f"load_settings.settings.{name}", value)
 
 
 def of_folder(command: str, folder: str = "b-run") -> list[Case]:
@@ -146,6 +147,12 @@ CASES = [
     of_data("--impute", "impute", True),
     of_data("--label kind", "label", "kind"),
     of_data("--condition class", "condition", "class"),
+    of_data("--columns a b", "columns", ("a", "b")),
+    of_data("--leave-out a b", "leave_out", ("a", "b")),
+    of_data("--header", "header", True),
+    of_data("--no-header", "no_header", True),
+    of_data("--decimal ,", "decimal", ","),
+    of_data("--missing-values ? none", "missing_values", ("?", "none")),
     of_data("--binarise", "binarise", True),
     of_data("--features nodes.csv", "features", "nodes.csv"),
     of_data("--rows inputs", "rows", "inputs"),

@@ -144,9 +144,29 @@ def test_own_files_are_splits(tmp_path: Path) -> None:
     assert data.split("test").labels.tolist() == [1, 2, 0, 1, 2]
 
 
-def test_a_column_that_does_not_vary_is_0(tmp_path: Path) -> None:
-    data = opened(written(tmp_path / "t.csv", {**frame(), "age": np.full(40, 7)}))
-    assert data.split("test").batch(torch.arange(4))[:, 0].tolist() == [0, 0, 0, 0]
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.full(40, 7),
+        np.full(40, 0.1) + np.arange(40) % 3 * 1e-17,
+        (np.float32(0.1) + np.arange(40) % 3 * np.float32(1e-8)).astype(float),
+    ],
+    ids=["one value", "rounding", "single precision"],
+)
+def test_a_column_that_does_not_vary_is_left_out_by_name(tmp_path: Path, values: Any) -> None:
+    data = opened(written(tmp_path / "t.csv", {**frame(), "age": values}))
+    assert data.spec.columns is not None
+    assert data.spec.columns.names == ("income", "member", "time", "kind")
+    assert "age (it does not vary)" in data.notes[1]
+    # New rows have any value there, and it is not looked at.
+    new = open_inputs(written(tmp_path / "u.csv", {**frame(), "age": np.full(40, 1e9)}), data.spec)
+    assert new.batch(torch.arange(40)).abs().max() < 10
+
+
+def test_times_of_a_minute_are_no_constant(tmp_path: Path) -> None:
+    data = opened(written(tmp_path / "t.csv", frame()))
+    assert data.spec.columns is not None
+    assert "time" in data.spec.columns.names
 
 
 def test_a_table_without_a_head(tmp_path: Path) -> None:
@@ -160,7 +180,7 @@ def test_a_table_without_a_head(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "settings", "told"),
     [
-        ({}, {"strict": True}, r"columns that hold no numbers: city \('"),
+        ({}, {"strict": True}, r"columns that are no inputs: city \('"),
         ({}, {"label": "knd"}, "has no column 'knd'; did you mean 'kind'"),
         ({"age": np.inf}, {}, r"infinite values: age \(row 1 and 39 more\)"),
         ({"age": np.nan}, {"impute": True}, "no value in any training row: age"),
@@ -205,7 +225,8 @@ def test_the_model_says_what_rows_are(tmp_path: Path) -> None:
     assert settled(DataSettings(path), rows_of("vgae")).rows == "edges"
     assert settled(DataSettings("digits"), rows_of("vae")).rows is None
     (tmp_path / "e.csv").write_text("".join(f"{i},{(i * 7 + 1) % 30}\n" for i in range(30)))
-    assert isinstance(load(str(tmp_path / "e.csv")), GraphDataset)
+    assert isinstance(load(str(tmp_path / "e.csv")), InputDataset)
+    assert isinstance(load(str(tmp_path / "e.csv"), rows="edges"), GraphDataset)
 
 
 @pytest.mark.parametrize("model", ["vanilla", "multilayer", "sparse", "vae", "pca"])

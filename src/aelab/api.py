@@ -21,10 +21,10 @@ from aelab.apps.in_memory import A
 from aelab.data.dataset import Dataset
 from aelab.data.inputs import open_inputs
 from aelab.data.loading import load as load_data
-from aelab.data.loading import load_array, load_object, load_settings, narrowed
+from aelab.data.loading import load_array, load_object, load_settings, narrowed, settled
 from aelab.models.blueprint import Blueprint
 from aelab.models.sampling import refuse_number
-from aelab.models.zoo import build
+from aelab.models.zoo import build, rows_of
 from aelab.runs.store import Run
 from aelab.settings import DataSettings, Recipe, RunSettings, check_value, usual_split
 from aelab.studies import html
@@ -169,6 +169,7 @@ class TrainedRun(Run):
         if data is None and self.given is not None:
             return self.given
         named = settings.data if data is None else replace(settings.data, name=str(data))
+        named = settled(named, rows_of(settings.model))  # of a run that was told nothing of rows
         return load_settings(named, data_dir, seed=settings.seed)
 
     def evaluate(

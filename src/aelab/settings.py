@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from tyro.conf import arg
+from tyro.conf import FlagCreatePairsOff, arg
 
 from aelab.files import InputError, not_finite
 
@@ -73,6 +73,27 @@ class DataSettings:
     label: str | None = None
     """Column of a table with the class of each row; it is no input."""
 
+    columns: tuple[str, ...] | None = None
+    """The columns of a table that are inputs, the only ones; unless given, all that hold
+    numbers."""
+
+    leave_out: tuple[str, ...] = ()
+    """Columns of a table that are no inputs."""
+
+    header: Annotated[bool, FlagCreatePairsOff] = False
+    """The first line of a text table has the columns' names; unless this or --no-header is given,
+    that is found out."""
+
+    no_header: Annotated[bool, FlagCreatePairsOff] = False
+    """The first line of a text table is a row."""
+
+    decimal: Literal[".", ","] | None = None
+    """The decimal mark of a text table; found out unless given."""
+
+    missing_values: tuple[str, ...] = ()
+    """Cells of a text table that stand for a missing value, beside the empty one, ?, NA, N/A, n/a,
+    NaN, nan, None, none, null, NULL and -."""
+
     binarise: bool = False
     """Each pixel is 1 with the probability of its intensity and else 0, drawn anew at every
     step, as the literature's likelihoods have it (Salakhutdinov & Murray 2008)."""
@@ -90,6 +111,8 @@ class DataSettings:
                 f"binarise takes intensities for probabilities: leave scale at 1/255, for it "
                 f"cannot be {self.scale:g}"
             )
+        if self.header and self.no_header:
+            raise InputError("the first line has names or it has none: header, or no_header")
         if self.condition and self.classes is not None:
             raise InputError(
                 "condition tells a model the class of each input, and classes sets some aside as "

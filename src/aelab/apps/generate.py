@@ -123,7 +123,7 @@ def write_array(path: Path, n: int, spec: InputSpec, drawn: Iterator[InputBatch]
 def write_table(path: Path, spec: InputSpec, drawn: Iterator[InputBatch]) -> None:
     """Samples as a table, a column an input's, in the table's own units."""
     names = [f"x{i}" for i in range(spec.size)] if spec.columns is None else spec.columns.names
-    with table(path, dict.fromkeys(names, pyarrow.float32())) as rows:
+    with table(path, dict.fromkeys(names, pyarrow.float64())) as rows:
         for x in drawn:
             values = restore(x, spec).float().numpy()
             rows({name: values[:, i] for i, name in enumerate(names)})

@@ -15,6 +15,7 @@ from aelab.apps.restore import Layout
 from aelab.apps.streams import chunks, using
 from aelab.data.arrays import as_array
 from aelab.data.inputs import of_memory
+from aelab.data.loading import is_frame
 from aelab.data.preparation import restore
 from aelab.files import InputError
 from aelab.models.contract import Autoencoder
@@ -23,7 +24,7 @@ from aelab.models.sampling import CHUNK, sample_chunks
 from aelab.runs.store import Run
 
 A = TypeVar("A", NDArray[Any], Tensor)
-"""An array or a tensor, whichever is given: the same comes back."""
+"""An array or a tensor, whichever is given: the same comes back; of a data frame, an array."""
 
 
 def codes(run: Run, x: A, labels: object | None = None) -> A:
@@ -34,6 +35,8 @@ def codes(run: Run, x: A, labels: object | None = None) -> A:
 def reconstructions(run: Run, x: A, labels: object | None = None) -> A:
     """What the model makes of each input, with the axes and the type of x."""
     restored = each(run, x, labels, lambda model, batch: restore(model(batch), model.spec))
+    if is_frame(x):
+        return like(restored, x)
     layout = Layout.like(as_array(x, "x"), run.autoencoder.spec.shape)
     return like(torch.from_numpy(layout.arranged(restored.numpy())), x)
 

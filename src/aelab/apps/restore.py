@@ -90,7 +90,7 @@ def writer(inputs: Inputs, folder: Path, *, wide: bool) -> Iterator[Write]:
     if inputs.table is not None:
         columns = inputs.split.spec.columns
         names = columns.names if columns else [f"x{i}" for i in range(inputs.split.spec.size)]
-        with table(folder / inputs.table.name, dict.fromkeys(names, pyarrow.float32())) as rows:
+        with table(folder / inputs.table.name, dict.fromkeys(names, pyarrow.float64())) as rows:
             yield lambda _, stored: rows(dict(zip(names, stored.numpy().T, strict=True)))
         return
     layout = Layout.of(inputs)

@@ -84,9 +84,11 @@ def opened_inputs(
 ) -> "Inputs":
     """Inputs for a run; what of them is left out is told."""
     from aelab.data.inputs import open_inputs
+    from aelab.data.table_rows import said_of
 
     spec = run.autoencoder.spec
-    inputs = open_inputs(where, spec, strict=options.strict, data_dir=options.data_dir)
+    said = said_of(run.settings.data)
+    inputs = open_inputs(where, spec, strict=options.strict, data_dir=options.data_dir, said=said)
     for name, why in inputs.skipped[:LEFT_OUT_SHOWN]:
         print(f"left out: {name} {why}", file=sys.stderr)
     if (more := len(inputs.skipped) - LEFT_OUT_SHOWN) > 0:

@@ -107,23 +107,32 @@ class InputDataset(NamedSplits[InputSplit]):
         return replace(self, splits=splits, anomalies=anomalies)
 
     def only(self, names: Sequence[str]) -> "InputDataset":
-        """Keep the images of these classes in the splits, and the others as anomalies.
+        """Keep the inputs of these classes in the splits, and the others as anomalies.
+
+        Those of the training split are of no use there: where validation or the test has none,
+        they are shared out to it.
 
         Raises:
-            InputError: there is no such class, or no image is left of one kind or the other.
+            InputError: there is no such class, a split has no input of them, or there is none of
+                another.
         """
         self.refuse_unknown(names)
         normal = torch.tensor([name in names for name in self.classes])
         chosen = {split: normal[images.classes] for split, images in self.splits.items()}
-        if not all(0 < int(of.sum()) < len(of) for of in chosen.values()):
+        if empty := [split for split, of in chosen.items() if not of.any()]:
             raise InputError(
-                f"{self.name}: each split needs images of the classes {', '.join(names)}, "
-                f"and of others"
+                f"{self.name}: the split {empty[0]} has no input of the classes {', '.join(names)}"
             )
+        if all(of.all() for of in chosen.values()):
+            raise InputError(
+                f"{self.name} has inputs of the classes {', '.join(names)} only, and no anomaly: "
+                f"leave classes out"
+            )
+        anomalies = {name: images.where(~chosen[name]) for name, images in self.splits.items()}
         return replace(
             self,
             splits={name: images.where(chosen[name]) for name, images in self.splits.items()},
-            anomalies={name: images.where(~chosen[name]) for name, images in self.splits.items()},
+            anomalies=shared_out(anomalies),
         )
 
     def refuse_unknown(self, names: Sequence[str]) -> None:
@@ -177,3 +186,22 @@ class InputDataset(NamedSplits[InputSplit]):
             for part in (self.splits, self.anomalies)
         )
         return replace(self, splits=splits, anomalies=anomalies)
+
+
+def shared_out(anomalies: Mapping[str, InputSplit]) -> dict[str, InputSplit]:
+    """The anomalies of each split, the training split's given to those that have none.
+
+    Only splits that share their stored values can be given any: they were drawn from one file.
+    """
+    found = dict(anomalies)
+    spare = found["train"]
+    lacking = [
+        name
+        for name in ("test", "validation")
+        if name in found and not len(found[name]) and found[name].values is spare.values
+    ]
+    for place, name in enumerate(lacking):
+        found[name] = replace(found[name], index=spare.index[place :: len(lacking)])
+    if lacking:
+        found["train"] = replace(spare, index=spare.index[:0])
+    return found

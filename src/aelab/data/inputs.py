@@ -12,14 +12,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aelab.data.arrays import array_files, as_array, as_inputs, described_shape, open_array, roles
+from aelab.data.dialect import FOUND_OUT, TABLE_SUFFIXES, Said, suffix_of
 from aelab.data.folders import Skipped, classes_of, list_files, read_pictures, refuse_or_tell
 from aelab.data.image_files import Kind, Wanted
 from aelab.data.input_sets import InputDataset, InputSplit
-from aelab.data.loading import ARRAY_SUFFIXES, LOADERS, TABLE_SUFFIXES, load_settings
+from aelab.data.loading import (
+    ARRAY_SUFFIXES,
+    LOADERS,
+    is_frame,
+    load_settings,
+)
 from aelab.data.ranges import FULL, found_range
 from aelab.data.specs import InputSpec
 from aelab.data.splits import class_numbers, one_class
-from aelab.data.table_rows import read_rows, refuse_bad
+from aelab.data.table_columns import ColumnsWanted, frame_columns
+from aelab.data.table_rows import as_rows, read_rows, refuse_bad
 from aelab.files import InputError, MissingFileError
 from aelab.settings import DataSettings
 
@@ -82,12 +89,18 @@ class Inputs:
 
 
 def open_inputs(
-    path: str | Path, spec: InputSpec, *, strict: bool = False, data_dir: str | Path | None = None
+    path: str | Path,
+    spec: InputSpec,
+    *,
+    strict: bool = False,
+    data_dir: str | Path | None = None,
+    said: Said = FOUND_OUT,
 ) -> Inputs:
     """Open inputs for a model built from `spec`, and prepare them as it says.
 
     `path` is an image file, a folder of them, an array, a table, or a split of a named data set
     (``fashion-mnist:test``). Folders train, validation and test are no splits here, but classes.
+    What is `said` of text tables need not be found out.
 
     Raises:
         InputError: the inputs are of another shape or type than the run takes, or something is
@@ -102,8 +115,8 @@ def open_inputs(
         raise MissingFileError(f"{path} does not exist; check the path")
     if path.suffix.lower() in ARRAY_SUFFIXES:
         inputs = of_array(path, spec)
-    elif path.suffix.lower() in TABLE_SUFFIXES:
-        inputs = of_table(path, spec)
+    elif suffix_of(path) in TABLE_SUFFIXES:
+        inputs = of_table(path, spec, said)
     else:
         inputs = of_pictures(path, spec, strict=strict)
     return told_classes(str(path), inputs, spec)
@@ -173,9 +186,12 @@ def of_memory(x: object, spec: InputSpec, where: str = "x", labels: object | Non
 
     `labels` are the class of each, where the model is told it.
     """
-    array = as_array(x, where)
-    refuse_single(array.shape, spec, where)
-    inputs = of_values(where, as_inputs(array, where, like=spec.shape), spec)
+    if is_frame(x):
+        inputs = of_frame(x, spec, where)
+    else:
+        array = as_array(x, where)
+        refuse_single(array.shape, spec, where)
+        inputs = of_values(where, as_inputs(array, where, like=spec.shape), spec)
     if labels is not None:
         inputs = labelled(inputs, np.asarray(labels), where)
     return told_classes(where, inputs, spec)
@@ -220,14 +236,25 @@ def of_values(where: str, values: Shaped[Tensor, "n *shape"], spec: InputSpec) -
     return Inputs(images, RowNumbers(len(values)))
 
 
-def of_table(path: Path, spec: InputSpec) -> Inputs:
+def of_table(path: Path, spec: InputSpec, said: Said) -> Inputs:
     """The rows of a table, by the columns that the run was trained on, in whatever order."""
     columns = spec.columns
     names, label = (columns.names, columns.label) if columns else (None, None)
-    rows = read_rows(path, names=names, label=label)
+    rows = read_rows(path, ColumnsWanted(names, label=label, said=said))
     refuse_bad(path, rows, impute=columns is not None and columns.impute)
     found = replace(of_values(str(path), rows.values, spec), table=path)
     return found if rows.of_each is None else labelled(found, rows.of_each, path)
+
+
+def of_frame(frame: object, spec: InputSpec, where: str) -> Inputs:
+    """The rows of a data frame, by the columns that the run was trained on."""
+    if spec.columns is None:
+        raise InputError(f"{where} is a data frame; the run takes {described_shape(spec.shape)}")
+    wanted = ColumnsWanted(spec.columns.names, label=spec.columns.label)
+    rows = as_rows(where, frame_columns(frame, where, wanted), wanted.label)
+    refuse_bad(where, rows, impute=spec.columns.impute)
+    found = of_values(where, rows.values, spec)
+    return found if rows.of_each is None else labelled(found, rows.of_each, where)
 
 
 def of_pictures(path: Path, spec: InputSpec, *, strict: bool) -> Inputs:

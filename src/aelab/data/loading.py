@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from aelab.data.dataset import Dataset
+from aelab.data.dialect import TABLE_SUFFIXES, suffix_of
 from aelab.files import InputError
 from aelab.settings import IN_MEMORY, DataSettings
 
@@ -26,18 +27,15 @@ ARRAY = "aelab.data.arrays:load"
 TABLE = "aelab.data.table_rows:load"
 
 FORMATS = {
-    ".csv": TABLE,
-    ".tsv": TABLE,
-    ".parquet": TABLE,
-    ".pq": TABLE,
-    ".txt": EDGE_LIST,
+    **dict.fromkeys(TABLE_SUFFIXES, TABLE),
     ".npy": ARRAY,
     ".npz": ARRAY,
 }
-"""What loads a file, by its suffix. A table is an edge list unless its rows are inputs."""
+"""What loads a file, by its suffix. A table is an edge list where its rows are edges."""
 
-TABLE_SUFFIXES = tuple(suffix for suffix, loader in FORMATS.items() if loader == TABLE)
-EDGE_LIST_SUFFIXES = (*TABLE_SUFFIXES, ".txt")
+USUAL_EDGES = (".txt",)
+"""What is an edge list unless its rows are said to be inputs; other tables are inputs."""
+
 ARRAY_SUFFIXES = tuple(suffix for suffix, loader in FORMATS.items() if loader == ARRAY)
 
 
@@ -70,10 +68,21 @@ def load(
 
 
 def load_array(data: object, settings: DataSettings, labels: object = None) -> Dataset:
-    """The data set of an array in memory, prepared as the settings say."""
+    """The data set of an array or a data frame in memory, prepared as the settings say."""
+    if is_frame(data):
+        from aelab.data.table_rows import from_frame
+
+        if labels is not None:
+            raise InputError("labels are for an array; name the column of a data frame with label")
+        return narrowed(from_frame(data, settings), settings)
     from aelab.data.arrays import from_memory
 
     return narrowed(from_memory(data, labels, settings), settings)
+
+
+def is_frame(data: object) -> bool:
+    """Whether data are a data frame: any that can be had as Arrow's, as pandas' and polars' can."""
+    return hasattr(data, "__arrow_c_stream__")
 
 
 def load_object(data: object, chosen: Mapping[str, Any]) -> tuple[Dataset, DataSettings]:
@@ -142,7 +151,7 @@ def settled(settings: DataSettings, kind: Literal["edges", "inputs"]) -> DataSet
         return settings
     name, features = absolute(settings.name), settings.features and absolute(settings.features)
     rows = settings.rows
-    if rows is None and Path(name).suffix.lower() in TABLE_SUFFIXES:
+    if rows is None and suffix_of(Path(name)) in TABLE_SUFFIXES:
         rows = kind
     return replace(settings, name=name, features=features, rows=rows)
 
@@ -157,18 +166,19 @@ def loader_of(settings: DataSettings) -> str:
     if settings.name == IN_MEMORY:
         raise InputError("the data were an array in memory, and are in no file: give the array")
     path = Path(settings.name)
-    suffix = path.suffix.lower()
+    suffix = suffix_of(path)
     if path.is_dir():
         return loader_of_folder(path)
     if suffix in FORMATS:
         loader = FORMATS[suffix]
-        return EDGE_LIST if loader == TABLE and settings.rows != "inputs" else loader
+        rows = settings.rows or ("edges" if suffix in USUAL_EDGES else "inputs")
+        return EDGE_LIST if loader == TABLE and rows == "edges" else loader
     close = get_close_matches(settings.name, LOADERS, n=1)
     meant = f"; did you mean {close[0]}?" if close else ""
     raise InputError(
         f"no data set {settings.name!r} (there is {', '.join(LOADERS)}, or the path of a folder of "
         f"images, of an array ending in {', '.join(ARRAY_SUFFIXES)}, or of a table or edge list "
-        f"ending in {', '.join(EDGE_LIST_SUFFIXES)}){meant}"
+        f"ending in {', '.join(TABLE_SUFFIXES)}, packed with .gz or not){meant}"
     )
 
 
@@ -176,6 +186,6 @@ def loader_of_folder(folder: Path) -> str:
     """What loads a folder: one of arrays, one with a table called train, or one of images."""
     if any(folder.glob("*.npy")):
         return ARRAY
-    if any((folder / f"train{suffix}").is_file() for suffix in TABLE_SUFFIXES):
+    if any(suffix_of(path) in TABLE_SUFFIXES for path in folder.glob("train.*")):
         return TABLE
     return FOLDER

@@ -13,6 +13,7 @@ import pyarrow.csv  # type: ignore[import-untyped]
 import pyarrow.parquet  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
+from aelab.data.workbooks import read_workbook
 from aelab.files import InputError, MissingFileError
 
 DELIMITERS = "\t,; "  # the first of these that the first line has
@@ -105,6 +106,7 @@ def read_parquet(path: Path) -> pyarrow.Table:
 COLUMNAR: dict[str, tuple[str, Callable[[Path], pyarrow.Table]]] = {
     ".parquet": ("Parquet", read_parquet),
     ".pq": ("Parquet", read_parquet),
+    ".xlsx": ("a workbook", read_workbook),
 }
 """Files of columns with types, by suffix: what they are called, and what reads one."""
 
@@ -124,27 +126,6 @@ def read_columnar(path: Path) -> pyarrow.Table:
     except (pyarrow.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path} is damaged or not {kind} ({reason})") from error
-
-
-def read_table(path: Path) -> pyarrow.Table:
-    """Read all columns, of the kinds that they seem to be; a first line of names, if there is one.
-
-    Raises:
-        InputError: it cannot be read, or two columns have the same name.
-        MissingFileError: there is no such file.
-    """
-    table = read_columnar(path) if is_columnar(path) else _guessed(path)
-    if len(set(table.column_names)) < len(table.column_names):
-        raise InputError(f"{path}: two columns have the same name; rename one")
-    return table
-
-
-def _guessed(path: Path) -> pyarrow.Table:
-    layout = layout_of(path)
-    header = not all(is_number(cell) or not cell for cell in layout.cells)
-    names = layout.cells if header else [f"{i + 1}" for i in range(len(layout.cells))]
-    how = pyarrow.csv.ConvertOptions(null_values=MISSING, strings_can_be_null=True)
-    return _read_csv(path, layout, names, how, skip=header)
 
 
 def as_text(column: pyarrow.ChunkedArray) -> Ids:

@@ -1,35 +1,48 @@
-"""Tables whose rows are inputs: CSV, TSV or Parquet; numeric columns, standardised.
+"""Tables whose rows are inputs: text with a delimiter, or Parquet; numeric columns, standardised.
 
-Columns are standardised by mean and standard deviation of the training rows. Missing values are
-refused by name, or taken to be the mean. A folder with the tables ``train``, ``validation`` (or
-``val``) and ``test`` has its splits so.
+Columns are standardised by mean and standard deviation of the training rows; one that does not
+vary there is no input. Missing values are refused by name, or taken to be the mean. A folder with
+the tables ``train``, ``validation`` (or ``val``) and ``test`` has its splits so.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from difflib import get_close_matches
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow  # type: ignore[import-untyped]
-import pyarrow.compute  # type: ignore[import-untyped]
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
 from aelab.data import cache
+from aelab.data.dialect import TABLE_SUFFIXES, Said, suffix_of
 from aelab.data.input_sets import InputDataset
-from aelab.data.loading import TABLE_SUFFIXES
 from aelab.data.specs import Columns, InputSpec
 from aelab.data.splits import ALL, Index, Part, assemble, divide, split_named, with_classes
-from aelab.data.table_files import SHOWN, first_missing, listed, read_table
+from aelab.data.table_columns import Chosen, ColumnsWanted, frame_columns, read_columns
+from aelab.data.table_files import SHOWN, first_missing, listed
 from aelab.files import InputError, MissingFileError
 from aelab.settings import DataSettings
 
+ROUNDING, SINGLE_ROUNDING = 1e-13, 5e-7
+"""Of a column's largest value: a range below the first is the rounding of a constant, and so is one
+below the second of a few different values: numbers that once were of single precision."""
 
-@dataclass(frozen=True, eq=False)
+FEW_VALUES = 5
+
+LOST = 1e-6
+"""Of a column's deviation: where the middle half of its values is closer together than that, the
+others cannot be told apart by a model, for a float32 has seven digits."""
+
+FEW_CLASSES, CLASS_SHARE = 20, 0.1
+"""A label of more different values, and than so many a row, names no classes."""
+
+
+@dataclass(frozen=True)
 class Rows:
     """The numbers of a table.
 
@@ -49,7 +62,16 @@ class Rows:
     """The other columns, with why."""
 
     of_each: NDArray[Any] | None
-    """The value of the label's column, as text."""
+    """The value of the label's column, as text or numbers."""
+
+    told: str = ""
+    """How the file was read, where that was found out."""
+
+
+def said_of(settings: DataSettings) -> Said:
+    """What the settings say of text files."""
+    header = True if settings.header else False if settings.no_header else None
+    return Said(header, settings.decimal, settings.missing_values)
 
 
 def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) -> InputDataset:
@@ -59,26 +81,61 @@ def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) ->
         InputError: it holds no numbers, a value is missing and `settings.impute` is not set, or a
             column is left out and `settings.strict` is set.
     """
-    root = Path(settings.name)
+    root, said = Path(settings.name), said_of(settings)
     files = table_files(root)
-    model = read_rows(files.get("train") or files[ALL], label=settings.label)
+    wanted = ColumnsWanted(settings.columns, settings.leave_out, settings.label, said)
+    model = read_rows(files.get("train") or files[ALL], wanted)
     if settings.strict and model.left_out:
-        raise InputError(f"{root}: columns that hold no numbers: {listed(model.left_out)}")
-    label, names = settings.label, model.names
-    tables = {part: read_rows(path, label=label, names=names) for part, path in files.items()}
-    of_each = {p: rows.of_each for p, rows in tables.items() if rows.of_each is not None}
+        raise InputError(f"{root}: columns that are no inputs: {listed(model.left_out)}")
+    same = ColumnsWanted(model.names, label=settings.label, said=said)
+    tables = {
+        path: read_rows(path, same) for part, path in files.items() if part not in ("train", ALL)
+    }
+    of_parts = {part: tables.get(path, model) for part, path in files.items()}
+    for part, rows in of_parts.items():
+        refuse_bad(files[part], rows, impute=settings.impute)
+    digests = cache.hashes(list(files.values()), root)
+    return of_rows(settings, of_parts, cache.key_of(dict(zip(files, digests, strict=True))))
+
+
+def from_frame(frame: object, settings: DataSettings) -> InputDataset:
+    """The data set of a data frame, split by a fixed seed as a table's file is.
+
+    >>> frame = pyarrow.table({"a": range(20), "b": range(0, 40, 2)})
+    >>> from_frame(frame, DataSettings("mine")).notes
+    ('20 rows, 2 columns as inputs (a, b); no classes; 16 train, 2 validation, 2 test; validation
+    and test drawn by a fixed seed',)
+
+    Raises:
+        InputError: as `load`.
+    """
+    wanted = ColumnsWanted(settings.columns, settings.leave_out, settings.label)
+    rows = as_rows(settings.name, frame_columns(frame, settings.name, wanted), settings.label)
+    if settings.strict and rows.left_out:
+        raise InputError(f"{settings.name}: columns that are no inputs: {listed(rows.left_out)}")
+    refuse_bad(settings.name, rows, impute=settings.impute)
+    digest = hashlib.sha256(
+        repr((rows.names, None if rows.of_each is None else rows.of_each.tolist())).encode()
+    )
+    digest.update(rows.values.numpy().data)
+    return of_rows(settings, {ALL: rows}, digest.hexdigest())
+
+
+def of_rows(settings: DataSettings, tables: Mapping[str, Rows], sha256: str) -> InputDataset:
+    """The data set of the rows of each part."""
+    model = tables.get("train") or tables[ALL]
+    of_each, kept_out = classes_in(settings, tables)
     classes, parts = with_classes({p: rows.values for p, rows in tables.items()}, of_each)
     splits, drawn = divide(parts, settings.name)
-    for part, rows in tables.items():
-        refuse_bad(files[part], rows, impute=settings.impute)
-    columns = standardise(splits["train"], names, settings)
+    columns, splits, constant = standardise(splits, model.names, settings)
     many = f"{len(classes)} classes" if len(classes) > 1 else "no classes"
     count = sum(len(rows.values) for rows in tables.values())
-    notes = [f"{count:,} rows, {len(names)} columns as inputs; {many}; {drawn}"]
-    notes += [f"columns left out: {listed(model.left_out)}"] if model.left_out else []
-    digests = cache.hashes(list(files.values()), root)
-    sha256 = cache.key_of(dict(zip(files, digests, strict=True)))
-    spec = InputSpec((len(names),), 1.0, dtype="float32", columns=columns)
+    inputs = f"{len(columns.names)} column{'s' if len(columns.names) > 1 else ''} as inputs"
+    notes = [f"{count:,} rows, {inputs} ({listed(columns.names)}); {many}; {drawn}"]
+    left_out = [*model.left_out, *(f"{name} (it does not vary)" for name in constant)]
+    notes += [f"columns left out: {listed(left_out)}"] if left_out else []
+    notes += [*kept_out, *([f"read with {model.told}"] if model.told else [])]
+    spec = InputSpec((len(columns.names),), 1.0, dtype="float32", columns=columns)
     return assemble(settings.name, splits, spec, classes, sha256, notes)
 
 
@@ -88,105 +145,143 @@ def table_files(root: Path) -> dict[str, Path]:
         raise MissingFileError(f"{root} does not exist; check the path")
     if root.is_file():
         return {ALL: root}
-    tables = [path for path in sorted(root.iterdir()) if path.suffix.lower() in TABLE_SUFFIXES]
-    found = {split_named(path.stem): path for path in tables if split_named(path.stem)}
+    tables = [path for path in sorted(root.iterdir()) if suffix_of(path) in TABLE_SUFFIXES]
+    found = {
+        split_named(stem): path for path in tables if split_named(stem := path.name.split(".")[0])
+    }
     if "train" not in found:
         names = ", ".join(path.name for path in tables[:SHOWN])
         raise InputError(f"{root} has tables ({names}), but none called train; name one of them")
     return found
 
 
-def read_rows(path: Path, *, label: str | None = None, names: Sequence[str] | None = None) -> Rows:
-    """Read the columns `names` of a table, or else all that hold numbers.
+def read_rows(path: Path, wanted: ColumnsWanted) -> Rows:
+    """Read the columns that are wanted, or else all that hold numbers.
 
     Raises:
-        InputError: a column is missing, one of `names` holds something else, or none has numbers.
+        InputError: a column is missing, one of those asked for holds something else, or none has
+            numbers.
     """
-    table = read_table(path)
-    for name in [*(names or ()), *([] if label is None else [label])]:
-        refuse_absent(path, name, table.column_names)
-    candidates = [name for name in names or table.column_names if name != label]
-    reasons = {name: no_numbers(table[name]) for name in candidates}
-    left_out = tuple(f"{name} ({why})" for name, why in reasons.items() if why)
-    kept = tuple(name for name, why in reasons.items() if not why)
-    if left_out and (names or not kept):
-        raise InputError(f"{path}: columns that hold no numbers: {listed(left_out)}")
-    if not table.num_rows or not kept:
-        raise InputError(f"{path} holds no rows of numbers")
-    columns = [table[name].cast(pyarrow.float64(), safe=False).to_numpy() for name in kept]
-    values = np.stack(columns, 1)
-    of_each = None if label is None else label_values(path, label, table[label])
-    return Rows(kept, torch.from_numpy(values), left_out, of_each)
+    return as_rows(path, read_columns(path, wanted), wanted.label)
 
 
-def refuse_absent(path: Path, name: str, present: Sequence[str]) -> None:
-    """Raise InputError if a table lacks a column."""
-    if name not in present:
-        close = get_close_matches(name, present, n=1)
-        meant = f"; did you mean {close[0]!r}?" if close else f"; it has {listed(present)}"
-        raise InputError(f"{path} has no column {name!r}{meant}")
+def as_rows(where: Path | str, found: Chosen, label: str | None) -> Rows:
+    """The numbers of a table's inputs, and its labels."""
+    table = found.table
+    values = np.empty((table.num_rows, len(found.inputs)))
+    for place, name in enumerate(found.inputs):
+        values[:, place] = table[name].cast(pyarrow.float64(), safe=False).to_numpy()
+    of_each = None if label is None else label_values(where, label, table[label])
+    return Rows(found.inputs, torch.from_numpy(values), found.left_out, of_each, found.told)
 
 
-def no_numbers(column: pyarrow.ChunkedArray) -> str:
-    """Why a column is no input; nothing if it is one."""
-    kind = column.type
-    numeric = pyarrow.types.is_boolean(kind) or pyarrow.types.is_decimal(kind)
-    if numeric or pyarrow.types.is_integer(kind) or pyarrow.types.is_floating(kind):
-        return ""
-    if column.null_count == len(column):
-        return "empty"
-    if pyarrow.types.is_dictionary(kind) or pyarrow.types.is_large_string(kind):
-        return no_numbers(column.cast(pyarrow.string()))
-    if not pyarrow.types.is_string(kind):
-        return str(kind)
-    number = pyarrow.compute.match_substring_regex(column, r"^\s*[-+]?[\d.]+([eE][-+]?\d+)?\s*$")
-    row = pyarrow.compute.index(number, False).as_py()
-    return f"{column[row].as_py()!r} in row {row + 1}" if row >= 0 else str(kind)
-
-
-def label_values(path: Path, name: str, column: pyarrow.ChunkedArray) -> NDArray[Any]:
-    """The class of each row; each must have one."""
+def label_values(path: Path | str, name: str, column: pyarrow.ChunkedArray) -> NDArray[Any]:
+    """The label of each row, whole numbers, numbers or text; each must have one."""
     if column.null_count:
         row = first_missing(column)
         raise InputError(f"{path}: row {row} has no class (column {name!r}); fill it in")
     if pyarrow.types.is_integer(column.type):
         return np.asarray(column.to_numpy())
+    if pyarrow.types.is_floating(column.type):
+        numbers = np.asarray(column.to_numpy())
+        whole = np.isfinite(numbers).all() and (numbers == numbers.round()).all()
+        return numbers.astype(np.int64) if whole else numbers
     return np.asarray(column.cast(pyarrow.string()).to_pylist(), dtype=np.str_)
 
 
+def classes_in(
+    settings: DataSettings, tables: Mapping[str, Rows]
+) -> tuple[dict[str, NDArray[Any]], list[str]]:
+    """The class of each row, part by part; none, and a note, where the label names no classes."""
+    of_each = {p: rows.of_each for p, rows in tables.items() if rows.of_each is not None}
+    if not of_each:
+        return {}, []
+    every = np.concatenate(list(of_each.values()))
+    different = len(np.unique(every))
+    many = different > max(FEW_CLASSES, CLASS_SHARE * len(every))
+    if every.dtype.kind != "f" and not many:
+        return of_each, []
+    what = "numbers with decimals" if every.dtype.kind == "f" else "different values"
+    count = "" if every.dtype.kind == "f" else f"{different:,} "
+    told = f"{settings.label} holds {count}{what}: it is no input, and taken for no classes"
+    return {}, [told]
+
+
 def standardise(
-    training: tuple[Part, Index], names: tuple[str, ...], settings: DataSettings
-) -> Columns:
-    """Mean and standard deviation of each column over the training rows; none may be empty."""
-    part, index = training
-    values = part.values[torch.from_numpy(index)].numpy()
-    counts = (~np.isnan(values)).sum(0)
-    if (counts == 0).any():
-        empty = [name for name, count in zip(names, counts, strict=True) if count == 0]
-        raise InputError(f"{settings.name}: no value in any training row: {listed(empty)}")
-    mean, std = np.nanmean(values, 0), np.nanstd(values, 0)
-    std[std == 0] = 1.0
-    return Columns(names, tuple(mean.tolist()), tuple(std.tolist()), settings.impute)
+    splits: Mapping[str, tuple[Part, Index]], names: tuple[str, ...], settings: DataSettings
+) -> tuple[Columns, dict[str, tuple[Part, Index]], list[str]]:
+    """Mean and standard deviation of each column over the training rows, and the columns that vary.
+
+    Raises:
+        InputError: a column has no value in the training rows, or a value so far from the others
+            that these would all be one; or no column varies.
+    """
+    part, index = splits["train"]
+    rows = torch.from_numpy(index)
+    means, deviations, constant = [], [], list[str]()
+    for place, name in enumerate(names):
+        column = part.values[rows, place].numpy()
+        mean, deviation = moments_of(settings.name, name, column, index)
+        if deviation == 0:
+            constant.append(name)
+            continue
+        means.append(mean)
+        deviations.append(deviation)
+    kept = [place for place, name in enumerate(names) if name not in constant]
+    if not kept:
+        raise InputError(f"{settings.name}: no column varies in the training rows")
+    columns = Columns(
+        tuple(names[i] for i in kept), tuple(means), tuple(deviations), settings.impute
+    )
+    if not constant:
+        return columns, dict(splits), []
+    narrowed = {id(p): replace(p, values=p.values[:, kept]) for p, _ in splits.values()}
+    return columns, {s: (narrowed[id(p)], i) for s, (p, i) in splits.items()}, constant
 
 
-def refuse_bad(path: Path, rows: Rows, *, impute: bool) -> None:
-    """Raise InputError if a value is infinite, or missing and not to be imputed."""
-    values = rows.values.numpy()
-    infinite = np.isinf(values)
-    if infinite.any():
-        raise InputError(f"{path}: infinite values: {places(infinite, rows.names)}; mend them")
-    missing = np.isnan(values)
-    if missing.any() and not impute:
+def moments_of(
+    where: str, name: str, column: NDArray[np.float64], rows: Index
+) -> tuple[float, float]:
+    """Mean and standard deviation of a column's known values; a deviation of 0 for one value."""
+    known = ~np.isnan(column)
+    if not known.any():
+        raise InputError(f"{where}: no value in any training row: {name}")
+    column, rows = column[known], rows[known]
+    largest = float(np.abs(column).max()) or 1.0
+    scaled = column / largest  # squares of values of 1e200 have no float
+    mean, deviation = float(scaled.mean()), float(scaled.std())
+    extent = np.ptp(scaled)
+    rounded = extent <= SINGLE_ROUNDING and len(np.unique(scaled)) <= FEW_VALUES
+    if extent <= ROUNDING or rounded:
+        return mean * largest, 0.0
+    low, middle, high = np.quantile(scaled, (0.25, 0.5, 0.75))
+    if 0 < high - low < LOST * deviation:
+        far = int(np.abs(scaled - middle).argmax())
         raise InputError(
-            f"{path}: missing values: {places(missing, rows.names)}; fill them in, or take the "
-            f"mean of the training rows with --impute"
+            f"{where}: {column[far]:g} in row {rows[far] + 1} of the column {name} is so far from "
+            f"the others that a model could not tell these apart; mend it, leave the row out, or "
+            f"the column with --leave-out {name}"
+        )
+    return mean * largest, deviation * largest
+
+
+def refuse_bad(path: Path | str, rows: Rows, *, impute: bool) -> None:
+    """Raise InputError if a value is infinite, or missing and not to be imputed."""
+    infinite = {n: c.isinf().numpy() for n, c in zip(rows.names, rows.values.T, strict=True)}
+    if told := places(infinite):
+        raise InputError(f"{path}: infinite values: {told}; mend them")
+    missing = {n: c.isnan().numpy() for n, c in zip(rows.names, rows.values.T, strict=True)}
+    if (told := places(missing)) and not impute:
+        raise InputError(
+            f"{path}: missing values: {told}; fill them in, take the mean of the training rows "
+            f"with --impute, or leave columns out with --leave-out"
         )
 
 
-def places(bad: NDArray[np.bool_], names: Sequence[str]) -> str:
+def places(bad: Mapping[str, NDArray[np.bool_]]) -> str:
     """Columns with their first such row and how many more there are."""
     told = []
-    for name, column in zip(names, bad.T, strict=True):
+    for name, column in bad.items():
         rows = np.flatnonzero(column) + 1
         if len(rows):
             more = f" and {len(rows) - 1:,} more" if len(rows) > 1 else ""

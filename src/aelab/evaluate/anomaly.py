@@ -56,8 +56,8 @@ def anomaly_auroc(model: Autoencoder, data: InputDataset, split: str) -> float |
     """How often an anomaly scores above a normal input: the area under the ROC curve.
 
     The normal inputs are the split's, the anomalies those of the classes that were left out of
-    training; None where no class was.
+    training; None where no class was, or the split has none of them.
     """
-    if split not in data.anomalies:
+    if not len(data.anomalies.get(split, ())):
         return None
     return auc(split_scores(model, data.anomalies[split]), split_scores(model, data.split(split)))

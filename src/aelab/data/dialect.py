@@ -1,0 +1,307 @@
+"""What a text file with a table in it looks like: found out from its first lines, or said.
+
+Delimiter, decimal mark, header and encoding are found by what makes the rows below the first line
+alike and their cells numbers; where that leaves two readings, the file is refused with both.
+"""
+
+import csv
+import gzip
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import Literal
+
+from aelab.files import InputError, MissingFileError
+
+Decimal = Literal[".", ","]
+
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".data", ".parquet", ".pq", ".xlsx")
+"""Of files that hold a table; those of text may end in .gz besides."""
+
+DELIMITERS = ("\t", ";", "|", ",", " ")
+"""Tried, the first of equals taken. A blank stands for any run of blanks and tabs."""
+
+BETWEEN = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas", " ": "blanks"}
+
+MISSING = ("", "?", "NA", "N/A", "n/a", "NaN", "nan", "None", "none", "null", "NULL", "-")
+"""Cells without a value."""
+
+LINES, CHARACTERS = 1000, 2**20
+"""Most that is looked at, the first line apart."""
+
+LINE_LIMIT = 2**22
+"""Characters of one line."""
+
+MOST_UNPACKED = 2**33
+"""Bytes that a packed text may have."""
+
+NUMBER = {
+    ".": re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|infinity)", re.IGNORECASE),
+    ",": re.compile(r"[+-]?(\d+,?\d*|,\d+)([eE][+-]?\d+)?|[+-]?(inf|infinity)", re.IGNORECASE),
+}
+"""A number, by its decimal mark."""
+
+GROUPED = {
+    ".": re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?"),
+    ",": re.compile(r"[+-]?\d{1,3}(\.\d{3})+(,\d+)?"),
+}
+"""One with marks between thousands, by its decimal mark."""
+
+FEW_COLUMNS = 3
+"""With fewer, increasing whole numbers in the first line are as likely a row."""
+
+Cells = Sequence[str]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a user says of text files; what is not said is found out.
+
+    >>> Said(header=True).header
+    True
+    """
+
+    header: bool | None = None
+    """Whether the first line has the columns' names."""
+
+    decimal: Decimal | None = None
+    missing: tuple[str, ...] = ()
+    """Cells without a value, beside those known."""
+
+
+FOUND_OUT = Said()
+"""Nothing said."""
+
+
+@dataclass(frozen=True)
+class Dialect:
+    r"""How a text file is to be read.
+
+    >>> from tempfile import NamedTemporaryFile
+    >>> with NamedTemporaryFile("w") as file:
+    ...     print("height;weight\\n1,75;70,5", file=file, flush=True)
+    ...     dialect_of(Path(file.name)).told
+    'semicolons between columns, decimal comma, names in the first line'
+    """
+
+    skipped: int
+    """Comment lines (# or %) and empty ones above."""
+
+    delimiter: str
+    decimal: Decimal
+    header: bool
+    names: tuple[str, ...]
+    """Of the columns; empty where there is none."""
+
+    encoding: str = "utf-8"
+
+    @property
+    def told(self) -> str:
+        """In words."""
+        between = BETWEEN[self.delimiter]
+        comma = ", decimal comma" if self.decimal == "," else ""
+        header = "names in the first line" if self.header else "no names in the first line"
+        other = "" if self.encoding == "utf-8" else f", {self.encoding} text"
+        return f"{between} between columns{comma}, {header}{other}"
+
+
+def suffix_of(path: Path) -> str:
+    """The suffix that says what a file holds, in small letters; of a packed text, the one before.
+
+    >>> suffix_of(Path("Rows.CSV.gz")), suffix_of(Path("rows.parquet"))
+    ('.csv', '.parquet')
+    """
+    suffix = path.suffix.lower()
+    return Path(path.stem).suffix.lower() if suffix == ".gz" else suffix
+
+
+def opened(path: Path) -> io.BufferedIOBase:
+    """The bytes of a file, unpacked if its name ends in .gz."""
+    return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")
+
+
+def dialect_of(path: Path, said: Said = FOUND_OUT) -> Dialect:
+    r"""How a text file is to be read.
+
+    Raises:
+        InputError: it holds no rows, or can be read in two ways; it says which option decides.
+        MissingFileError: there is no such file.
+    """
+    encoding, skipped, lines = first_lines(path)
+    if not lines:
+        raise InputError(f"{path} begins with no rows")
+    delimiter = delimiter_of(lines)
+    rows = [split(line, delimiter) for line in lines]
+    first, width = rows[0], common_width(rows)
+    body = [row for row in rows[1:] if len(row) == width]
+    decimal = said.decimal or decimal_of(path, body or [first])
+    header = has_header(first, body, decimal) if said.header is None else said.header
+    names = padded(first, body, width) if header else tuple("" for _ in range(width))
+    return Dialect(skipped, delimiter, decimal, header, names, encoding)
+
+
+def first_lines(path: Path) -> tuple[str, int, list[str]]:
+    """The encoding, how many lines come before the first row, and the first rows' lines."""
+    try:
+        with opened(path) as file:
+            start = file.read(CHARACTERS + LINE_LIMIT)
+    except FileNotFoundError as error:
+        raise MissingFileError(f"{path} does not exist; check the path") from error
+    except (OSError, EOFError) as error:  # gzip tells of damage by either
+        raise InputError(f"cannot read {path}: {error}") from error
+    encoding = encoding_of(path, start)
+    text = io.StringIO(start.decode(encoding, errors="ignore").removeprefix("\ufeff"), newline=None)
+    skipped, lines, characters = 0, list[str](), 0
+    for line in text:
+        if not lines and (line.startswith(("#", "%")) or not line.strip()):
+            skipped += 1
+            continue
+        if line.strip():
+            lines.append(line.rstrip("\n"))
+            characters += len(line)
+        if len(lines) > LINES or (len(lines) > 1 and characters > CHARACTERS):
+            break
+    whole = len(lines) < 2 or len(start) < CHARACTERS + LINE_LIMIT
+    return encoding, skipped, lines if whole else lines[:-1]
+
+
+def encoding_of(path: Path, start: bytes) -> str:
+    """UTF-8, UTF-16 by its mark, or else Windows' own."""
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    if b"\0" in start:
+        raise InputError(f"{path} is no text: it holds zero bytes; is its suffix right?")
+    try:
+        # A character may be cut at the end.
+        start[: start.rfind(b"\n") + 1 or None].decode("utf-8")
+    except UnicodeDecodeError:
+        return "windows-1252"
+    return "utf-8"
+
+
+def split(line: str, delimiter: str) -> list[str]:
+    """The cells of a line, without blanks around them."""
+    if delimiter == " ":
+        return line.split()
+    return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter), [])]
+
+
+def common_width(rows: Sequence[Cells]) -> int:
+    """How many cells most rows have; of a header alone, its own."""
+    return Counter(len(row) for row in rows[1:] or rows).most_common(1)[0][0]
+
+
+def delimiter_of(lines: Sequence[str]) -> str:
+    """The delimiter that makes the most rows alike, and the most cells numbers."""
+    scores: dict[str, tuple[bool, float, float]] = {}
+    for delimiter in DELIMITERS:
+        rows = [split(line, delimiter) for line in lines]
+        width = common_width(rows)
+        if width < 2:
+            continue
+        body = [row for row in rows[1:] or rows if len(row) == width]
+        alike = len(body) / len(rows[1:] or rows)
+        marks: Sequence[Decimal] = (".",) if delimiter == "," else (".", ",")
+        cells = [cell for row in body for cell in row]
+        numbers = sum(cell in MISSING or is_number(cell, marks) for cell in cells) / len(cells)
+        scores[delimiter] = (alike >= 0.9, numbers, alike)
+    return max(scores, key=lambda delimiter: scores[delimiter]) if scores else ","
+
+
+def is_number(cell: str, marks: Sequence[Decimal] = (".",)) -> bool:
+    """Whether a cell reads as a number with one of these decimal marks.
+
+    >>> is_number("1e3"), is_number("1,5"), is_number("1,5", (",",))
+    (True, False, True)
+    """
+    return any(NUMBER[mark].fullmatch(cell) or GROUPED[mark].fullmatch(cell) for mark in marks)
+
+
+def decimal_of(path: Path, body: Sequence[Cells]) -> Decimal:
+    """The decimal mark of the numbers in some rows.
+
+    Raises:
+        InputError: the numbers can be read in two ways.
+    """
+    cells = [cell for row in body for cell in row]
+    with_comma = [cell for cell in cells if "," in cell and is_number(cell, (".", ","))]
+    with_dot = [c for c in cells if "." in c and "," not in c and is_number(c, (".", ","))]
+    if not with_comma:
+        return "."
+    as_decimal = [cell for cell in with_comma if not GROUPED["."].fullmatch(cell)]
+    both = with_comma[0], next(iter(with_dot), "")
+    if not as_decimal:  # each may have a mark between thousands, and some must
+        if any(cell.count(",") > 1 or "." in cell for cell in with_comma) or with_dot:
+            return "."
+        raise InputError(
+            f"{path}: {both[0]} may be one number with decimals or a thousand times as many; say "
+            f"which is the decimal mark with --decimal , or --decimal ."
+        )
+    dots = [cell for cell in with_dot if not GROUPED[","].fullmatch(cell)]
+    if dots:
+        raise InputError(
+            f"{path} has numbers as {as_decimal[0]} and as {dots[0]}; say which is the decimal "
+            f"mark with --decimal , or --decimal ."
+        )
+    return ","
+
+
+def has_header(first: Cells, body: Sequence[Cells], decimal: Decimal) -> bool:
+    """Whether the first line has names: it is unlike the rows below it.
+
+    A word above numbers is a name, and so is a number that no cell below needs: whole numbers
+    that increase from cell to cell, above rows that do not. Where all is words, names are words
+    that do not come again.
+    """
+    numeric = [cell == "" or is_number(cell, (decimal,)) for cell in first]
+    if not body:
+        return not all(numeric)
+    shifted = len(body[0]) - len(first) == 1  # names of the rows stand before the others
+    columns = [
+        [row[place + shifted] for row in body]
+        for place in range(min(len(first), len(body[0]) - shifted))
+    ]
+    numbers = [
+        all(cell in MISSING or is_number(cell, (decimal,)) for cell in column)
+        and not all(cell in MISSING for cell in column)
+        for column in columns
+    ]
+    if any(of_rows and not own for own, of_rows in zip(numeric, numbers, strict=False)):
+        return True
+    if any(of_rows and first[place] for place, of_rows in enumerate(numbers)):
+        return counts_up(first) and not any(counts_up(row) for row in body)
+    return len(set(first)) == len(first) and all(
+        cell not in column for cell, column in zip(first, columns, strict=False)
+    )
+
+
+def counts_up(cells: Cells) -> bool:
+    """Whether cells are increasing whole numbers, but for one without a number at the start.
+
+    >>> counts_up(["", "400", "410", "420"]), counts_up(["1", "3", "2"])
+    (True, False)
+    """
+    cells = cells[1:] if cells and not cells[0] else cells
+    if len(cells) < FEW_COLUMNS or not all(re.fullmatch(r"-?\d{1,18}", cell) for cell in cells):
+        return False
+    return all(int(a) < int(b) for a, b in pairwise(cells))
+
+
+def padded(first: Cells, body: Sequence[Cells], width: int) -> tuple[str, ...]:
+    """The names in the first line, as many as there are columns: nothing where one is missing."""
+    missing = width - len(first)
+    if missing == 1 and body and any(row[-1] for row in body):
+        return ("", *first)  # the names of the rows have none
+    return (*first, *("" for _ in range(missing)))
+
+
+def rows_between_tabs(path: Path, dialect: Dialect) -> Iterator[bytes]:
+    """The rows of a file with blanks between its columns, with one tab in their place."""
+    with opened(path) as file:
+        for line in islice(file, dialect.skipped + dialect.header, None):
+            if line.strip():
+                yield b"\t".join(line.split()) + b"\n"

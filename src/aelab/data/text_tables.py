@@ -1,0 +1,134 @@
+"""Text tables into columns with types, as their dialect says; each complaint names its place."""
+
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow  # type: ignore[import-untyped]
+import pyarrow.compute  # type: ignore[import-untyped]
+import pyarrow.csv  # type: ignore[import-untyped]
+
+from aelab.data.dialect import (
+    FOUND_OUT,
+    GROUPED,
+    MISSING,
+    MOST_UNPACKED,
+    NUMBER,
+    Decimal,
+    Dialect,
+    Said,
+    dialect_of,
+    opened,
+    rows_between_tabs,
+)
+from aelab.files import InputError
+
+BAD_COLUMN = re.compile(r"In CSV column #(\d+)")
+
+
+def read_text_table(path: Path, said: Said = FOUND_OUT) -> tuple[pyarrow.Table, Dialect]:
+    """All columns of a text table, of the kinds that their cells have, and how it was read.
+
+    Columns are called by their names, or else by their numbers from 1 on; where others have
+    names, the empty string is that of a column without one.
+
+    Raises:
+        InputError: it cannot be read.
+        MissingFileError: there is no such file.
+    """
+    dialect = dialect_of(path, said)
+    names = (
+        dialect.names if dialect.header else tuple(str(i + 1) for i in range(len(dialect.names)))
+    )
+    places = [str(i) for i in range(len(names))]  # names may be missing, or come twice
+    table = converted(path, dialect, places, [*MISSING, *said.missing])
+    columns = [as_numbers_if_all_are(column, dialect.decimal) for column in table.columns]
+    return pyarrow.Table.from_arrays(columns, names=list(names)), dialect
+
+
+def converted(
+    path: Path, dialect: Dialect, places: Sequence[str], missing: Sequence[str]
+) -> pyarrow.Table:
+    """The columns by their places; one whose kind changes further down is read as text."""
+    kinds: dict[str, pyarrow.DataType] = {}
+    while True:
+        how = pyarrow.csv.ConvertOptions(
+            column_types=kinds,
+            null_values=list(missing),
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=True,
+            decimal_point=dialect.decimal,
+        )
+        try:
+            return parsed(path, dialect, places, how)
+        except pyarrow.ArrowInvalid as error:
+            reason = " ".join(str(error).split())
+            found = BAD_COLUMN.search(reason)
+            place = found and places[int(found[1])]
+            if place is None or kinds.get(place) == pyarrow.string():
+                raise InputError(
+                    f"{path} cannot be read as a table: {reason}; mend that row"
+                ) from error
+            # Whole numbers first, and a number with decimals or a word below.
+            kinds[place] = pyarrow.string() if place in kinds else pyarrow.float64()
+        except (OSError, EOFError) as error:
+            raise InputError(f"cannot read {path}: {error}") from error
+
+
+def parsed(
+    path: Path, dialect: Dialect, places: Sequence[str], how: pyarrow.csv.ConvertOptions
+) -> pyarrow.Table:
+    """The columns by their places, converted so."""
+    if dialect.delimiter == " ":
+        text = io.BytesIO(b"".join(rows_between_tabs(path, dialect)))
+        rows = pyarrow.csv.ReadOptions(column_names=list(places))
+        cells = pyarrow.csv.ParseOptions(delimiter="\t", quote_char=False)
+        return pyarrow.csv.read_csv(text, rows, cells, how)
+    rows = pyarrow.csv.ReadOptions(
+        column_names=list(places),
+        skip_rows=dialect.skipped + dialect.header,
+        encoding=dialect.encoding,
+    )
+    cells = pyarrow.csv.ParseOptions(delimiter=dialect.delimiter)
+    if path.suffix.lower() == ".gz":
+        with opened(path) as packed:
+            return pyarrow.csv.read_csv(Bounded(path, packed), rows, cells, how)
+    return pyarrow.csv.read_csv(path, rows, cells, how)
+
+
+class Bounded(io.RawIOBase):
+    """A file that ends with a complaint where it unpacks to more than any table.
+
+    >>> Bounded(Path("rows.csv.gz"), io.BytesIO(b"1,2")).read()
+    b'1,2'
+    """
+
+    def __init__(self, path: Path, file: io.BufferedIOBase) -> None:
+        self.path, self.file, self.bytes_read = path, file, 0
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes."""
+        found: bytes = self.file.read(size)
+        self.bytes_read += len(found)
+        if self.bytes_read > MOST_UNPACKED:
+            raise InputError(f"{self.path} unpacks to more than {MOST_UNPACKED:,} bytes")
+        return found
+
+
+def as_numbers_if_all_are(column: pyarrow.ChunkedArray, decimal: Decimal) -> pyarrow.ChunkedArray:
+    """A column of text that are all numbers with marks between thousands, as numbers."""
+    if not pyarrow.types.is_string(column.type) or column.null_count == len(column):
+        return column
+    trimmed = pyarrow.compute.utf8_trim_whitespace(column)
+    pattern = f"^({NUMBER[decimal].pattern}|{GROUPED[decimal].pattern})$"
+    whole = pyarrow.compute.match_substring_regex(trimmed, pattern, ignore_case=True)
+    if not pyarrow.compute.all(whole).as_py():
+        return column
+    thousands = "," if decimal == "." else "."
+    plain = pyarrow.compute.replace_substring(trimmed, thousands, "")
+    return pyarrow.compute.replace_substring(plain, decimal, ".").cast(pyarrow.float64())

@@ -1,0 +1,417 @@
+"""Text tables as they come: what is found out of them, and what is refused in a line."""
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pooch
+import pyarrow
+import pyarrow.parquet
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+import aelab
+from aelab.cli import main
+from aelab.data.dialect import Said, dialect_of, is_number
+from aelab.data.input_sets import InputDataset
+from aelab.data.loading import load
+from aelab.data.text_tables import read_text_table
+from aelab.files import InputError
+
+NUMBERS = np.random.default_rng(0).normal(size=(60, 4)).round(6)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty cache."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setattr(pooch, "os_cache", lambda project: folder)
+
+
+def text_of(
+    rows: NDArray[Any] = NUMBERS,
+    *,
+    names: str = "",
+    between: str = ",",
+    decimal: str = ".",
+    before: str = "",
+    after: str = "",
+) -> str:
+    lines = [
+        before + between.join(str(value).replace(".", decimal) for value in row) + after
+        for row in rows.tolist()
+    ]
+    return "\n".join([*([names] if names else []), *lines]) + "\n"
+
+
+def opened(path: Path, text: str, **settings: Any) -> InputDataset:
+    path.write_text(text, encoding="utf-8")
+    data = load(str(path), rows="inputs", **settings)
+    assert isinstance(data, InputDataset)
+    return data
+
+
+def names_of(data: InputDataset) -> tuple[str, ...]:
+    assert data.spec.columns is not None
+    return data.spec.columns.names
+
+
+def stored(data: InputDataset) -> NDArray[np.float64]:
+    found: NDArray[np.float64] = data.split("train").values.numpy()
+    return found
+
+
+# What is found out
+
+
+@pytest.mark.parametrize("between", [",", ";", "\t", "|", " ", "   "])
+@pytest.mark.parametrize("decimal", [".", ","])
+@pytest.mark.parametrize("header", [True, False])
+def test_delimiter_decimal_mark_and_header_are_found(
+    tmp_path: Path, between: str, decimal: str, header: bool
+) -> None:
+    if between == decimal:
+        return
+    names = between.join(["a", "b", "c", "d"]) if header else ""
+    text = text_of(names=names, between=between, decimal=decimal)
+    data = opened(tmp_path / "t.csv", text)
+    assert names_of(data) == (("a", "b", "c", "d") if header else ("1", "2", "3", "4"))
+    np.testing.assert_array_equal(stored(data), NUMBERS)
+    assert ("decimal comma" in data.notes[-1]) == (decimal == ",")
+    assert ("no names in the first line" in data.notes[-1]) == (not header)
+
+
+def test_a_header_may_have_the_other_delimiter_in_a_name(tmp_path: Path) -> None:
+    data = opened(tmp_path / "t.csv", text_of(names="Temp (C), avg;b;c;d", between=";"))
+    assert names_of(data) == ("Temp (C), avg", "b", "c", "d")
+
+
+def test_empty_columns_at_the_end_of_each_line_are_left_out_and_told(tmp_path: Path) -> None:
+    data = opened(tmp_path / "t.csv", text_of(names="a;b;c;d;;", between=";", after=";;"))
+    assert names_of(data) == ("a", "b", "c", "d")
+    assert "2 empty columns without a name" in data.notes[1]
+
+
+def test_runs_of_blanks_stand_between_columns(tmp_path: Path) -> None:
+    text = text_of(between="   ", before="   ")
+    data = opened(tmp_path / "t.txt", text)
+    np.testing.assert_array_equal(stored(data), NUMBERS)
+
+
+def test_numbers_in_the_first_line_may_be_names(tmp_path: Path) -> None:
+    data = opened(tmp_path / "spectra.csv", text_of(names="400,410,420,430"))
+    assert names_of(data) == ("400", "410", "420", "430")
+    assert len(stored(data)) == 60
+    rows = opened(tmp_path / "rows.csv", text_of(names="400,410,420,430"), no_header=True)
+    assert len(stored(rows)) == 61
+
+
+@pytest.mark.parametrize("first", ["3,1,2,4", "1,2,3,4"])
+def test_rows_of_whole_numbers_have_no_names_above(tmp_path: Path, first: str) -> None:
+    rows = np.sort(np.random.default_rng(1).integers(0, 1000, (60, 4)), axis=1)
+    data = opened(tmp_path / "t.csv", text_of(rows, names=first))
+    assert names_of(data) == ("1", "2", "3", "4")
+    assert len(stored(data)) == 61
+    named = opened(tmp_path / "u.csv", text_of(rows, names=first), header=True)
+    assert names_of(named) == tuple(first.split(","))
+
+
+def test_rows_with_words_have_no_names_above(tmp_path: Path) -> None:
+    lines = [f"5.{i % 10},3.{i % 7},{'setosa' if i % 2 else 'virginica'}" for i in range(40)]
+    data = opened(tmp_path / "iris.data", "\n".join(lines), label="3")
+    assert names_of(data) == ("1", "2")
+    assert data.classes == ("setosa", "virginica")
+
+
+@pytest.mark.parametrize("corner", ["", "Unnamed: 0", "id", "Index"])
+def test_a_column_that_counts_the_rows_is_left_out_and_named(tmp_path: Path, corner: str) -> None:
+    lines = [f"{i},{line}" for i, line in enumerate(text_of().splitlines())]
+    data = opened(tmp_path / "t.csv", "\n".join([f"{corner},0,1,2,3", *lines]))
+    assert names_of(data) == ("0", "1", "2", "3")
+    assert "counts the rows" in data.notes[1]
+    if corner:
+        assert names_of(
+            opened(
+                tmp_path / "t.csv", "\n".join([f"{corner},0,1,2,3", *lines]), columns=(corner, "1")
+            )
+        ) == (corner, "1")
+
+
+def test_names_of_rows_may_have_no_name_above_them(tmp_path: Path) -> None:
+    """As R writes them: the first line has one cell less."""
+    lines = [f'"row {i}",{line}' for i, line in enumerate(text_of().splitlines())]
+    data = opened(tmp_path / "t.csv", "\n".join(['"a","b","c","d"', *lines]))
+    assert names_of(data) == ("a", "b", "c", "d")
+    assert "names the rows" in data.notes[1]
+
+
+def test_the_index_that_pandas_wrote_into_parquet_is_left_out(tmp_path: Path) -> None:
+    table = pyarrow.table(
+        {"a": NUMBERS[:, 0], "b": NUMBERS[:, 1], "__index_level_0__": np.arange(60)}
+    )
+    meta = {b"pandas": b'{"index_columns": ["__index_level_0__"], "columns": []}'}
+    pyarrow.parquet.write_table(table.replace_schema_metadata(meta), tmp_path / "t.parquet")
+    data = load(str(tmp_path / "t.parquet"))
+    assert isinstance(data, InputDataset)
+    assert names_of(data) == ("a", "b")
+    assert "__index_level_0__ (pandas' index)" in data.notes[1]
+
+
+@pytest.mark.parametrize("gap", ["", "?", "NA", "n/a", "None", "null", "-"])
+def test_gaps_are_missing_values(tmp_path: Path, gap: str) -> None:
+    lines = text_of(names="a,b,c,d").splitlines()
+    lines[5] = ",".join([gap, *lines[5].split(",")[1:]])
+    with pytest.raises(InputError, match=r"missing values: a \(row 5\)"):
+        opened(tmp_path / "t.csv", "\n".join(lines))
+    data = opened(tmp_path / "t.csv", "\n".join(lines), impute=True)
+    assert np.isnan(stored(data)[4, 0])
+    assert np.isnan(stored(data)).sum() == 1
+
+
+def test_other_marks_of_a_gap_are_said(tmp_path: Path) -> None:
+    lines = text_of(names="a,b,c,d").splitlines()
+    lines[5] = ",".join(["unknown", *lines[5].split(",")[1:]])
+    text = "\n".join(lines)
+    assert names_of(opened(tmp_path / "t.csv", text)) == ("b", "c", "d")
+    data = opened(tmp_path / "t.csv", text, impute=True, missing_values=("unknown",))
+    assert names_of(data) == ("a", "b", "c", "d")
+
+
+def test_a_column_may_turn_from_whole_numbers_to_others_far_below(tmp_path: Path) -> None:
+    rows = "\n".join(["a,b", *(f"{i % 7},{i % 5}" for i in range(300_000)), "1.5,0"])
+    data = opened(tmp_path / "t.csv", rows)
+    assert stored(data)[-1].tolist() == [1.5, 0]
+
+
+def test_marks_between_thousands_are_no_decimals(tmp_path: Path) -> None:
+    lines = [f'"{1000 + 37 * i:,}",{i}.5' for i in range(30)]
+    data = opened(tmp_path / "t.csv", "\n".join(["salary,x", *lines]))
+    assert stored(data)[:, 0].tolist() == [1000 + 37 * i for i in range(30)]
+    lines = [f"{1 + i % 3}.{100 + i},5{i % 7};{i},25" for i in range(30)]
+    data = opened(tmp_path / "u.csv", "\n".join(["salary;x", *lines]))
+    assert stored(data)[0].tolist() == [1100.5, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "told"),
+    [("utf-8-sig", ""), ("windows-1252", "windows-1252"), ("utf-16", "utf-16")],
+)
+def test_other_encodings_are_read(tmp_path: Path, encoding: str, told: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(text_of(names="größe;b;c;d", between=";", decimal=",").encode(encoding))
+    data = load(str(path))
+    assert isinstance(data, InputDataset)
+    assert names_of(data)[0] == "größe"
+    assert told in data.notes[-1]
+
+
+def test_packed_tables_are_read(tmp_path: Path) -> None:
+    for name, between in (("t.csv.gz", ","), ("t.txt.gz", "  "), ("t.tsv.gz", "\t")):
+        with gzip.open(tmp_path / name, "wt") as file:
+            file.write(text_of(between=between))
+        data = load(str(tmp_path / name), rows="inputs")
+        assert isinstance(data, InputDataset)
+        np.testing.assert_array_equal(stored(data), NUMBERS)
+
+
+@given(
+    st.lists(
+        st.lists(st.floats(-1e6, 1e6, width=32), min_size=3, max_size=3), min_size=5, max_size=20
+    ),
+    st.sampled_from([",", ";", "\t", "|", " "]),
+)
+def test_any_numbers_come_back(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[list[float]], between: str
+) -> None:
+    path = tmp_path_factory.mktemp("any") / "t.csv"
+    path.write_text("a b c\n".replace(" ", between) + text_of(np.array(rows), between=between))
+    table, dialect = read_text_table(path)
+    assert dialect.header
+    assert dialect.delimiter == between
+    assert np.stack([c.to_numpy() for c in table.columns], 1).tolist() == np.array(rows).tolist()
+
+
+# Which columns are inputs
+
+
+def test_columns_are_chosen_and_left_out_by_name(tmp_path: Path) -> None:
+    text = text_of(names="a,b,c,d")
+    assert names_of(opened(tmp_path / "t.csv", text, columns=("c", "a"))) == ("c", "a")
+    data = opened(tmp_path / "t.csv", text, leave_out=("b",))
+    assert names_of(data) == ("a", "c", "d")
+    assert "b (as asked)" in data.notes[1]
+    for settings in ({"columns": ("c", "e")}, {"leave_out": ("e",)}):
+        with pytest.raises(InputError, match="has no column 'e'"):
+            opened(tmp_path / "t.csv", text, **settings)
+
+
+def test_a_run_reads_new_tables_by_the_names_of_its_columns(tmp_path: Path) -> None:
+    path, new, out = tmp_path / "t.csv", tmp_path / "new.csv", tmp_path / "z.csv"
+    path.write_text(text_of(names="a;b;c;d", between=";", decimal=","))
+    run = str(tmp_path / "run")
+    how = ["--latent-dim", "2", "--epochs", "1", "--leave-out", "b"]
+    assert main(["train", "vae", "--data", str(path), *how, "--out", run]) == 0
+    new.write_text(text_of(names="d,c,b,a"))
+    assert main(["encode", run, str(new), "--out", str(out)]) == 0
+    found = aelab.load(run).encode(NUMBERS[:, [3, 1, 0]])
+    table, _ = read_text_table(out)
+    np.testing.assert_allclose(table["z0"].to_numpy(), found[:, 0], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (
+            NUMBERS[:, 0],
+            "price holds numbers with decimals: it is no input, and taken for no class",
+        ),
+        (np.arange(60) ** 2, "price holds 60 different values: it is no input, and taken for no"),
+    ],
+)
+def test_a_target_that_is_no_class_is_kept_out(
+    tmp_path: Path, values: NDArray[Any], told: str
+) -> None:
+    rows = [f"{line},{v}" for line, v in zip(text_of().splitlines(), values.tolist(), strict=True)]
+    data = opened(tmp_path / "t.csv", "\n".join(["a,b,c,d,price", *rows]), label="price")
+    assert names_of(data) == ("a", "b", "c", "d")
+    assert len(data.classes) == 1
+    assert any(told in note for note in data.notes)
+
+
+def test_few_anomalies_go_to_validation_and_test(tmp_path: Path) -> None:
+    rows = [f"{line},{int(i in (3, 17, 31, 44))}" for i, line in enumerate(text_of().splitlines())]
+    data = opened(
+        tmp_path / "t.csv", "\n".join(["a,b,c,d,Class", *rows]), label="Class", classes=("0",)
+    )
+    reached = [len(data.anomalies[name]) for name in ("validation", "test")]
+    assert min(reached) >= 1
+    every = torch.cat([part.index for part in data.anomalies.values()])
+    assert sorted(every.tolist()) == [3, 17, 31, 44]
+    assert all((split.classes == 0).all() for split in data.splits.values())
+
+
+# What values must be
+
+
+def test_values_too_large_to_be_squared_are_trained_on(tmp_path: Path) -> None:
+    data = opened(tmp_path / "t.csv", text_of(NUMBERS * 1e200, names="a,b,c,d"))
+    x = data.split("train").batch(torch.arange(40))
+    assert x.std(0).tolist() == pytest.approx([1] * 4, abs=0.2)
+    run = aelab.train("pca", str(tmp_path / "t.csv"), latent_dim=2)
+    assert 0 < run.metrics["mse"] < 1
+
+
+def test_a_value_beside_which_the_others_are_one_is_refused(tmp_path: Path) -> None:
+    rows = NUMBERS.copy()
+    rows[12, 2] = 1e30
+    with pytest.raises(
+        InputError, match=r"1e\+30 in row 13 of the column c is so far from .*--leave-out c"
+    ):
+        opened(tmp_path / "t.csv", text_of(rows, names="a,b,c,d"))
+    data = opened(tmp_path / "t.csv", text_of(rows, names="a,b,c,d"), leave_out=("c",))
+    assert names_of(data) == ("a", "b", "d")
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a;b\n" + "1,234;5\n" * 9, "1,234 may be one number with decimals or a thousand times"),
+        ("a;b\n" + "1,5;2.5\n" * 9, "has numbers as 1,5 and as 2.5; say which .* --decimal"),
+        ("", "begins with no rows"),
+        ("# only\n\n# comments\n", "begins with no rows"),
+        ("a,b\n1,2\n3\n4,5\n6,7\n8,9\n", "cannot be read as a table"),
+        ("a\0b,c\n", "is no text: it holds zero bytes"),
+    ],
+)
+def test_what_cannot_be_told_is_refused_in_a_line(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(InputError, match=told) as caught:
+        opened(tmp_path / "t.csv", text)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_decimal_mark_that_is_said_decides(tmp_path: Path) -> None:
+    text = "a;b\n" + "".join(f"{1 + i % 5},234;{i}\n" for i in range(30))
+    assert stored(opened(tmp_path / "t.csv", text, decimal=","))[0, 0] == 1.234
+    assert stored(opened(tmp_path / "t.csv", text, decimal="."))[0, 0] == 1234
+
+
+def test_a_damaged_archive_is_told(tmp_path: Path) -> None:
+    packed = gzip.compress(text_of().encode())
+    (tmp_path / "t.csv.gz").write_bytes(packed[: len(packed) // 2])
+    with pytest.raises(InputError, match="cannot read"):
+        load(str(tmp_path / "t.csv.gz"))
+    (tmp_path / "u.csv.gz").write_bytes(b"not packed at all")
+    with pytest.raises(InputError, match="cannot read"):
+        load(str(tmp_path / "u.csv.gz"))
+
+
+def test_header_and_no_header_exclude_each_other(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="header, or no_header"):
+        opened(tmp_path / "t.csv", text_of(), header=True, no_header=True)
+
+
+def test_what_is_said_needs_not_be_found(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("1;2\n3;4\n")
+    assert not dialect_of(path).header
+    assert dialect_of(path, Said(header=True)).names == ("1", "2")
+
+
+@pytest.mark.parametrize("cell", ["1", "-1.5", "+.5", "1e5", "1.5E-3", "inf", "1,234.5"])
+def test_numbers_are_known(cell: str) -> None:
+    assert is_number(cell)
+
+
+@pytest.mark.parametrize("cell", ["", "one", "1,5", "1.2.3", "12-05", "--1", "1e"])
+def test_what_is_no_number_is_known(cell: str) -> None:
+    assert not is_number(cell)
+
+
+# Workbooks and data frames
+
+
+def test_the_first_sheet_of_a_workbook_is_a_table(tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    sheet = book.active
+    sheet.append(["cm", "kg", "city", None])
+    for row in NUMBERS.tolist():
+        sheet.append([row[0], row[1], "Oslo", None])
+    sheet["A5"] = "n/a"
+    book.create_sheet("other").append([1, 2])
+    book.save(tmp_path / "t.xlsx")
+    with pytest.raises(InputError, match=r"missing values: cm \(row 4\)"):
+        load(str(tmp_path / "t.xlsx"))
+    data = load(str(tmp_path / "t.xlsx"), impute=True)
+    assert isinstance(data, InputDataset)
+    assert names_of(data) == ("cm", "kg")
+    np.testing.assert_allclose(np.delete(stored(data), 3, 0), np.delete(NUMBERS[:, :2], 3, 0))
+    assert "city ('Oslo' in row 1)" in data.notes[1]
+    (tmp_path / "u.xlsx").write_bytes((tmp_path / "t.xlsx").read_bytes()[:500])
+    with pytest.raises(InputError, match="damaged or no workbook"):
+        load(str(tmp_path / "u.xlsx"))
+
+
+def test_data_frames_are_tables(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(NUMBERS, columns=list("abcd"))
+    frame["kind"] = ["left", "right"] * 30
+    path = tmp_path / "t.csv"
+    frame.to_csv(path)  # with pandas' index
+    options: dict[str, Any] = {"latent_dim": 2, "epochs": 2, "hidden": (8,), "label": "kind"}
+    from_file = aelab.train("vae", str(path), **options)
+    in_memory = aelab.train("vae", frame, **options)
+    assert in_memory.metrics["mse"] == from_file.metrics["mse"]
+    shuffled = frame[["d", "kind", "c", "b", "a"]]
+    z = in_memory.encode(shuffled)
+    np.testing.assert_array_equal(z, from_file.encode(NUMBERS))
+    assert in_memory.reconstruct(shuffled).shape == (60, 4)
+    with pytest.raises(InputError, match="has no column 'b'"):
+        in_memory.encode(frame[["a", "c", "d"]])
