@@ -120,15 +120,15 @@ def named_ones(table: pyarrow.Table) -> tuple[pyarrow.Table, list[str]]:
     names, kept, empty, told = list[str](), list[int](), 0, list[str]()
     index = set(pandas_index(table))
     for place, (name, column) in enumerate(zip(table.column_names, table.columns, strict=True)):
-        if name in index and (name.startswith("__index_level_") or counts_rows(column)):
+        if name.startswith("__index_level_") or (name in index and counts_rows(column)):
             told.append(f"{name} (pandas' index)")
         elif name:
             names.append(name)
             kept.append(place)
         elif column.null_count == len(column):
             empty += 1
-        elif place == 0 and counts_rows(column):
-            told.append("the first column (it has no name and counts the rows)")
+        elif place == 0 and counts_up(column):
+            told.append("the first column (it has no name and counts up, as an index)")
         elif place == 0 and names_rows(column):
             told.append("the first column (it has no name and names the rows)")
         else:
@@ -154,10 +154,15 @@ def reason(name: str, column: pyarrow.ChunkedArray) -> str:
 
 def counts_rows(column: pyarrow.ChunkedArray) -> bool:
     """Whether a column holds the rows' numbers, from 0 or 1 on."""
+    first, last = (column[0].as_py(), column[-1].as_py()) if len(column) else (None, None)
+    return first in (0, 1) and counts_up(column) and last - first == len(column) - 1
+
+
+def counts_up(column: pyarrow.ChunkedArray) -> bool:
+    """Whether a column holds whole numbers that increase from row to row."""
     if not pyarrow.types.is_integer(column.type) or column.null_count or len(column) < 2:
         return False
-    values = column.to_numpy()
-    return bool(values[0] in (0, 1) and (np.diff(values) == 1).all())
+    return bool((np.diff(column.to_numpy()) > 0).all())
 
 
 def names_rows(column: pyarrow.ChunkedArray) -> bool:
