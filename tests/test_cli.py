@@ -95,8 +95,10 @@ def test_on_other_data_train_takes_no_recipe_of_the_default_study(
     assert row is not None
     config = json.loads(Path("runs/vanilla/seed-0/config.json").read_text())
     assert config["recipe"]["epochs"] == 0.5
-    assert config["recipe"]["batch_size"] == Recipe().batch_size != row.settings.recipe.batch_size
-    assert config["hyperparameters"]["latent_dim"] == 64
+    assert config["recipe"]["learning_rate"] == Recipe().learning_rate
+    assert config["recipe"]["learning_rate"] != row.settings.recipe.learning_rate
+    assert config["recipe"]["batch_size"] == len(tiny.split("train")) // 16
+    assert config["hyperparameters"]["latent_dim"] == 32
 
 
 def test_a_class_of_ones_own_works_like_a_name(

@@ -33,6 +33,8 @@ from aelab.studies.asked import (
     DataOptions,
     TrainOptions,
     filled,
+    fitted_options,
+    load_asked,
     option_name,
     training,
     training_options,
@@ -68,9 +70,8 @@ Data = str | Path | NDArray[Any] | Tensor | Dataset
 class TrainedRun(Run):
     """A run folder, and what its model makes of arrays and tensors.
 
-    Inputs are given, and come back, as values are stored in one's own files: bytes of 0 to 255
-    for such images, the columns of a table. They are prepared as the run's own were. Axes are
-    those of an ``.npy`` file of inputs. For prepared tensors there is `model`.
+    Inputs are given, and come back, as values are stored in one's own files, with the axes of an
+    ``.npy`` file, and prepared as the run's own were. For prepared tensors there is `model`.
 
     >>> import numpy as np
     >>> x = np.random.default_rng(0).integers(0, 256, (50, 8, 8), dtype=np.uint8)
@@ -269,37 +270,41 @@ def train(
     if isinstance(data, str | Path):
         options["data"], given = str(data), None
     asked = filled(options_class, options, "aelab.train")
+    settings = asked.data
     if given is None:
-        return train_asked(blueprint, asked, out=asked.run.out, start=begun)
-    # What the defaults say of other data is not meant for these.
-    named = [one.name for one in fields(DataSettings) if option_name(one) in options]
-    chosen = {name: getattr(asked.data, name) for name in named}
-    dataset, settings = load_object(given, chosen)
+        dataset = load_asked(blueprint, asked)
+    else:
+        # What the defaults say of other data is not meant for these.
+        named = [one.name for one in fields(DataSettings) if option_name(one) in options]
+        dataset, settings = load_object(given, {name: getattr(settings, name) for name in named})
+        given = dataset
+    if own is None:
+        options_class = fitted_options(blueprint, dataset, where) or options_class
+        asked = filled(options_class, options, "aelab.train")
     asked = replace(asked, data=settings)
-    return train_asked(blueprint, asked, out=asked.run.out, start=begun, given=dataset)
+    return train_asked(
+        blueprint, asked, dataset, out=asked.run.out, start=begun, given=given is not None
+    )
 
 
 def train_asked(
     blueprint: Blueprint,
     asked: Any,  # noqa: ANN401 - of the class that training_options makes
+    data: Dataset,
     *,
     out: Path | None,
     start: Run | None = None,
-    given: Dataset | None = None,
+    given: bool = False,
     plain: bool = False,
 ) -> TrainedRun:
-    """Train what is asked for, into `out` or a temporary folder; `plain` is `TrainingScreen`'s.
+    """Train what is asked for, into `out` or a temporary folder; AelabErrors as of `train`.
 
-    Raises:
-        AelabError: as `train`.
+    `given` says that the data are an object of the caller's; `plain` is `TrainingScreen`'s.
     """
     from aelab.runs.screen import TrainingScreen
     from aelab.runs.train import train_run
 
     settings, options = training(blueprint, asked)
-    data = given
-    if data is None:
-        data = load_settings(settings.data, options.data_dir, seed=settings.seed)
     folder = out or Path(tempfile.mkdtemp(prefix="aelab-"))
     try:
         with TrainingScreen(plain=plain) as screen:
@@ -317,18 +322,14 @@ def train_asked(
         if out is None:
             shutil.rmtree(folder, ignore_errors=True)
         raise
-    trained = TrainedRun(run.folder, run.config, run.found_format, given)
+    trained = TrainedRun(run.folder, run.config, run.found_format, data if given else None)
     if out is None:
         weakref.finalize(trained, shutil.rmtree, folder, ignore_errors=True)
     return trained
 
 
 def load(folder: str | Path) -> TrainedRun:
-    """The run in a folder, its model bit for bit as it was trained.
-
-    Raises:
-        AelabError: there is no run, or it is damaged.
-    """
+    """The run in a folder, its model bit for bit as it was trained; AelabError if it is none."""
     run = Run.open(folder)
     return TrainedRun(run.folder, run.config, run.found_format)
 
@@ -337,9 +338,8 @@ def load(folder: str | Path) -> TrainedRun:
 def compare(study: str | Path = "default", **options: Any) -> "Result":  # noqa: ANN401
     """Train the rows of a study, and write its table and its page.
 
-    The result shows itself in a notebook; `result.errors` tells which rows failed. What is in
-    `out`, the folder ``runs`` unless given, is taken as it is. With ``jobs=2`` or more, a script
-    needs ``if __name__ == "__main__":``, as for all processes in Python.
+    The result shows itself in a notebook; `result.errors` tells which rows failed. With ``jobs=2``
+    or more, a script needs ``if __name__ == "__main__":``, as for all processes in Python.
 
     Raises:
         AelabError: there is no such study or keyword, a value is of another type or out of range,

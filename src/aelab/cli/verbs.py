@@ -103,7 +103,12 @@ def train(arguments: list[str]) -> int:
         print(told, file=sys.stdout if arguments else sys.stderr)
         return 0 if arguments and arguments[0] in ("-h", "--help") else EXIT_USAGE
     from aelab.cli.options import named
-    from aelab.studies.asked import settings_of_earlier, training_options
+    from aelab.studies.asked import (
+        fitted_options,
+        load_asked,
+        settings_of_earlier,
+        training_options,
+    )
 
     model = arguments[0]
     chosen = named(arguments[1:])
@@ -121,7 +126,10 @@ def train(arguments: list[str]) -> int:
 
     keep_freed_memory()
     out = asked.run.out or usual_folder(model, asked.run.seed)
-    run = train_asked(blueprint, asked, out=out, start=start, plain=True)
+    data = load_asked(blueprint, asked)
+    if own is None and (fitted := fitted_options(blueprint, data, chosen.data)) is not None:
+        asked = parse(fitted, f"train {model}", arguments[1:], train.__doc__)
+    run = train_asked(blueprint, asked, data, out=out, start=start, plain=True)
     print_run(run)
     warn(run.notes)
     return 0

@@ -6,7 +6,8 @@ the tables ``train``, ``validation`` (or ``val``) and ``test`` has its splits so
 """
 
 import hashlib
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -217,22 +218,14 @@ def standardise(
             that these would all be one; or no column varies.
     """
     part, index = splits["train"]
-    rows = torch.from_numpy(index)
-    means, deviations, constant = [], [], list[str]()
-    for place, name in enumerate(names):
-        column = part.values[rows, place].numpy()
-        mean, deviation = moments_of(settings.name, name, column, index)
-        if deviation == 0:
-            constant.append(name)
-            continue
-        means.append(mean)
-        deviations.append(deviation)
+    values = part.values[torch.from_numpy(index)].numpy()
+    means, deviations = moments_of(settings.name, names, values, index)
+    constant = [name for name, d in zip(names, deviations, strict=True) if d == 0]
     kept = [place for place, name in enumerate(names) if name not in constant]
     if not kept:
         raise InputError(f"{settings.name}: no column varies in the training rows")
-    columns = Columns(
-        tuple(names[i] for i in kept), tuple(means), tuple(deviations), settings.impute
-    )
+    mean, std = (tuple(float(of[i]) for i in kept) for of in (means, deviations))
+    columns = Columns(tuple(names[i] for i in kept), mean, std, settings.impute)
     if not constant:
         return columns, dict(splits), []
     narrowed = {id(p): replace(p, values=p.values[:, kept]) for p, _ in splits.values()}
@@ -240,29 +233,42 @@ def standardise(
 
 
 def moments_of(
-    where: str, name: str, column: NDArray[np.float64], rows: Index
-) -> tuple[float, float]:
-    """Mean and standard deviation of a column's known values; a deviation of 0 for one value."""
-    known = ~np.isnan(column)
-    if not known.any():
-        raise InputError(f"{where}: no value in any training row: {name}")
-    column, rows = column[known], rows[known]
-    largest = float(np.abs(column).max()) or 1.0
-    scaled = column / largest  # squares of values of 1e200 have no float
-    mean, deviation = float(scaled.mean()), float(scaled.std())
-    extent = np.ptp(scaled)
-    rounded = extent <= SINGLE_ROUNDING and len(np.unique(scaled)) <= FEW_VALUES
-    if extent <= ROUNDING or rounded:
-        return mean * largest, 0.0
-    low, middle, high = np.quantile(scaled, (0.25, 0.5, 0.75))
+    where: str, names: Sequence[str], values: NDArray[np.float64], rows: Index
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation of each column's known values; 0, where they do not vary."""
+    with np.errstate(over="ignore", invalid="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # columns without a value are told below
+        means, deviations = np.nanmean(values, 0), np.nanstd(values, 0)
+    for place, name in enumerate(names):
+        known = ~np.isnan(values[:, place])
+        if not known.any():
+            raise InputError(f"{where}: no value in any training row: {name}")
+        column = values[known, place]
+        largest = float(np.abs(column).max()) or 1.0
+        scaled = column / largest
+        if not np.isfinite(deviations[place]):  # squares of values of 1e200 have no float
+            means[place], deviations[place] = scaled.mean() * largest, scaled.std() * largest
+        extent = np.ptp(scaled)
+        rounded = extent <= SINGLE_ROUNDING and len(np.unique(scaled)) <= FEW_VALUES
+        if extent <= ROUNDING or rounded:
+            deviations[place] = 0
+        else:
+            refuse_far(where, name, column, deviations[place], rows[known])
+    return means, deviations
+
+
+def refuse_far(
+    where: str, name: str, column: NDArray[np.float64], deviation: float, rows: Index
+) -> None:
+    """Raise InputError if a value makes a column so wide that its others would all be one."""
+    low, middle, high = np.quantile(column, (0.25, 0.5, 0.75))
     if 0 < high - low < LOST * deviation:
-        far = int(np.abs(scaled - middle).argmax())
+        far = int(np.abs(column - middle).argmax())
         raise InputError(
             f"{where}: {column[far]:g} in row {rows[far] + 1} of the column {name} is so far from "
             f"the others that a model could not tell these apart; mend it, leave the row out, or "
             f"the column with --leave-out {name}"
         )
-    return mean * largest, deviation * largest
 
 
 def refuse_bad(path: Path | str, rows: Rows, *, impute: bool) -> None:

@@ -13,7 +13,8 @@ import tyro
 from docstring_parser import parse_from_object
 from tyro.conf import Positional
 
-from aelab.data.loading import settled
+from aelab.data.dataset import Dataset
+from aelab.data.loading import load_settings, settled
 from aelab.evaluate.columns import SlowGroup
 from aelab.files import AelabError, InputError
 from aelab.models.blueprint import Blueprint
@@ -210,6 +211,21 @@ def train_options(
         frozen=True,
         kw_only=True,
     )
+
+
+def load_asked(blueprint: Blueprint, asked: Any) -> Dataset:  # noqa: ANN401
+    """The data that `train_options` was filled with, split by the seed that it was."""
+    settings, options = training(blueprint, asked)
+    return load_settings(settings.data, options.data_dir, seed=settings.seed)
+
+
+def fitted_options(blueprint: Blueprint, data: Dataset, where: str | None) -> type[Any] | None:
+    """The same options with defaults that fit the data, if no study has a recipe for them."""
+    from aelab.studies.fitting import fits_no_recipe, fitted_settings  # these import torch
+
+    if not fits_no_recipe(blueprint, data, where):
+        return None
+    return train_options(blueprint, fitted_settings(blueprint, data))
 
 
 GENERAL = (TrainOptions, DataSettings, Recipe)

@@ -345,14 +345,8 @@ def default_settings(blueprint: Blueprint, data: str | None = None) -> RunSettin
     chose for its own network is left out with another one. Of a model without such a row, the
     constructors' and the recipe's own.
     """
-    model = blueprint.name
-    rows = [row for study in DEFAULTS if (row := load_study(study).row(model))]
-    fitting = [
-        row.settings
-        for row in rows
-        if data in (None, row.settings.data.name) or "links" in blueprint.takes
-    ]
-    settings = fitting[0] if fitting else RunSettings(model)
+    recipes = recipes_of(blueprint, data)
+    settings = recipes[0] if recipes else RunSettings(blueprint.name)
     network = settings.network or blueprint.entry.network
     own = blueprint.fitting(settings.hyperparameters, network)
     return replace(
@@ -361,3 +355,18 @@ def default_settings(blueprint: Blueprint, data: str | None = None) -> RunSettin
         prior=blueprint.prior_name,
         hyperparameters={**blueprint.defaults, **own},
     )
+
+
+def has_recipe(blueprint: Blueprint, data: str | None) -> bool:
+    """Whether a model has a row in the studies DEFAULTS that was made for such data."""
+    return bool(recipes_of(blueprint, data))
+
+
+def recipes_of(blueprint: Blueprint, data: str | None) -> list[RunSettings]:
+    """The settings of a model's rows in the studies DEFAULTS, as far as they are of such data."""
+    rows = [row for study in DEFAULTS if (row := load_study(study).row(blueprint.name))]
+    return [
+        row.settings
+        for row in rows
+        if data in (None, row.settings.data.name) or "links" in blueprint.takes
+    ]
