@@ -123,6 +123,7 @@ def train(arguments: list[str]) -> int:
     from aelab.api import train_asked
     from aelab.cli.screen import print_run
     from aelab.machine import keep_freed_memory
+    from aelab.runs.advice import advice
 
     keep_freed_memory()
     out = asked.run.out or usual_folder(model, asked.run.seed)
@@ -131,7 +132,7 @@ def train(arguments: list[str]) -> int:
         asked = parse(fitted, f"train {model}", arguments[1:], train.__doc__)
     run = train_asked(blueprint, asked, data, out=out, start=start, plain=True)
     print_run(run)
-    warn(run.notes)
+    warn([*run.notes, *advice(run)])
     return 0
 
 

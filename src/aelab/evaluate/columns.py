@@ -209,6 +209,7 @@ METRICS: dict[str, Metric] = {
 FACTS = (
     "split",
     "inputs",
+    "mean_mse",
     "groups",
     "code_size",
     "side_channel_size",

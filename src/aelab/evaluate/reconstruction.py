@@ -141,9 +141,10 @@ def ssim(x_hat: InputBatch, x: InputBatch, peak: float) -> PerExample:
 
 
 def relative_to_pca(mse: float, data: InputDataset, split: str, code_size: int) -> Figures:
-    """What PCA of that code size reaches, and the share of it that `mse` is."""
-    reference = pca_mse(data, split, code_size)
-    return {"pca_mse": reference, "pca_share": mse / reference if reference else None}
+    """What PCA of that code size reaches, the share of it that `mse` is, and the mean's error."""
+    reference, mean = pca_mse(data, split, code_size), pca_mse(data, split, 0)
+    share = mse / reference if reference else None
+    return {"pca_mse": reference, "pca_share": share, "mean_mse": mean}
 
 
 def mean_by_class(
