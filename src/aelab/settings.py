@@ -37,10 +37,9 @@ class DataSettings:
     validation and test."""
 
     splits: Literal["standard", "original"] = "standard"
-    """How it is split. standard: 55,000 training images, 5,000 for validation (drawn from the
-    official training images, stratified, by a fixed seed), the official 10,000 for the test.
-    original: all 60,000 training images, validated on 8,000 of the official test images, as in
-    the original study. Data by path: by their folders or files train, validation and test if they
+    """How it is split. standard: 5,000 of the official training images for validation (stratified,
+    by a fixed seed), the others for training, the official test images for the test. original:
+    all training images, validated on 8,000 of the official test images, as in the original study. Data by path: by their folders or files train, validation and test if they
     have them; otherwise 80 %, 10 % and 10 %, stratified, by a fixed seed."""
 
     scale: Annotated[float, arg(name="pixel-scale")] = 1 / 255

@@ -13,7 +13,10 @@ from aelab.settings import IN_MEMORY, DataSettings
 
 # name: module and function that load it. Import paths, so that listing names imports no torch.
 LOADERS = {
-    "fashion-mnist": "aelab.data.fashion_mnist:load",
+    "fashion-mnist": "aelab.data.idx_files:load",
+    "mnist": "aelab.data.idx_files:load",
+    "kmnist": "aelab.data.idx_files:load",
+    "cifar10": "aelab.data.cifar:load",
     "cora": "aelab.data.graphs:load_settings",
     "citeseer": "aelab.data.graphs:load_settings",
     "pubmed": "aelab.data.graphs:load_settings",
