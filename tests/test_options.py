@@ -107,7 +107,8 @@ class Case:
 
 def of_data(words: str, name: str, value: object) -> Case:
     """An option of `train` that is one of the data's settings."""
-    return Case("train", words.split()[0][2:], words, f"load_settings.settings.{name}", value)
+    option = words.split()[0][2:].replace("-", "_")
+    return Case("train", option, words, f"load_settings.settings.{name}", value)
 
 
 def of_folder(command: str, folder: str = "b-run") -> list[Case]:
@@ -145,6 +146,8 @@ CASES = [
     of_data("--strict", "strict", True),
     of_data("--impute", "impute", True),
     of_data("--label kind", "label", "kind"),
+    of_data("--group-by kind", "group_by", "kind"),
+    of_data("--split-by day", "split_by", "day"),
     of_data("--condition class", "condition", "class"),
     of_data("--binarise", "binarise", True),
     of_data("--features nodes.csv", "features", "nodes.csv"),

@@ -23,6 +23,7 @@ from aelab.data import cache
 from aelab.data.input_sets import InputDataset
 from aelab.data.loading import TABLE_SUFFIXES
 from aelab.data.specs import Columns, InputSpec
+from aelab.data.split_columns import by_column, column_values
 from aelab.data.splits import ALL, Index, Part, assemble, divide, split_named, with_classes
 from aelab.data.table_files import SHOWN, first_missing, listed, read_table
 from aelab.files import InputError, MissingFileError
@@ -51,6 +52,9 @@ class Rows:
     of_each: NDArray[Any] | None
     """The value of the label's column, as text."""
 
+    by: NDArray[Any] | None = None
+    """The value of the column that decides the split."""
+
 
 def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) -> InputDataset:
     """Load a table, or a folder of tables, split by their names or by a fixed seed.
@@ -61,20 +65,23 @@ def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) ->
     """
     root = Path(settings.name)
     files = table_files(root)
-    model = read_rows(files.get("train") or files[ALL], label=settings.label)
+    by = settings.group_by or settings.split_by
+    model = read_rows(files.get("train") or files[ALL], label=settings.label, by=by)
     if settings.strict and model.left_out:
         raise InputError(f"{root}: columns that hold no numbers: {listed(model.left_out)}")
     label, names = settings.label, model.names
-    tables = {part: read_rows(path, label=label, names=names) for part, path in files.items()}
+    tables = {p: read_rows(path, label=label, names=names, by=by) for p, path in files.items()}
     of_each = {p: rows.of_each for p, rows in tables.items() if rows.of_each is not None}
     classes, parts = with_classes({p: rows.values for p, rows in tables.items()}, of_each)
-    splits, drawn = divide(parts, settings.name)
+    deciding = by_column(settings, {part: rows.by for part, rows in tables.items()})
+    splits, drawn = divide(parts, settings.name, deciding)
     for part, rows in tables.items():
         refuse_bad(files[part], rows, impute=settings.impute)
     columns = standardise(splits["train"], names, settings)
     many = f"{len(classes)} classes" if len(classes) > 1 else "no classes"
     count = sum(len(rows.values) for rows in tables.values())
     notes = [f"{count:,} rows, {len(names)} columns as inputs; {many}; {drawn}"]
+    notes += [f"column {by} decides the splits, and is no input"] if by else []
     notes += [f"columns left out: {listed(model.left_out)}"] if model.left_out else []
     digests = cache.hashes(list(files.values()), root)
     sha256 = cache.key_of(dict(zip(files, digests, strict=True)))
@@ -96,16 +103,26 @@ def table_files(root: Path) -> dict[str, Path]:
     return found
 
 
-def read_rows(path: Path, *, label: str | None = None, names: Sequence[str] | None = None) -> Rows:
+def read_rows(
+    path: Path,
+    *,
+    label: str | None = None,
+    names: Sequence[str] | None = None,
+    by: str | None = None,
+) -> Rows:
     """Read the columns `names` of a table, or else all that hold numbers.
+
+    `label` and `by` are no inputs: the columns with the class of each row, and with what decides
+    its split.
 
     Raises:
         InputError: a column is missing, one of `names` holds something else, or none has numbers.
     """
     table = read_table(path)
-    for name in [*(names or ()), *([] if label is None else [label])]:
+    aside = [name for name in (label, by) if name is not None]
+    for name in [*(names or ()), *aside]:
         refuse_absent(path, name, table.column_names)
-    candidates = [name for name in names or table.column_names if name != label]
+    candidates = [name for name in names or table.column_names if name not in aside]
     reasons = {name: no_numbers(table[name]) for name in candidates}
     left_out = tuple(f"{name} ({why})" for name, why in reasons.items() if why)
     kept = tuple(name for name, why in reasons.items() if not why)
@@ -116,7 +133,8 @@ def read_rows(path: Path, *, label: str | None = None, names: Sequence[str] | No
     columns = [table[name].cast(pyarrow.float64(), safe=False).to_numpy() for name in kept]
     values = np.stack(columns, 1)
     of_each = None if label is None else label_values(path, label, table[label])
-    return Rows(kept, torch.from_numpy(values), left_out, of_each)
+    deciding = None if by is None else column_values(path, by, table[by])
+    return Rows(kept, torch.from_numpy(values), left_out, of_each, deciding)
 
 
 def refuse_absent(path: Path, name: str, present: Sequence[str]) -> None:
