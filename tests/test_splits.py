@@ -20,7 +20,10 @@ from aelab.cli.verbs import main
 from aelab.data.input_sets import InputDataset
 from aelab.data.loading import load
 from aelab.data.splits import ALL, By, Part, divide, draw_groups, one_class
+from aelab.evaluate import leaks
+from aelab.evaluate.leaks import leak_notes
 from aelab.files import InputError
+from aelab.settings import DataSettings
 
 
 @pytest.fixture(autouse=True)
@@ -340,3 +343,71 @@ def test_the_command_line_takes_both(outside: Path, capsys: pytest.CaptureFixtur
     said = capsys.readouterr().err
     assert "leave one out" in said
     assert said.count("\n") == 1
+
+
+# Inputs in two splits
+
+
+def note_on(data: InputDataset, split: str = "test") -> str:
+    return " ".join(leak_notes(DataSettings(data.name, rows="inputs"), data, split))
+
+
+def test_rows_that_are_trained_on_too_are_counted(tmp_path: Path) -> None:
+    """Against a comparison of every pair of rows."""
+    random = np.random.default_rng(0)
+    table = {name: random.integers(0, 4, 200).astype(float) for name in "abc"}
+    data = opened(written(tmp_path / "t.csv", table), rows="inputs")
+    rows = np.stack([table[name] for name in "abc"], 1)
+    train = rows[data.split("train").index.numpy()]
+    for split in ("validation", "test"):
+        held = rows[data.split(split).index.numpy()]
+        twice = int((held[:, None] == train[None]).all(2).any(1).sum())
+        assert 0 < twice < len(held)
+        assert note_on(data, split).startswith(
+            f"{split} rows that are training rows too: {twice} of {len(held)} to the byte; figures"
+        )
+    assert "--group-by" in note_on(data)
+    assert note_on(data, "train") == ""
+
+
+def test_images_are_compared_for_near_ones_too(wards: Path) -> None:
+    assert note_on(opened(wards)) == ""
+    image = noise(0)
+    for place, shift in (("train", 0), ("test", 0), ("test", 1), ("test", 60)):
+        save(wards / "own" / place / f"{shift}.png", np.clip(image, 0, 100) + np.uint8(shift))
+    for i in range(3):
+        save(wards / "own" / "validation" / f"{i}.png", noise(100 + i))
+    told = note_on(opened(wards / "own"))
+    assert told.startswith(
+        "test images that are training images too: 1 of 3 to the byte, and 1 more nearly (MSE below"
+    )
+
+
+def test_slow_comparisons_are_left_out(wards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*arguments: object) -> int:
+        raise AssertionError
+
+    monkeypatch.setattr(leaks, "near_duplicates", never)
+    monkeypatch.setattr(leaks, "QUICK_TRAINING", 5)
+    assert note_on(opened(wards)) == ""
+
+
+def test_what_cannot_be_grouped_is_not_told_to_be(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((20, 4, 4), np.uint8))
+    told = note_on(opened(tmp_path / "x.npy"))
+    assert told.startswith("test images that are training images too: 2 of 2 to the byte; ")
+    assert told.endswith("figures on them flatter: leave one of them out")
+    assert note_on(opened(Path("digits"))) == ""  # as published
+
+
+def test_a_run_tells_of_them(outside: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And of none where whole groups are in one split."""
+    table = {name: np.repeat(np.random.default_rng(0).random(40), 5) for name in "ab"}
+    path = written(outside / "t.csv", table | {"origin": np.repeat(np.arange(40), 5)})
+    told = ["train", "pca", "--latent-dim", "1", "--data", str(path)]
+    assert main([*told, "--out", "a"]) == 0
+    said = capsys.readouterr().err
+    assert "t.csv: test rows that are training rows too: 20 of 20 to the byte; " in said
+    assert "--group-by" in said
+    assert main([*told, "--group-by", "origin", "--out", "b"]) == 0
+    assert "training rows too" not in capsys.readouterr().err
