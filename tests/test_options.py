@@ -210,6 +210,8 @@ CASES = [
     Case("links", "out", "--out there.csv", "write_links.path", Path("there.csv")),
     *of_data_dir("compare", "compare", "write_report"),
     Case("compare", "study", "links", "compare.study.name", "links"),
+    Case("compare", "data", "--data cifar10", "compare.study.name", "default-cifar10"),
+    Case("compare", "data", "--data cifar10", "compare.asked.data", "cifar10"),
     Case("compare", "seeds", "--seeds 3 5", "compare.study.seeds", (3, 5)),
     Case("compare", "jobs", "--jobs 2", "compare.study.jobs", 2),
     Case("compare", "quick", "--quick", "compare.study.quick", True),

@@ -148,16 +148,22 @@ def audit_pixels(data: InputDataset, split: str) -> Finding:
         f"stored as {str(stored).removeprefix('torch.')}, given to models as float32 between "
         f"{lowest:g} and {highest:g}"
     )
-    return Finding(lowest >= 0 and highest <= data.spec.peak, found)
+    within = lowest >= 0 and highest <= data.spec.peak
+    return Finding(within or not data.spec.bounded, found)
 
 
 def audit_duplicates(data: InputDataset, split: str) -> Finding:
-    """Images of the split that are training images too, to the byte or nearly."""
-    exact, near = exact_duplicates(data, split), near_duplicates(data, split)
+    """Inputs of the split that are training inputs too, to the byte; images also nearly."""
+    exact = exact_duplicates(data, split)
+    count = f"{len(data.split(split)):,} {split}"
+    if data.spec.kind != "images":
+        found = f"of {count} inputs, {exact:,} are training inputs to the byte"
+        return Finding(exact == 0, found, {"exact": exact})
+    near = near_duplicates(data, split)
     return Finding(
         near == 0,
-        f"of {len(data.split(split)):,} {split} images, {exact:,} are training images to the byte "
-        f"and {near:,} are nearly (MSE below {NEAR:g})",
+        f"of {count} images, {exact:,} are training images to the byte and {near:,} are nearly "
+        f"(MSE below {NEAR:g})",
         {"exact": exact, "near": near},
     )
 
