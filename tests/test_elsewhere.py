@@ -87,7 +87,7 @@ def test_rows_for_other_data_fail_and_the_others_go_on(outside: Path) -> None:
     assert "model of images" in result.errors["convolutional"]
     content = json.loads((outside / "runs" / "mixed-mine" / "results.json").read_text())
     assert Results.from_json(content).errors == result.errors
-    assert content["title"] == "Three kinds: the same rows on mine"
+    assert content["title"] == "Three kinds (on mine instead)"
     (audits,) = content["audits"].values()
     assert audits["duplicates"]["found"] == "of 6 test inputs, 0 are training inputs to the byte"
     assert audits["duplicates"]["clean"]

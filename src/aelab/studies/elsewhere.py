@@ -26,7 +26,7 @@ def on_data(study: Study, data: str) -> Study:
     return replace(
         study,
         name=f"{study.name}-{told}",
-        title=f"{study.title or study.name}: the same rows on {told}",
+        title=f"{study.title or study.name} (on {told} instead)",
         rows=rows,
         elsewhere=True,
     )
