@@ -134,7 +134,7 @@ def test_what_cannot_be_verified_uncompressed_is_not_taken(tmp_path: Path) -> No
     write(MNIST, tmp_path / "mnist", end="")
     assert len(loaded("mnist", tmp_path).split("test")) == TEST
     write(KMNIST, tmp_path / "kmnist", end="")
-    with pytest.raises(MissingFileError, match=r"kmnist \(has none of the four files\)"):
+    with pytest.raises(MissingFileError, match=r"kmnist \(has none of the four \.gz files\)"):
         loaded("kmnist", tmp_path)
     write(KMNIST, tmp_path / "kmnist")
     assert len(loaded("kmnist", tmp_path).split("test")) == TEST

@@ -80,13 +80,13 @@ class IdxSet(Published):
     @property
     def files_told(self) -> str:
         """Its files, for people."""
-        return "the four files"
+        return "the four .gz files" if self.files[0].compressed else "the four files"
 
     def lacks(self, place: Place) -> str:
         """What of the four files is not in a place; nothing if all are."""
         missing = [file.name for file in self.files if file.find(place) is None]
         if len(missing) == len(self.files):
-            return f"{place.folder} (has none of the four files)"
+            return f"{place.folder} (has none of {self.files_told})"
         return f"{place.folder} (lacks {', '.join(missing)})" if missing else ""
 
     def read(self, place: Place, pixels: Pixels, labels: Pixels) -> None:
