@@ -40,7 +40,7 @@ bench: .venv/.bench data  ## time training against the original's way, peers and
 # says how to get them. A folder named in ARGS is aelab's business alone.
 data: .venv/.run  ## install FashionMNIST where it is missing, as root on Debian
 	@$(if $(findstring --data-dir,$(ARGS)),exit 0;) \
-	$(VENV)/python -c 'from aelab.data.fashion_mnist import locate; locate(download=False)' \
+	$(VENV)/python -c 'from aelab.data.idx_files import FASHION_MNIST; FASHION_MNIST.locate(download=False)' \
 		2>/dev/null && exit 0; \
 	[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || exit 0; \
 	echo 'Installing FashionMNIST: apt-get install dataset-fashion-mnist'; \

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,9 +20,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import aelab.data.loading
-from aelab.data import fashion_mnist
-from aelab.data.fashion_mnist import FILES, IdxFile, locate
+from aelab.data import downloads, idx_files
+from aelab.data.idx_files import FASHION_MNIST, SETS, IdxFile
 from aelab.data.input_sets import InputDataset, InputSplit
+from aelab.data.published import Place
 from aelab.data.specs import InputSpec
 from aelab.evaluate.protocol import evaluate
 from aelab.evaluate.reconstruction import pca_mse, reconstruction_mse
@@ -41,7 +43,7 @@ TRAIN, TEST = 20, 10  # images of the small imitation
 @pytest.fixture(scope="module")
 def real() -> InputDataset:
     try:
-        locate(download=False)
+        FASHION_MNIST.locate(download=False)
     except MissingFileError as error:
         pytest.skip(str(error))
     return aelab.data.loading.load()
@@ -65,18 +67,32 @@ def write(folder: Path, *, end: str = ".gz") -> Path:
     return folder
 
 
+def change(monkeypatch: pytest.MonkeyPatch, **fields: Any) -> None:
+    """Let FashionMNIST be another set."""
+    monkeypatch.setitem(SETS, "fashion-mnist", replace(SETS["fashion-mnist"], **fields))
+
+
+def locate(data_dir: Path | None = None) -> Place:
+    return SETS["fashion-mnist"].locate(data_dir)
+
+
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine without data and network, for which the small imitation is FashionMNIST."""
     small_files = tuple(
         IdxFile(f.name, (TRAIN if "train" in f.name else TEST, *f.shape[1:]), sha256(f.name))
-        for f in FILES
+        for f in FASHION_MNIST.files
     )
-    monkeypatch.setattr(fashion_mnist, "FILES", small_files)
-    monkeypatch.setattr(fashion_mnist, "HELD_OUT", 1)
-    monkeypatch.setattr(fashion_mnist, "ORIGINAL_VALIDATION", 8)
-    monkeypatch.setattr(fashion_mnist, "DEBIAN", tmp_path / "debian")
-    monkeypatch.setattr(fashion_mnist, "MIRRORS", (CLOSED,))
+    assert FASHION_MNIST.package is not None
+    change(
+        monkeypatch,
+        files=small_files,
+        counts=(TRAIN, TEST),
+        validation=10,
+        original_validation=8,
+        package=replace(FASHION_MNIST.package, folder=tmp_path / "debian"),
+        mirrors=(CLOSED,),
+    )
     monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / "cache")
     monkeypatch.delenv("AELAB_DATA", raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -88,7 +104,7 @@ def sha256(name: str) -> str:
 
 
 def load(data_dir: Path | None = None, **kwargs: Any) -> InputDataset:
-    return fashion_mnist.load(DataSettings(**kwargs), data_dir)
+    return idx_files.load(DataSettings(**kwargs), data_dir)
 
 
 class Handler(SimpleHTTPRequestHandler):
@@ -103,7 +119,7 @@ def mirror(small: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder.mkdir()
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=folder)) as server:
         url = f"http://127.0.0.1:{server.server_port}/"
-        monkeypatch.setattr(fashion_mnist, "MIRRORS", (CLOSED, url))
+        change(monkeypatch, mirrors=(CLOSED, url))
         thread = threading.Thread(target=partial(server.serve_forever, poll_interval=0.01))
         thread.start()
         yield folder
@@ -177,7 +193,7 @@ def test_real_splits_never_change(real: InputDataset) -> None:
 def test_real_loads_fast_and_in_little_memory() -> None:
     code = """if True:
         import time, pooch, torch
-        from aelab.data.fashion_mnist import load
+        from aelab.data.idx_files import load
         from aelab.settings import DataSettings
         def peak():  # resident memory at its highest, in kibibytes
             with open("/proc/self/status") as file:
@@ -373,7 +389,7 @@ def test_an_interrupted_download_leaves_nothing(
         path.write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(fashion_mnist, "fetch", interrupted)
+    monkeypatch.setattr(downloads, "fetch", interrupted)
     with pytest.raises(KeyboardInterrupt):
         load()
     assert list((small / "cache" / "fashion-mnist").iterdir()) == []
@@ -496,7 +512,7 @@ def test_binarised_data_has_a_baseline_a_prior_and_all_figures(blobs: InputDatas
 
 def test_splits_that_cannot_be() -> None:
     with pytest.raises(InputError, match="splits must be standard or original, not 'thirds'"):
-        fashion_mnist.split(np.zeros(30, dtype=np.uint8), "thirds")
+        FASHION_MNIST.split(np.zeros(30, dtype=np.uint8), "thirds")
 
 
 def test_an_unknown_data_set() -> None:

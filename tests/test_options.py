@@ -46,6 +46,7 @@ from aelab.studies.study import default_settings, load_study, parse_study
 
 CALLED: dict[str, tuple[Any, str]] = {
     "load_settings": (aelab.api, "load_settings"),
+    "load_asked": (asked, "load_settings"),
     "import_class": (aelab.models.zoo, "import_class"),
     "open_inputs": (aelab.data.inputs, "open_inputs"),
     "open_run": (Run, "open"),
@@ -108,7 +109,7 @@ class Case:
 def of_data(words: str, name: str, value: object) -> Case:
     """An option of `train` that is one of the data's settings."""
     option = words.split()[0][2:].replace("-", "_")
-    return Case("train", option, words, f"load_settings.settings.{name}", value)
+    return Case("train", option, words, f"load_asked.settings.{name}", value)
 
 
 def of_folder(command: str, folder: str = "b-run") -> list[Case]:
@@ -137,15 +138,17 @@ def of_data_dir(command: str, *called: str) -> list[Case]:
 
 
 CASES = [
-    *of_data_dir("train", "load_settings"),
+    *of_data_dir("train", "load_asked"),
     of_data("--data blobs", "name", "blobs"),
     of_data("--splits original", "splits", "original"),
-    Case("train", "pixel_scale", "--pixel-scale 0.5", "load_settings.settings.scale", 0.5),
+    Case("train", "pixel_scale", "--pixel-scale 0.5", "load_asked.settings.scale", 0.5),
     of_data("--size 48x64", "size", "48x64"),
     of_data("--grayscale", "grayscale", True),
     of_data("--strict", "strict", True),
     of_data("--impute", "impute", True),
     of_data("--label kind", "label", "kind"),
+    of_data("--group-by kind", "group_by", "kind"),
+    of_data("--split-by day", "split_by", "day"),
     of_data("--condition class", "condition", "class"),
     of_data("--columns a b", "columns", ("a", "b")),
     of_data("--leave-out a b", "leave_out", ("a", "b")),
@@ -160,7 +163,7 @@ CASES = [
     Case("train", "split", "--split train", "train_run.split", "train"),
     Case("train", "splits", "--splits original", "train_run.split", "validation"),
     Case("train", "seed", "--seed 7", "train_run.settings.seed", 7),
-    Case("train", "seed", "--seed 7", "load_settings.seed", 7),
+    Case("train", "seed", "--seed 7", "load_asked.seed", 7),
     Case("train", "start", "--from a-run", "train_run.start.folder", Path("a-run")),
     Case("train", "out", "--out there", "train_run.folder", Path("there")),
     Case("train", "network", "--network graph", "train_run.settings.network", "graph"),
@@ -214,6 +217,8 @@ CASES = [
     Case("links", "out", "--out there.csv", "write_links.path", Path("there.csv")),
     *of_data_dir("compare", "compare", "write_report"),
     Case("compare", "study", "links", "compare.study.name", "links"),
+    Case("compare", "data", "--data cifar10", "compare.study.name", "default-cifar10"),
+    Case("compare", "data", "--data cifar10", "compare.asked.data", "cifar10"),
     Case("compare", "seeds", "--seeds 3 5", "compare.study.seeds", (3, 5)),
     Case("compare", "jobs", "--jobs 2", "compare.study.jobs", 2),
     Case("compare", "quick", "--quick", "compare.study.quick", True),
@@ -331,6 +336,7 @@ def workplace(blobs: InputDataset, tmp_path_factory: pytest.TempPathFactory) -> 
     study = parse_study("done", "[rows.vae]")
     instead: dict[str, Answer] = {
         "load_settings": lambda to: karate if to["settings"].name == "karate" else blobs,
+        "load_asked": lambda to: karate if to["settings"].name == "karate" else blobs,
         "train_run": lambda to: run,
         "asked_for": lambda to: to["data"]() and run.prior,
         "find_anomalies": lambda to: Found(0.5, 0, ()),

@@ -301,20 +301,22 @@ def train_asked(
 
     `given` says that the data are an object of the caller's; `plain` is `TrainingScreen`'s.
     """
+    from aelab.evaluate.leaks import leak_notes
     from aelab.runs.screen import TrainingScreen
     from aelab.runs.train import train_run
 
     settings, options = training(blueprint, asked)
+    split = options.split or usual_split(settings.data.splits)
     folder = out or Path(tempfile.mkdtemp(prefix="aelab-"))
     try:
         with TrainingScreen(plain=plain) as screen:
-            for note in data.notes:
+            for note in (*data.notes, *leak_notes(settings.data, data, split)):
                 screen.say(f"{data.name}: {note}")
             run = train_run(
                 settings,
                 data,
                 folder,
-                split=options.split or usual_split(settings.data.splits),
+                split=split,
                 start=start,
                 on_progress=lambda progress: screen.tell(blueprint.name, progress),
             )

@@ -37,11 +37,21 @@ class DataSettings:
     validation and test."""
 
     splits: Literal["standard", "original"] = "standard"
-    """How it is split. standard: 55,000 training images, 5,000 for validation (drawn from the
-    official training images, stratified, by a fixed seed), the official 10,000 for the test.
-    original: all 60,000 training images, validated on 8,000 of the official test images, as in
-    the original study. Data by path: by their folders or files train, validation and test if they
-    have them; otherwise 80 %, 10 % and 10 %, stratified, by a fixed seed."""
+    """How it is split. standard: 5,000 of the official training images for validation (stratified,
+    by a fixed seed), the others for training, the official test images for the test. original:
+    all training images, validated on 8,000 of the official test images, as in the original study.
+    Data by path: by their folders or files train, validation and test if they have them;
+    otherwise 80 %, 10 % and 10 %, stratified, by a fixed seed."""
+
+    group_by: str | None = None
+    """What belongs together is in one split only, as all rows of one patient: the column of a
+    table that names the group, which is no input; of a folder of images, the word folder (the
+    first one on the way to an image) or a regular expression found in its path, whose first
+    group, or else all of it, names the group: '(patient\\d+)'."""
+
+    split_by: str | None = None
+    """Column of a table to split by in order, as in time: the last tenth is the test, the tenth
+    before it validation. It is no input."""
 
     scale: Annotated[float, arg(name="pixel-scale")] = 1 / 255
     """What a stored pixel value is multiplied by, where 255 is the largest there can be."""

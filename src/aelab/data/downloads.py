@@ -1,13 +1,14 @@
 """Downloads of single files, with a progress bar where there is a terminal."""
 
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress, TaskID
 
-from aelab.files import InputError
+from aelab.files import InputError, atomic_path
 
 TIMEOUT = 20  # seconds without an answer
 
@@ -26,6 +27,27 @@ def fetch(url: str, path: Path) -> None:
             status = getattr(getattr(error, "response", None), "status_code", "")
             reason = error.strerror or f"{type(error).__name__} {status}".rstrip()
             raise InputError(f"{url} ({reason})") from error
+
+
+def fetch_verified(urls: Sequence[str], path: Path, problem_of: Callable[[Path], str]) -> None:
+    """Bring a file to `path` from the first address that has it; verified, it gets its name.
+
+    `problem_of` says what is wrong with what came, or nothing.
+
+    Raises:
+        InputError: none has it.
+    """
+    problems = []
+    for url in urls:
+        try:
+            with atomic_path(path) as temporary:
+                fetch(url, temporary)
+                if problem := problem_of(temporary):
+                    raise InputError(f"{url} (what came {problem})")
+            return
+        except InputError as error:
+            problems.append(str(error))
+    raise InputError("; ".join(problems))
 
 
 @dataclass

@@ -24,6 +24,7 @@ from aelab.data import cache
 from aelab.data.image_files import Kind, Wanted, kind_of, quiet, read
 from aelab.data.input_sets import InputDataset
 from aelab.data.ranges import values_spec
+from aelab.data.split_columns import by_path
 from aelab.data.splits import ALL, Part, assemble, class_numbers, divide, split_named
 from aelab.files import InputError, MissingFileError, read_json, write_json
 from aelab.settings import DataSettings
@@ -71,7 +72,7 @@ def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) ->
     pictures = read_pictures(root, list_files(root), wanted)
     told = refuse_or_tell(root, pictures.skipped, strict=settings.strict)
     classes, parts = arrange(pictures)
-    splits, drawn = divide(parts, settings.name)
+    splits, drawn = divide(parts, settings.name, by_path(settings, pictures.names, parts))
     spec, prepared = values_spec(settings.name, splits, settings.scale)
     spec = replace(spec, resized=wanted.size is not None, grayscale=wanted.grayscale)
     many = f"{len(classes)} classes" if len(classes) > 1 else "no classes"

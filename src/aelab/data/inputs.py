@@ -251,7 +251,7 @@ def of_frame(frame: object, spec: InputSpec, where: str) -> Inputs:
     if spec.columns is None:
         raise InputError(f"{where} is a data frame; the run takes {described_shape(spec.shape)}")
     wanted = ColumnsWanted(spec.columns.names, label=spec.columns.label)
-    rows = as_rows(where, frame_columns(frame, where, wanted), wanted.label)
+    rows = as_rows(where, frame_columns(frame, where, wanted), wanted)
     refuse_bad(where, rows, impute=spec.columns.impute)
     found = of_values(where, rows.values, spec)
     return found if rows.of_each is None else labelled(found, rows.of_each, where)

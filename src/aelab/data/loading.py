@@ -14,7 +14,10 @@ from aelab.settings import IN_MEMORY, DataSettings
 
 # name: module and function that load it. Import paths, so that listing names imports no torch.
 LOADERS = {
-    "fashion-mnist": "aelab.data.fashion_mnist:load",
+    "fashion-mnist": "aelab.data.idx_files:load",
+    "mnist": "aelab.data.idx_files:load",
+    "kmnist": "aelab.data.idx_files:load",
+    "cifar10": "aelab.data.cifar:load",
     "cora": "aelab.data.graphs:load_settings",
     "citeseer": "aelab.data.graphs:load_settings",
     "pubmed": "aelab.data.graphs:load_settings",
@@ -77,6 +80,7 @@ def load_array(data: object, settings: DataSettings, labels: object = None) -> D
         return narrowed(from_frame(data, settings), settings)
     from aelab.data.arrays import from_memory
 
+    refuse_split_options(settings, ARRAY)
     return narrowed(from_memory(data, labels, settings), settings)
 
 
@@ -108,11 +112,29 @@ def load_settings(
     settings: DataSettings, data_dir: str | Path | None = None, *, seed: int = 0
 ) -> Dataset:
     """Load what the settings name, as `load` does."""
-    module, function = (LOADERS.get(settings.name) or loader_of(settings)).split(":")
+    place = LOADERS.get(settings.name) or loader_of(settings)
+    refuse_split_options(settings, place)
+    module, function = place.split(":")
     loader = getattr(import_module(module), function)
     folder = None if data_dir is None else Path(data_dir)
     dataset: Dataset = loader(settings, folder, seed)
     return narrowed(dataset, settings)
+
+
+def refuse_split_options(settings: DataSettings, loader: str) -> None:
+    """Raise InputError for ways to split that are not for the data of a loader, or both at once."""
+    if settings.group_by is not None and settings.split_by is not None:
+        raise InputError("group-by draws whole groups, and split-by cuts an order: leave one out")
+    if settings.group_by is not None and loader not in (TABLE, FOLDER):
+        raise InputError(
+            f"group-by is for tables of inputs and folders of images, which {settings.name} is "
+            f"not; leave it out, or give splits of your own, as x_train, x_validation and x_test"
+        )
+    if settings.split_by is not None and loader != TABLE:
+        raise InputError(
+            f"split-by names a column of a table of inputs, and {settings.name} is none; leave it "
+            f"out"
+        )
 
 
 def narrowed(data: Dataset, settings: DataSettings) -> Dataset:

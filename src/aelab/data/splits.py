@@ -1,7 +1,8 @@
-"""Splits of data that a user brings: her own, or drawn by a fixed seed."""
+"""Splits of data that a user brings: her own, drawn by a fixed seed, or cut from an order."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -47,14 +48,36 @@ Parts = Mapping[str, Part]
 """Of data with splits of their own, `train` and maybe `validation` and `test`; else one, ALL."""
 
 
-def divide(parts: Parts, name: str) -> tuple[dict[str, tuple[Part, Index]], str]:
+@dataclass(frozen=True, eq=False)
+class By:
+    """What decides the splits besides chance: groups that stay whole, or an order.
+
+    >>> by = By("column year", {ALL: np.arange(2001, 2011)}, ordered=True)
+    >>> divide({ALL: Part(torch.zeros(10, 3), one_class(10))}, "mine", by)[1]
+    '8 train, 1 validation, 1 test; in the order of column year: train up to 2008, validation from
+    2009 to 2009, test from 2010'
+    """
+
+    what: str
+    """In words."""
+
+    of_each: Mapping[str, NDArray[Any]]
+    """The group, or the place in the order, of each example of each part."""
+
+    ordered: bool = False
+
+
+def divide(
+    parts: Parts, name: str, by: By | None = None
+) -> tuple[dict[str, tuple[Part, Index]], str]:
     """Which examples of which part each split has, and a note on what was drawn.
 
     A split that the data lack is drawn from `train`: stratified, one example in ten, by a fixed
-    seed, whatever the run's.
+    seed, whatever the run's. By groups, whole ones are drawn; by an order, the last are taken.
 
     Raises:
-        InputError: there are too few examples.
+        InputError: there are too few examples or groups, a group is in two of the data's own
+            splits, or there is nothing to cut from an order.
     """
     source = "train" if "train" in parts else ALL
     if source not in parts:
@@ -66,12 +89,17 @@ def divide(parts: Parts, name: str) -> tuple[dict[str, tuple[Part, Index]], str]
             f"{name} holds only {len(part.values)} to train on; it takes at least "
             f"{len(missing) + 1}: one each for train, {' and '.join(missing)}"
         )
-    drawn = held_out(part.labels.numpy(), missing)
+    if by is None:
+        drawn = held_out(part.labels.numpy(), missing)
+        told = f"; {' and '.join(missing)} drawn by a fixed seed" if missing else ", as given"
+    elif by.ordered:
+        drawn, told = cut(by, source, missing, name)
+    else:
+        drawn, told = whole_groups(by, source, missing, name)
     splits = {split: (part, index) for split, index in drawn.items()}
     splits |= {s: (p, np.arange(len(p.values))) for s, p in parts.items() if s != source}
     sizes = ", ".join(f"{len(splits[split][1]):,} {split}" for split in NAMES)
-    how = f"; {' and '.join(missing)} drawn by a fixed seed" if missing else ", as given"
-    return {split: splits[split] for split in NAMES}, f"{sizes}{how}"
+    return {split: splits[split] for split in NAMES}, f"{sizes}{told}"
 
 
 def held_out(labels: NDArray[np.int64], missing: Sequence[str]) -> dict[str, Index]:
@@ -87,6 +115,87 @@ def held_out(labels: NDArray[np.int64], missing: Sequence[str]) -> dict[str, Ind
     taken = {split: place == number * (step // 2) for number, split in enumerate(missing)}
     rest = ~np.logical_or.reduce([np.zeros(len(labels), dtype=bool), *taken.values()])
     return {split: np.sort(order[mask]) for split, mask in {"train": rest, **taken}.items()}
+
+
+def whole_groups(
+    by: By, source: str, missing: Sequence[str], name: str
+) -> tuple[dict[str, Index], str]:
+    """Draw the splits in `missing` in whole groups, about one example in ten each; and a note."""
+    groups, group, sizes = np.unique(by.of_each[source], return_inverse=True, return_counts=True)
+    if len(groups) <= len(missing):
+        raise InputError(
+            f"{name} has only {len(groups)} group{'s' if len(groups) > 1 else ''} by {by.what}; it "
+            f"takes at least {len(missing) + 1}: one each for train, {' and '.join(missing)}"
+        )
+    taken = draw_groups(sizes, missing)
+    index = {split: np.flatnonzero(np.isin(group, of)) for split, of in taken.items()}
+    names = {split: set(map(str, groups[of])) for split, of in taken.items()}
+    others = {split: set(map(str, np.unique(of))) for split, of in by.of_each.items()}
+    names |= {split: of for split, of in others.items() if split != source}
+    for one, other in combinations(NAMES, 2):
+        if shared := names[one] & names[other]:
+            raise InputError(
+                f"{name}: by {by.what}, the group {min(shared)!r} is in {one} and in {other}; mend "
+                f"these splits, or leave {other} out to have it drawn"
+            )
+    counted = ", ".join(f"{len(names[split]):,} {split}" for split in NAMES)
+    how = f", {' and '.join(missing)} drawn whole by a fixed seed" if missing else ", as given"
+    return index, f"; groups by {by.what}: {counted}{how}"
+
+
+def draw_groups(sizes: Index, missing: Sequence[str]) -> dict[str, Index]:
+    """The groups of each split, of groups of these sizes.
+
+    In a random order, each is taken that brings a split nearer to a tenth of the examples; the
+    smallest, if none does. One at least is left for each split to come, and for `train`.
+    """
+    remaining = list(np.random.default_rng(SEED).permutation(len(sizes)))
+    target = sizes.sum() / HELD_OUT
+    taken: dict[str, Index] = {}
+    for needed, split in zip(range(len(missing), 0, -1), missing, strict=True):
+        chosen, total = [], 0
+        for group in list(remaining):
+            nearer = abs(total + sizes[group] - target) < abs(total - target)
+            if nearer and len(remaining) > needed:
+                chosen.append(group)
+                remaining.remove(group)
+                total += sizes[group]
+        if not chosen:
+            chosen = [min(remaining, key=lambda group: sizes[group])]
+            remaining.remove(chosen[0])
+        taken[split] = np.array(chosen)
+    return {"train": np.array(remaining), **taken}
+
+
+def cut(by: By, source: str, missing: Sequence[str], name: str) -> tuple[dict[str, Index], str]:
+    """Cut the splits in `missing` off the end of an order, a tenth each; and a note."""
+    if not missing:
+        raise InputError(f"{name} has splits of its own: leave split-by out")
+    values = by.of_each[source]
+    order = np.argsort(values, kind="stable")
+    tenth = max(1, len(order) // HELD_OUT)
+    cuts = [len(order) - tenth * number for number in range(len(missing), 0, -1)]
+    index = dict(zip(("train", *missing), np.split(order, cuts), strict=True))
+    borders = []
+    for split, rows in index.items():
+        first, last = (told_place(values[row]) for row in (rows[0], rows[-1]))
+        whole = {"train": f"up to {last}", missing[-1]: f"from {first}"}
+        borders.append(f"{split} {whole.get(split, f'from {first} to {last}')}")
+    told = f"; in the order of {by.what}: {', '.join(borders)}"
+    if any(values[order[at - 1]] == values[order[at]] for at in cuts):
+        told += "; equal ones stand on both sides of a border, in the order of the rows"
+    return {split: np.sort(rows) for split, rows in index.items()}, told
+
+
+def told_place(value: object) -> str:
+    """A place in an order, for people.
+
+    >>> told_place(np.datetime64("2026-03-01T00:00:00", "ns")), told_place(np.float64(2.5))
+    ('2026-03-01', '2.5')
+    """
+    if isinstance(value, np.datetime64):
+        return str(np.datetime_as_string(value, unit="auto"))
+    return str(value)
 
 
 def assemble(

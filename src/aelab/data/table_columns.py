@@ -35,6 +35,9 @@ class ColumnsWanted:
     label: str | None = None
     """The column with each row's class; it is no input."""
 
+    by: str | None = None
+    """The column that decides the splits; it is no input unless `columns` names it."""
+
     said: Said = FOUND_OUT
 
 
@@ -93,11 +96,13 @@ def chosen(path: Path | str, table: pyarrow.Table, wanted: ColumnsWanted, told: 
     if len(set(table.column_names)) < len(table.column_names):
         twice = next(n for n in table.column_names if table.column_names.count(n) > 1)
         raise InputError(f"{path}: two columns have the same name, {twice!r}; rename one")
-    for name in (*(wanted.columns or ()), *wanted.leave_out, *filter(None, [wanted.label])):
+    aside = [name for name in (wanted.label, wanted.by) if name is not None]
+    for name in (*(wanted.columns or ()), *wanted.leave_out, *aside):
         refuse_absent(path, name, table.column_names)
     if wanted.columns is None:
         reasons = {name: reason(name, table[name]) for name in table.column_names}
         reasons |= dict.fromkeys(wanted.leave_out, "as asked")
+        reasons = {name: why for name, why in reasons.items() if name not in aside}
     else:
         reasons = {name: no_numbers(table[name]) for name in wanted.columns}
     if wanted.label is not None:

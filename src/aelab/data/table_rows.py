@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aelab.data import cache
-from aelab.data.dialect import TABLE_SUFFIXES, Said, suffix_of
+from aelab.data.dialect import FOUND_OUT, TABLE_SUFFIXES, Said, suffix_of
 from aelab.data.input_sets import InputDataset
 from aelab.data.specs import Columns, InputSpec
+from aelab.data.split_columns import by_column, column_values
 from aelab.data.splits import ALL, Index, Part, assemble, divide, split_named, with_classes
 from aelab.data.table_columns import Chosen, ColumnsWanted, frame_columns, read_columns
 from aelab.data.table_files import SHOWN, first_missing, listed
@@ -68,11 +69,20 @@ class Rows:
     told: str = ""
     """How the file was read, where that was found out."""
 
+    by: NDArray[Any] | None = None
+    """The value of the column that decides the split."""
+
 
 def said_of(settings: DataSettings) -> Said:
     """What the settings say of text files."""
     header = True if settings.header else False if settings.no_header else None
     return Said(header, settings.decimal, settings.missing_values)
+
+
+def wanted_of(settings: DataSettings, said: Said = FOUND_OUT) -> ColumnsWanted:
+    """The columns that the settings ask for."""
+    by = settings.group_by or settings.split_by
+    return ColumnsWanted(settings.columns, settings.leave_out, settings.label, by, said)
 
 
 def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) -> InputDataset:
@@ -84,11 +94,11 @@ def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) ->
     """
     root, said = Path(settings.name), said_of(settings)
     files = table_files(root)
-    wanted = ColumnsWanted(settings.columns, settings.leave_out, settings.label, said)
+    wanted = wanted_of(settings, said)
     model = read_rows(files.get("train") or files[ALL], wanted)
     if settings.strict and model.left_out:
         raise InputError(f"{root}: columns that are no inputs: {listed(model.left_out)}")
-    same = ColumnsWanted(model.names, label=settings.label, said=said)
+    same = replace(wanted, columns=model.names, leave_out=())
     tables = {
         path: read_rows(path, same) for part, path in files.items() if part not in ("train", ALL)
     }
@@ -110,8 +120,8 @@ def from_frame(frame: object, settings: DataSettings) -> InputDataset:
     Raises:
         InputError: as `load`.
     """
-    wanted = ColumnsWanted(settings.columns, settings.leave_out, settings.label)
-    rows = as_rows(settings.name, frame_columns(frame, settings.name, wanted), settings.label)
+    wanted = wanted_of(settings)
+    rows = as_rows(settings.name, frame_columns(frame, settings.name, wanted), wanted)
     if settings.strict and rows.left_out:
         raise InputError(f"{settings.name}: columns that are no inputs: {listed(rows.left_out)}")
     refuse_bad(settings.name, rows, impute=settings.impute)
@@ -127,12 +137,18 @@ def of_rows(settings: DataSettings, tables: Mapping[str, Rows], sha256: str) -> 
     model = tables.get("train") or tables[ALL]
     of_each, kept_out = classes_in(settings, tables)
     classes, parts = with_classes({p: rows.values for p, rows in tables.items()}, of_each)
-    splits, drawn = divide(parts, settings.name)
+    deciding = by_column(settings, {part: rows.by for part, rows in tables.items()})
+    splits, drawn = divide(parts, settings.name, deciding)
     columns, splits, constant = standardise(splits, model.names, settings)
     many = f"{len(classes)} classes" if len(classes) > 1 else "no classes"
     count = sum(len(rows.values) for rows in tables.values())
     inputs = f"{len(columns.names)} column{'s' if len(columns.names) > 1 else ''} as inputs"
     notes = [f"{count:,} rows, {inputs} ({listed(columns.names)}); {many}; {drawn}"]
+    if deciding is not None:
+        by = settings.group_by or settings.split_by
+        notes.append(
+            f"column {by} decides the splits{'' if by in columns.names else ', and is no input'}"
+        )
     left_out = [*model.left_out, *(f"{name} (it does not vary)" for name in constant)]
     notes += [f"columns left out: {listed(left_out)}"] if left_out else []
     notes += [*kept_out, *([f"read with {model.told}"] if model.told else [])]
@@ -163,17 +179,19 @@ def read_rows(path: Path, wanted: ColumnsWanted) -> Rows:
         InputError: a column is missing, one of those asked for holds something else, or none has
             numbers.
     """
-    return as_rows(path, read_columns(path, wanted), wanted.label)
+    return as_rows(path, read_columns(path, wanted), wanted)
 
 
-def as_rows(where: Path | str, found: Chosen, label: str | None) -> Rows:
-    """The numbers of a table's inputs, and its labels."""
-    table = found.table
-    values = np.empty((table.num_rows, len(found.inputs)))
+def as_rows(where: Path | str, found: Chosen, wanted: ColumnsWanted) -> Rows:
+    """The numbers of a table's inputs, its labels, and what decides its splits."""
+    table, label, by = found.table, wanted.label, wanted.by
+    numbers = np.empty((table.num_rows, len(found.inputs)))
     for place, name in enumerate(found.inputs):
-        values[:, place] = table[name].cast(pyarrow.float64(), safe=False).to_numpy()
+        numbers[:, place] = table[name].cast(pyarrow.float64(), safe=False).to_numpy()
     of_each = None if label is None else label_values(where, label, table[label])
-    return Rows(found.inputs, torch.from_numpy(values), found.left_out, of_each, found.told)
+    deciding = None if by is None else column_values(where, by, table[by])
+    values = torch.from_numpy(numbers)
+    return Rows(found.inputs, values, found.left_out, of_each, found.told, deciding)
 
 
 def label_values(path: Path | str, name: str, column: pyarrow.ChunkedArray) -> NDArray[Any]:

@@ -2,12 +2,13 @@
 
 import copy
 import hashlib
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from aelab.data.batch import Batch
 from aelab.data.input_sets import InputDataset, InputSplit
@@ -147,21 +148,35 @@ def audit_pixels(data: InputDataset, split: str) -> Finding:
         f"stored as {str(stored).removeprefix('torch.')}, given to models as float32 between "
         f"{lowest:g} and {highest:g}"
     )
-    return Finding(lowest >= 0 and highest <= data.spec.peak, found)
+    within = lowest >= 0 and highest <= data.spec.peak
+    return Finding(within or not data.spec.bounded, found)
 
 
 def audit_duplicates(data: InputDataset, split: str) -> Finding:
-    """Images of the split that are training images too, to the byte or nearly."""
-    training = digests(data.split("train"))
-    exact = sum(digest in training for digest in digests(data.split(split)).elements())
-    limit = (NEAR * data.spec.size) ** 0.5
-    near = int((every_distance(data, split)["distances"] < limit).sum())
+    """Inputs of the split that are training inputs too, to the byte; images also nearly."""
+    exact = exact_duplicates(data, split)
+    count = f"{len(data.split(split)):,} {split}"
+    if data.spec.kind != "images":
+        found = f"of {count} inputs, {exact:,} are training inputs to the byte"
+        return Finding(exact == 0, found, {"exact": exact})
+    near = near_duplicates(data, split)
     return Finding(
         near == 0,
-        f"of {len(data.split(split)):,} {split} images, {exact:,} are training images to the byte "
-        f"and {near:,} are nearly (MSE below {NEAR:g})",
+        f"of {count} images, {exact:,} are training images to the byte and {near:,} are nearly "
+        f"(MSE below {NEAR:g})",
         {"exact": exact, "near": near},
     )
+
+
+def exact_duplicates(data: InputDataset, split: str) -> int:
+    """How many inputs of the split are training inputs too, to the byte."""
+    return int(np.isin(digests(data.split(split)), digests(data.split("train"))).sum())
+
+
+def near_duplicates(data: InputDataset, split: str) -> int:
+    """How many images of the split are training images too, or nearly."""
+    limit = (NEAR * data.spec.size) ** 0.5
+    return int((every_distance(data, split)["distances"] < limit).sum())
 
 
 @kept
@@ -171,10 +186,11 @@ def every_distance(data: InputDataset, split: str) -> Tensors:
     return {"distances": distances_to_training(data, split, every)}
 
 
-def digests(images: InputSplit) -> Counter[bytes]:
-    """A digest of the stored bytes of each image, and how often it is there."""
-    return Counter(
-        hashlib.blake2b(image.numpy().tobytes(), digest_size=16).digest()
-        for some in images.index.split(CHUNK)  # there may be more than memory holds
-        for image in images.values[some]
-    )
+def digests(inputs: InputSplit) -> NDArray[np.uint64]:
+    """A digest of the stored bytes of each input."""
+    found = [
+        hashlib.blake2b(row, digest_size=8).digest()
+        for some in inputs.index.split(CHUNK)  # there may be more than memory holds
+        for row in np.ascontiguousarray(inputs.values[some].numpy())
+    ]
+    return np.frombuffer(b"".join(found), dtype=np.uint64)

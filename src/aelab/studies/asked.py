@@ -20,6 +20,7 @@ from aelab.files import AelabError, InputError
 from aelab.models.blueprint import Blueprint
 from aelab.models.zoo import NETWORKS, PRIORS, resolve, rows_of
 from aelab.settings import DataSettings, Recipe, RunSettings, check_value, seconds_of, thaw
+from aelab.studies.elsewhere import on_data
 from aelab.studies.study import Asked, Study, default_settings, load_study
 
 Split = Literal["train", "validation", "test"]
@@ -76,6 +77,10 @@ class CompareOptions(DataOptions):
     """A packaged study (default, claims, original, links, likelihood, code-size,
     anomalies) or the path of a TOML file."""
 
+    data: str | None = None
+    """Other data than the study's own, by name or path: the same rows and recipes on them, in a
+    folder of their own. Rows that are not for such data fail, and the others go on."""
+
     seeds: tuple[int, ...] | None = None
     """Train every row once with each of these; the table gives mean ± standard deviation, and
     marks what the seeds do not tell apart. The study's own unless given, mostly 0."""
@@ -120,6 +125,8 @@ class CompareOptions(DataOptions):
     def chosen(self) -> Study:
         """The study as it was asked for."""
         study = load_study(self.study)
+        if self.data is not None:
+            study = on_data(study, self.data)
         if self.time_budget is not None:
             study = study.within(seconds_of(self.time_budget))
         study = study.shortened() if self.quick else study
@@ -322,7 +329,9 @@ def filled(options: type[T], given: Mapping[str, Any], where: str) -> T:
 
 
 def as_option(value: object, hint: object) -> object:
-    """A value as the command line has it: tuples for lists, paths for text, 1.0 for 1.
+    """A value as the command line has it: tuples for lists, paths for text or text for paths.
+
+    Whole numbers are 1.0 where a number with decimals is wanted.
 
     >>> as_option([1, 2], tuple[int, ...]), as_option(1, float | None), as_option(True, float)
     ((1, 2), 1.0, True)
@@ -332,6 +341,8 @@ def as_option(value: object, hint: object) -> object:
         return tuple(value)
     if isinstance(value, str) and Path in types:
         return Path(value)
+    if isinstance(value, Path) and str in types and Path not in types:
+        return str(value)
     if type(value) is int and float in types and int not in types:  # True is no number
         return float(value)
     return value

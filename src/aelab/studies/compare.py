@@ -21,6 +21,7 @@ from aelab.runs.train import make_way, refuse_kind, train_run
 from aelab.settings import DataSettings, RunSettings
 from aelab.studies import html
 from aelab.studies.answers import answers
+from aelab.studies.elsewhere import on_classes
 from aelab.studies.results import Results
 from aelab.studies.study import Asked, Row, Study
 from aelab.studies.summary import results_of
@@ -42,6 +43,33 @@ def check_row(row: Row, split: str, data_dir: Path | None, seed: int) -> None:
         data.split(split)
     except InputError as error:
         raise InputError(f"row {row.name}: {error}") from error
+
+
+def unfit_rows(study: Study, data_dir: Path | None, seed: int) -> dict[str, str]:
+    """The rows of a study on other data that are not for these, each with its error's one line.
+
+    Raises:
+        InputError: a mistake in a row of a study on its own data, or all rows of one on others.
+        MissingFileError: the data are nowhere to be found.
+    """
+    errors = {}
+    for row in study.rows:
+        try:
+            check_row(row, study.split, data_dir, seed)
+        except InputError as error:
+            errors[row.name] = str(error).removeprefix(f"row {row.name}: ")
+            if not study.elsewhere or len(errors) == len(study.rows):
+                raise
+    return errors
+
+
+def adapted(study: Study, data_dir: Path | None, seed: int) -> Study:
+    """A study on other data with its rows of one class each for the classes of these, if any."""
+    first = next((row for row in study.rows if row.part_of), None)
+    if not study.elsewhere or first is None:
+        return study
+    data = dataset(replace(first.settings.data, classes=None), data_dir, seed)
+    return on_classes(study, data.classes) if isinstance(data, InputDataset) else study
 
 
 @dataclass(frozen=True)
@@ -177,6 +205,10 @@ def compare(
     seeds, jobs = seeds or study.seeds, jobs or study.jobs
     folder = Path(out) / study.name
     where = Path(data_dir) if data_dir is not None else None
+    study = adapted(study, where, seeds[0])
+    # Mistakes are better told before any training.
+    errors = unfit_rows(study, where, seeds[0])
+    fit = [row for row in study.rows if row.name not in errors]
     work = [
         Job(
             row.name,
@@ -188,13 +220,10 @@ def compare(
             where,
             study.inputs,
         )
-        for row in study.rows
+        for row in fit
         for seed in seeds
     ]
-    for row in study.rows:  # mistakes are better told before any training
-        check_row(row, study.split, where, seeds[0])
     runs: dict[str, list[Run]] = {}
-    errors: dict[str, str] = {}
     tell = on_progress or (lambda job, progress: None)
     for job, outcome in run_all(
         do_job, work, jobs, tell, lambda job: job.settings.recipe.threads, executor
@@ -206,7 +235,7 @@ def compare(
             errors[job.label] = outcome
     for of_row in runs.values():
         of_row.sort(key=lambda run: run.settings.seed)
-    audits = audits_of_data(study, where, seeds[0])
+    audits = audits_of_data(replace(study, rows=tuple(fit)), where, seeds[0])
     dataset.cache_clear()  # the caller's memory is its own again
     result = Result(study, folder, runs, errors, audits, asked)
     write_results(result.results, folder)

@@ -93,7 +93,8 @@ class Asked:
     """What `aelab compare` was asked for, as it was written; None where an option was not given.
 
     >>> Asked("links", quick=True)
-    Asked(study='links', quick=True, time_budget=None, seeds=None, split=None, metrics=())
+    Asked(study='links', quick=True, time_budget=None, seeds=None, split=None, metrics=(),
+    data=None)
     """
 
     study: str
@@ -104,6 +105,7 @@ class Asked:
     seeds: tuple[int, ...] | None = None
     split: Literal["validation", "test"] | None = None
     metrics: tuple[Group, ...] = ()
+    data: str | None = None
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,9 @@ class Study:
 
     questions: tuple[Question, ...] = ()
     claims: tuple[Claim, ...] = ()
+
+    elsewhere: bool = False
+    """On other data than its own, which not all of its rows need be for."""
 
     def shortened(self) -> "Study":
         """The same rows: a tenth of the training, the quickest metrics, some of the inputs."""
