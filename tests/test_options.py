@@ -148,6 +148,8 @@ CASES = [
     of_data("--condition class", "condition", "class"),
     of_data("--binarise", "binarise", True),
     of_data("--features nodes.csv", "features", "nodes.csv"),
+    of_data("--bipartite", "bipartite", True),
+    Case("train", "plain_edges", "--plain-edges", "load_settings.settings.plain_edges", True),
     of_data("--rows inputs", "rows", "inputs"),
     of_data("--classes small large", "classes", ("small", "large")),
     Case("train", "split", "--split train", "train_run.split", "train"),

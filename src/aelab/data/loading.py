@@ -31,13 +31,20 @@ FORMATS = {
     ".parquet": TABLE,
     ".pq": TABLE,
     ".txt": EDGE_LIST,
+    ".edges": EDGE_LIST,
+    ".edgelist": EDGE_LIST,
+    ".mtx": EDGE_LIST,
     ".npy": ARRAY,
     ".npz": ARRAY,
 }
 """What loads a file, by its suffix. A table is an edge list unless its rows are inputs."""
 
+COMPRESSED_TABLES = (".csv.gz", ".tsv.gz")
+COMPRESSED = (*COMPRESSED_TABLES, ".txt.gz", ".edges.gz", ".edgelist.gz", ".mtx.gz")
+"""What graphs are in, too."""
+
 TABLE_SUFFIXES = tuple(suffix for suffix, loader in FORMATS.items() if loader == TABLE)
-EDGE_LIST_SUFFIXES = (*TABLE_SUFFIXES, ".txt")
+GRAPH_SUFFIXES = (*TABLE_SUFFIXES, ".txt", ".edges", ".edgelist", ".mtx")
 ARRAY_SUFFIXES = tuple(suffix for suffix, loader in FORMATS.items() if loader == ARRAY)
 
 
@@ -142,7 +149,8 @@ def settled(settings: DataSettings, kind: Literal["edges", "inputs"]) -> DataSet
         return settings
     name, features = absolute(settings.name), settings.features and absolute(settings.features)
     rows = settings.rows
-    if rows is None and Path(name).suffix.lower() in TABLE_SUFFIXES:
+    either = (*TABLE_SUFFIXES, *COMPRESSED_TABLES, *([".npy"] if kind == "edges" else []))
+    if rows is None and name.lower().endswith(either):
         rows = kind
     return replace(settings, name=name, features=features, rows=rows)
 
@@ -162,13 +170,19 @@ def loader_of(settings: DataSettings) -> str:
         return loader_of_folder(path)
     if suffix in FORMATS:
         loader = FORMATS[suffix]
+        if suffix == ".npy":
+            return EDGE_LIST if settings.rows == "edges" else loader
         return EDGE_LIST if loader == TABLE and settings.rows != "inputs" else loader
+    if settings.name.lower().endswith(COMPRESSED):
+        if settings.rows == "inputs":
+            raise InputError(f"{path}: a table of inputs is read uncompressed; gunzip it")
+        return EDGE_LIST
     close = get_close_matches(settings.name, LOADERS, n=1)
     meant = f"; did you mean {close[0]}?" if close else ""
     raise InputError(
         f"no data set {settings.name!r} (there is {', '.join(LOADERS)}, or the path of a folder of "
-        f"images, of an array ending in {', '.join(ARRAY_SUFFIXES)}, or of a table or edge list "
-        f"ending in {', '.join(EDGE_LIST_SUFFIXES)}){meant}"
+        f"images, of an array ending in {', '.join(ARRAY_SUFFIXES)}, or of a table or a graph "
+        f"ending in {', '.join(GRAPH_SUFFIXES)}, or in .csv.gz and the like){meant}"
     )
 
 
