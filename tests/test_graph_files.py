@@ -324,6 +324,11 @@ def test_names_of_a_matrix_are_its_nodes(tmp_path: Path) -> None:
     other = [f",{','.join(names)}", *named[::-1]]
     with pytest.raises(InputError, match="row 1 is called 'n29' and its column 1 'n0'"):
         read(str(write(tmp_path / "a.csv", *other)))
+    twice = ",".join([*names[:-1], "n0"])
+    with pytest.raises(InputError, match="two of its columns have the same name"):
+        read(str(write(tmp_path / "a.csv", twice, *rows)))
+    blanks = [f",{', '.join(names)}", *(f" {row}" for row in named)]
+    assert read(str(write(tmp_path / "a.csv", *blanks))).node_ids[:2] == ("n0", "n1")
 
 
 def test_counts_in_a_matrix_are_weights_and_its_diagonal_is_left_out(tmp_path: Path) -> None:
@@ -448,6 +453,13 @@ def test_weights_are_read(name: str | None, ring: RawGraph, tmp_path: Path) -> N
     assert weights(network) == pytest.approx(expected)
     assert network.sha256 != ring.sha256
     assert told(network, f"was read as weights, from {min(spread()):g} to {max(spread()):g}")
+
+
+def test_large_values_that_are_called_so_are_weights(tmp_path: Path) -> None:
+    values = [10**9 * value for value in spread()]
+    assert (
+        read(str(listed(tmp_path / "a.csv", "from,to,value", weights=values))).weights is not None
+    )
 
 
 def test_weights_of_parquet(tmp_path: Path) -> None:

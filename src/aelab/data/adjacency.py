@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from aelab.data.edge_columns import UNNAMED
 from aelab.data.edge_list import told_kinds, told_weights
 from aelab.data.found_edges import FoundEdges, with_kind
-from aelab.data.table_files import Ids, Layout, as_text, is_number, layout_of, read_text
+from aelab.data.table_files import Ids, Layout, as_text, is_number, layout_of, read_text, trimmed
 from aelab.files import InputError, MissingFileError
 
 FEWEST_NODES = 7  # fewer have not the edges that a split needs, and a narrow table is a list
@@ -42,9 +42,14 @@ def read_square_table(path: Path, *, bipartite: bool = False) -> FoundEdges | No
         columns = [*([] if named else [first.cast(pyarrow.float64())]), *table.columns[1:]]
     except (InputError, pyarrow.ArrowInvalid):  # cells that are no numbers
         return None
-    names = np.array(layout.cells[named:] if header else numbers_from(0, len(columns)))
-    if named and not np.array_equal(as_text(first), names):
-        _refuse_other_names(path, as_text(first), names)
+    names = np.array(layout.cells[1 if named else 0 :] if header else numbers_from(0, len(columns)))
+    if len(np.unique(names)) < len(names):
+        raise InputError(
+            f"{path} is as wide as long, as an adjacency matrix, but two of its columns have the "
+            f"same name; rename one"
+        )
+    if named and not np.array_equal(as_text(trimmed(first)), names):
+        _refuse_other_names(path, as_text(trimmed(first)), names)
     matrix = np.stack([column.to_numpy() for column in columns], 1)
     return edges_of_matrix(path, matrix, names, bipartite=bipartite)
 

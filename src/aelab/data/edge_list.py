@@ -253,7 +253,7 @@ def _weights(path: Path, rows: Rows) -> tuple[NDArray[np.float64] | None, list[s
     low, high = float(weights.min()), float(weights.max())
     if low == high > 0:
         return None, [f"the column {name!r} is {low:g} throughout: edges have no weight here"]
-    if low >= EARLIEST_TIME:
+    if low >= EARLIEST_TIME and lowered(name) not in WEIGHTS:
         return None, [f"the column {name!r} looks like times, and was not taken for weights"]
     return weights, [told_weights(f"the column {name!r}", low, high)]
 
