@@ -158,6 +158,8 @@ CASES = [
     of_data("--missing-values ? none", "missing_values", ("?", "none")),
     of_data("--binarise", "binarise", True),
     of_data("--features nodes.csv", "features", "nodes.csv"),
+    of_data("--bipartite", "bipartite", True),
+    of_data("--plain-edges", "plain_edges", True),
     of_data("--rows inputs", "rows", "inputs"),
     of_data("--classes small large", "classes", ("small", "large")),
     Case("train", "split", "--split train", "train_run.split", "train"),

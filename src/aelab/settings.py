@@ -33,8 +33,8 @@ class DataSettings:
 
     name: Annotated[str, arg(name="data")] = "fashion-mnist"
     """Name of the data set, or a path: a folder of images, an array (.npy, .npz), a table (.csv,
-    .tsv, .parquet), an edge list (the same, or .txt), or a folder of arrays or tables named train,
-    validation and test."""
+    .tsv, .parquet), a graph (a list of edges or an adjacency matrix in one of these, or .txt,
+    .edges, .edgelist, .mtx), or a folder of arrays or tables named train, validation and test."""
 
     splits: Literal["standard", "original"] = "standard"
     """How it is split. standard: 5,000 of the official training images for validation (stratified,
@@ -57,14 +57,24 @@ class DataSettings:
     """What a stored pixel value is multiplied by, where 255 is the largest there can be."""
 
     features: str | None = None
-    """Of a graph in an edge list: the path of a table of node features."""
+    """Of a graph in a file: the path of a table of node features."""
+
+    bipartite: bool = False
+    """Of a graph in a file: the two ends of an edge are nodes of two kinds, as users and items, so
+    that 1 in one column and 1 in the other are two nodes, and only links between the kinds are
+    asked about. Follows from columns called user and item, author and paper and the like."""
+
+    plain_edges: bool = False
+    """Of a graph in a file: take two columns as names of nodes and nothing else, whatever they
+    look like: no weights, no kinds that follow from names, no adjacency matrix."""
 
     classes: tuple[str, ...] | None = None
     """Names of the only classes that are trained and validated on, and whose images count as
     normal; none means all. The images of the others are the anomalies to be found."""
     rows: Literal["edges", "inputs"] | None = None
     """What the rows of a CSV, TSV or Parquet file are: edges of a graph, or inputs. Follows from
-    the model on the command line and in studies; otherwise, edges unless given."""
+    the model on the command line and in studies; otherwise, edges unless given. An array is a
+    graph's adjacency matrix where they are edges, and otherwise inputs."""
 
     size: str | None = None
     """Resize images to this height and width, as 64 or 48x64. Unless given, images of another

@@ -54,6 +54,7 @@ def score_pairs(
 def top_missing_links(model: LinkModel, data: GraphDataset, n: int = 100) -> list[Link]:
     """The `n` likeliest links among all pairs that no edge of any split joins, best first.
 
+    In a bipartite graph these are pairs of a node of each kind.
     Every pair is scored once, block by block: memory does not grow with their number.
 
     Raises:
@@ -89,6 +90,9 @@ def _best_of_rows(
     logits[first - start, second] = -torch.inf
     own = torch.arange(start, stop, device=z.device)
     logits[:, :stop].masked_fill_(torch.arange(stop, device=z.device) <= own[:, None], -torch.inf)
+    if known.first_kind is not None:  # a link joins a node of the first kind to one of the second
+        logits[:, : known.first_kind] = -torch.inf
+        logits[max(0, known.first_kind - start) :] = -torch.inf
     scores, places = logits.flatten().topk(min(n, logits.numel()))
     kept = scores > -torch.inf
     return scores[kept], places[kept] + start * len(z)

@@ -287,9 +287,7 @@ def links(arguments: list[str]) -> int:
     if options.pairs is None:
         found = top_missing_links(model, graph, options.top)
     else:
-        found = score_pairs(
-            model, graph, list(zip(*read_pairs(options.pairs)[0].tolist(), strict=True))
-        )
+        found = score_pairs(model, graph, read_pairs(options.pairs, graph.kinds))
     if options.embeddings is not None:
         write_embeddings(options.embeddings, model, graph)
         print(f"Codes of the nodes: {options.embeddings}")

@@ -5,7 +5,6 @@ alike and their cells numbers; where that leaves two readings, the file is refus
 """
 
 import csv
-import gzip
 import io
 import re
 from collections import Counter
@@ -15,6 +14,7 @@ from itertools import islice, pairwise
 from pathlib import Path
 from typing import Literal
 
+from aelab.data.compressed import opened
 from aelab.files import InputError, MissingFileError
 
 Decimal = Literal[".", ","]
@@ -35,9 +35,6 @@ LINES, CHARACTERS = 1000, 2**20
 
 LINE_LIMIT = 2**22
 """Characters of one line."""
-
-MOST_UNPACKED = 2**33
-"""Bytes that a packed text may have."""
 
 NUMBER = {
     ".": re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|infinity)", re.IGNORECASE),
@@ -109,21 +106,6 @@ class Dialect:
         return f"{between} between columns{comma}, {header}{other}"
 
 
-def suffix_of(path: Path) -> str:
-    """The suffix that says what a file holds, in small letters; of a packed text, the one before.
-
-    >>> suffix_of(Path("Rows.CSV.gz")), suffix_of(Path("rows.parquet"))
-    ('.csv', '.parquet')
-    """
-    suffix = path.suffix.lower()
-    return Path(path.stem).suffix.lower() if suffix == ".gz" else suffix
-
-
-def opened(path: Path) -> io.BufferedIOBase:
-    """The bytes of a file, unpacked if its name ends in .gz."""
-    return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")
-
-
 def dialect_of(path: Path, said: Said = FOUND_OUT) -> Dialect:
     r"""How a text file is to be read.
 
@@ -151,8 +133,8 @@ def first_lines(path: Path) -> tuple[str, int, list[str]]:
             start = file.read(CHARACTERS + LINE_LIMIT)
     except FileNotFoundError as error:
         raise MissingFileError(f"{path} does not exist; check the path") from error
-    except (OSError, EOFError) as error:  # gzip tells of damage by either
-        raise InputError(f"cannot read {path}: {error}") from error
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     encoding = encoding_of(path, start)
     text = io.StringIO(start.decode(encoding, errors="ignore").removeprefix("\ufeff"), newline=None)
     skipped, lines, characters = 0, list[str](), 0

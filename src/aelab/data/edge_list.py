@@ -1,36 +1,39 @@
-"""A user's own graph: an edge list, and maybe a table of node features.
+"""Edge lists: CSV, TSV, text with another delimiter, or Parquet, with a row for each edge.
 
-Both are CSV, TSV, text with another delimiter, or Parquet. Ids are compared as text, so 7 and 07
-are two nodes. Nodes are numbered in the order of their ids (by value, where all are whole
-numbers): the order of the rows changes nothing.
-
-A text file's first line is a header if it names two columns that edge lists are known by
-(source and target, from and to, …), or if its first two cells are not numbers while all others in
-their columns are. A table of features has a header if a cell after the first is not a number.
+Ids are compared as text, so 7 and 07 are two nodes. A text file's first line is a header if it
+names columns that edge lists are known by (source and target, user and item, …), or begins with a
+column without a name, as pandas writes its index, or if its first two cells are not numbers while
+all others in their columns are.
 """
 
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow  # type: ignore[import-untyped]
 import pyarrow.compute  # type: ignore[import-untyped]
-import torch
-from jaxtyping import Float
 from numpy.typing import NDArray
-from torch import Tensor
 
-from aelab.data.raw_graph import RawGraph, canonical_edges
+from aelab.data.edge_columns import (
+    DIRECTIONS,
+    UNNAMED,
+    WEIGHTS,
+    Roles,
+    kinds_of_header,
+    lowered,
+    plain_roles,
+    roles_by_name,
+    weight_by_name,
+)
+from aelab.data.found_edges import FoundEdges, Kinds, with_kind
 from aelab.data.table_files import (
-    Ids,
+    Layout,
     as_ids,
-    as_numbers,
     as_text,
     is_columnar,
     is_number,
     layout_of,
-    listed,
     read_columnar,
     read_text,
     refuse_missing,
@@ -38,171 +41,265 @@ from aelab.data.table_files import (
 )
 from aelab.files import InputError
 
-ENDS = (
-    ("source", "target"),
-    ("src", "dst"),
-    ("from", "to"),
-    ("u", "v"),
-    ("node1", "node2"),
-    ("node_1", "node_2"),
-    ("id_1", "id_2"),
-)
-WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")
+MOST_WEIGHT = 1e30  # of float32 there is more, but not of its sums
+EARLIEST_TIME = 1e8  # seconds after 1970 are more, and are no weights
+DECIMALS = r"^[+-]?(\d+\.\d*|\.\d+)([eE][+-]?\d+)?$"
+NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 
 
-def read_edge_list(path: Path, features: Path | None = None) -> RawGraph:
-    """Read the graph in an edge list, with the node features in a table if there is one.
+@dataclass(frozen=True)
+class Rows:
+    """The columns of an edge list that are read, by their places."""
 
-    The two ends of an edge stand in columns called source and target (any case; or src and dst,
-    from and to, …), or else in the first two; other columns are left out. A table of features
-    has the node's id in its first column and numbers in all others, which are scaled to mean 0
-    and variance 1; its nodes without an edge are isolated nodes of the graph.
+    names: Sequence[str]
+    """Of all columns; without a header, their numbers from 1."""
+
+    roles: Roles
+    columns: Mapping[int, pyarrow.ChunkedArray]
+    notes: tuple[str, ...] = ()
+
+
+def read_edges(path: Path, *, plain: bool = False, bipartite: bool = False) -> FoundEdges:
+    """Read the ids of both ends of each edge, and what else its row says.
+
+    The ends stand in columns called source and target (any case; or src and dst, user and item,
+    …), or else in the first two. A column called weight (or value, count, …) is read; without a
+    header, a third column of numbers. With `plain`, only the ends are.
 
     Raises:
-        InputError: a file cannot be used; it names the file, the place and the remedy.
+        InputError: the file cannot be used; it names the place and the remedy.
         MissingFileError: there is no such file.
     """
-    pairs, notes = read_pairs(path)
-    ids = np.unique(pairs)
-    x = None
-    if features is not None:
-        table_ids, values = read_features(features)
-        unknown = np.setdiff1d(ids, table_ids)
-        if len(unknown):
-            raise InputError(
-                f"{features} has no row for {_some(unknown)}, which {path} joins by edges; add the "
-                f"row, or leave the edges out"
-            )
-        ids, first = np.unique(table_ids, return_index=True)
-        x, more = standardised(values[first])
-        notes = [*notes, *more]
-    order = _numeric_order(ids)
-    edges, dropped = canonical_edges(np.argsort(order)[np.searchsorted(ids, pairs)], len(ids))
-    notes += dropped
-    isolated = len(ids) - len(edges.unique())
-    if isolated:
-        notes.append(f"{isolated:,} of {len(ids):,} nodes have no edge to another node")
-    node_ids = tuple(ids[order].tolist())
-    return RawGraph(path.stem, node_ids, edges, None if x is None else x[order], notes=tuple(notes))
-
-
-def read_pairs(path: Path) -> tuple[Ids, list[str]]:
-    """Read the ids at the two ends of each row, ``[2, rows]``, and what there is to say."""
-    names, columns, notes = (_columnar_ends if is_columnar(path) else _text_ends)(path)
-    for name, column in zip(names, columns, strict=True):
-        refuse_missing(path, name, column)
-    if not len(columns[0]):
-        raise InputError(f"{path} holds no edges; give a row with two node ids for each edge")
-    return np.stack([as_text(column) for column in columns]), notes
-
-
-def read_features(path: Path) -> tuple[Ids, NDArray[np.float32]]:
-    """Read ids ``[rows]`` and features ``[rows, features]`` of a table."""
-    table = read_columnar(path) if is_columnar(path) else _feature_text(path)
-    if table.num_columns < 2:
-        raise InputError(
-            f"{path} has {table.num_columns} column(s); the first must be the node's id, and the "
-            f"others its features"
+    rows = (_columnar_rows if is_columnar(path) else _text_rows)(path, plain)
+    roles, names = rows.roles, rows.names
+    ends = _ends(path, rows)
+    notes = [*rows.notes]
+    if not plain:
+        for name, column in zip((names[roles.first], names[roles.second]), ends, strict=True):
+            _refuse_decimals(path, name, column)
+    pairs = np.stack([as_text(column) for column in ends])
+    weights, more = (None, []) if plain else _weights(path, rows)
+    notes += [*more, *_left_out(rows, plain=plain, told=bool(more))]
+    kinds = roles.kinds
+    if bipartite and kinds is None:
+        kinds = kinds_of_header(names[roles.first], names[roles.second])
+    if kinds is not None:
+        pairs = np.stack([with_kind(kind, ids) for kind, ids in zip(kinds, pairs, strict=True)])
+        notes.append(told_kinds(kinds, str(pairs[0, 0]), str(pairs[1, 0])))
+    elif not plain and (lowered(names[roles.first]), lowered(names[roles.second])) in DIRECTIONS:
+        notes.append(
+            f"edges from {names[roles.first]} to {names[roles.second]} are taken as undirected"
         )
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        refuse_missing(path, name, column)
-    ids = as_text(as_ids(path, table.column_names[0], table.column(0)))
-    known, counts = np.unique(ids, return_counts=True)
-    if (counts > 1).any():
-        raise InputError(f"{path} has more than one row for {_some(known[counts > 1])}; keep one")
-    columns = [as_numbers(path, name, table[name]) for name in table.column_names[1:]]
-    return ids, np.stack(columns, 1)
+    return without_zeros(FoundEdges(pairs, weights, None, kinds, tuple(notes)))
 
 
-def standardised(
-    values: NDArray[np.float32],
-) -> tuple[Float[Tensor, "nodes features"], tuple[str, ...]]:
-    """Scale each column to mean 0 and variance 1; a constant column becomes 0, and is told."""
-    wide = values.astype(np.float64)
-    deviation = wide.std(0)
-    constant = deviation <= 1e-9 * np.abs(wide).max(0)
-    scaled = (wide - wide.mean(0)) / np.where(constant, 1, deviation) * ~constant
-    notes = [f"{values.shape[1]:,} feature columns were scaled to mean 0 and variance 1"]
-    if constant.any():
-        notes.append(f"{constant.sum():,} of them hold one value only, and tell nothing")
-    return torch.from_numpy(scaled.astype(np.float32)), tuple(notes)
+def without_zeros(found: FoundEdges) -> FoundEdges:
+    """The edges whose weight is above 0, of the same nodes; no weights, where all are equal."""
+    if found.weights is None:
+        return found
+    kept = found.weights > 0
+    left = found.weights[kept]
+    weights = left if len(np.unique(left)) > 1 else None
+    if kept.all():
+        return replace(found, weights=weights)
+    told = f"a weight of 0 is no edge: rows left out for it: {(~kept).sum():,}"
+    return replace(
+        found,
+        pairs=found.pairs[:, kept],
+        weights=weights,
+        nodes=found.ids,
+        notes=(*found.notes, told),
+    )
 
 
-Ends = tuple[list[str], list[pyarrow.ChunkedArray], list[str]]
+def read_pairs(path: Path, kinds: Kinds | None = None) -> list[tuple[str, str]]:
+    """Read pairs of ids. Of a bipartite graph, columns called by its `kinds` lack them in ids."""
+    rows = (_columnar_rows if is_columnar(path) else _text_rows)(path, plain=kinds is None)
+    first, second = rows.roles.first, rows.roles.second
+    own = rows.roles.kinds or kinds_of_header(rows.names[first], rows.names[second])
+    ends = [as_text(column) for column in _ends(path, rows)]
+    if kinds is not None and own in (kinds, kinds[::-1]):
+        ends = [
+            ids if np.char.startswith(ids, f"{kind}:").all() else with_kind(kind, ids)
+            for kind, ids in zip(own, ends, strict=True)
+        ]
+    return list(zip(*(ids.tolist() for ids in ends), strict=True))
 
 
-def _text_ends(path: Path) -> Ends:
+def told_kinds(kinds: Kinds, first: str, second: str) -> str:
+    """That a graph is bipartite, with the ids of a node of each kind."""
+    return (
+        f"the nodes are of two kinds, {kinds[0]} and {kinds[1]}, called {first!r}, {second!r} and "
+        f"so on; links are scored and looked for between the kinds only"
+    )
+
+
+def _text_rows(path: Path, plain: bool) -> Rows:
     layout = layout_of(path)
-    if len(layout.cells) < 2:
+    cells = layout.cells
+    if len(cells) < 2:
         raise InputError(
-            f"{path}: its first line has one column, {layout.cells[0][:40]!r}; an edge list has "
-            f"two, with a tab, comma, semicolon or space between them"
+            f"{path}: its first line has one column, {cells[0][:40]!r}; an edge list has two, with "
+            f"a tab, comma, semicolon or space between them (a table of inputs is read with "
+            f"--rows inputs)"
         )
-    known = _known_ends(layout.cells)
-    first, second = known or (0, 1)
-    table = read_text(path, layout, [first, second], pyarrow.string(), skip=known is not None)
-    columns = [trimmed(table.column(0)), trimmed(table.column(1))]
-    cells = layout.cells[first], layout.cells[second]
-    notes = _other_columns(len(layout.cells), *(cells if known else ("the first", "the second")))
-    if known is None and _is_header(cells, columns):
-        columns = [column.slice(1) for column in columns]
-        notes.append(f"the first line, {cells[0]!r} and {cells[1]!r}, was taken as a header")
-    return list(cells) if known else ["1", "2"], columns, notes
+    roles = plain_roles(cells) if plain else roles_by_name(cells)
+    if roles is not None:
+        columns = _text_columns(path, layout, roles, skip=True)
+        if roles.kinds is None or not _holds_its_name(roles, cells, columns):
+            return Rows(cells, roles, columns)
+    elif not plain and len(cells) > 2 and lowered(cells[0]) in UNNAMED:
+        raise InputError(
+            f"{path} is no edge list: its first line begins with a column without a name, and "
+            f"names no two columns of nodes; call them source and target (a table of inputs is "
+            f"read with --rows inputs)"
+        )
+    roles = Roles(weight=2 if len(cells) > 2 and not plain else None)
+    columns = _text_columns(path, layout, roles, skip=False)
+    if not _is_header(cells[:2], [columns[0], columns[1]]):
+        return Rows([f"{place + 1}" for place in range(len(cells))], roles, columns)
+    columns = {place: column.slice(1) for place, column in columns.items()}
+    if roles.weight is not None and lowered(cells[roles.weight]) not in WEIGHTS:
+        roles = replace(roles, weight=None)
+    note = f"the first line, {cells[0]!r} and {cells[1]!r}, was taken as a header"
+    return Rows(cells, roles, columns, (note,))
 
 
-def _columnar_ends(path: Path) -> Ends:
+def _text_columns(
+    path: Path, layout: Layout, roles: Roles, *, skip: bool
+) -> dict[int, pyarrow.ChunkedArray]:
+    table = read_text(path, layout, roles.places, pyarrow.string(), skip=skip)
+    return dict(zip(roles.places, map(trimmed, table.columns), strict=True))
+
+
+def _holds_its_name(
+    roles: Roles, cells: Sequence[str], columns: Mapping[int, pyarrow.ChunkedArray]
+) -> bool:
+    """Whether a kind of node stands again below it: then words are the nodes, and no header."""
+    return any(
+        pyarrow.compute.any(pyarrow.compute.equal(column, cells[end])).as_py()
+        for end in (roles.first, roles.second)
+        for column in (columns[roles.first], columns[roles.second])
+    )
+
+
+def _columnar_rows(path: Path, plain: bool) -> Rows:
     table = read_columnar(path)
-    if table.num_columns < 2:
-        raise InputError(f"{path} has {table.num_columns} column(s); an edge list has two")
-    ends = _known_ends(table.column_names) or (0, 1)
-    names = [table.column_names[i] for i in ends]
-    columns = [as_ids(path, name, table.column(i)) for name, i in zip(names, ends, strict=True)]
-    return names, columns, _other_columns(table.num_columns, *names)
+    names = table.column_names
+    if len(names) < 2:
+        raise InputError(f"{path} has {len(names)} column(s); an edge list has two")
+    roles = plain_roles(names) if plain else roles_by_name(names)
+    if roles is None:
+        weight = None if plain else weight_by_name(names, (0, 1))
+        roles = Roles(weight=weight)
+    columns = {place: table.column(place) for place in roles.places}
+    for place in (roles.first, roles.second):
+        columns[place] = as_ids(path, names[place], columns[place])
+    return Rows(names, roles, columns)
 
 
-def _other_columns(count: int, first: str, second: str) -> list[str]:
-    told = f"only the columns {first} and {second} were read, of {count}: edges have no weight here"
-    return [told] if count > 2 else []
+def _ends(path: Path, rows: Rows) -> list[pyarrow.ChunkedArray]:
+    """The ids of both ends, none of them missing."""
+    places = (rows.roles.first, rows.roles.second)
+    for place in places:
+        refuse_missing(path, rows.names[place], rows.columns[place])
+    if not len(rows.columns[places[0]]):
+        raise InputError(f"{path} holds no edges; give a row with two node ids for each edge")
+    return [rows.columns[place] for place in places]
 
 
-def _known_ends(cells: Sequence[str]) -> tuple[int, int] | None:
-    """Places of the two columns by the names that edge lists are known by."""
-    names = [cell.strip().lower() for cell in cells]
-    for first, second in ENDS:
-        if names.count(first) == 1 == names.count(second):
-            return names.index(first), names.index(second)
-    return None
+def _refuse_decimals(path: Path, name: str, column: pyarrow.ChunkedArray) -> None:
+    """Raise InputError if a column is of numbers, and one of them has decimals.
+
+    Its first cell may be its name, for a header is not known by numbers with decimals below it.
+    """
+    rest = column.slice(1) if len(column) > 1 else column
+    decimal = pyarrow.compute.match_substring_regex(rest, DECIMALS)
+    if not pyarrow.compute.any(decimal).as_py():
+        return
+    if not pyarrow.compute.all(pyarrow.compute.match_substring_regex(rest, NUMBER)).as_py():
+        return
+    found = rest[int(pyarrow.compute.index(decimal, True).as_py())].as_py()
+    raise InputError(
+        f"{path} is no edge list: the column {name!r} holds {found}, and numbers with decimals are "
+        f"no names of nodes; if its rows are inputs, train a model of inputs (--rows inputs), and "
+        f"if these are names, --plain-edges takes them for such"
+    )
 
 
-def _is_header(cells: tuple[str, str], columns: list[pyarrow.ChunkedArray]) -> bool:
+def _weights(path: Path, rows: Rows) -> tuple[NDArray[np.float64] | None, list[str]]:
+    """The weight of each row, and what there is to say of it."""
+    place = rows.roles.weight
+    if place is None:
+        return None, []
+    name, column = rows.names[place], rows.columns[place]
+    try:
+        column = column.cast(pyarrow.float64())
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError):
+        named = lowered(name) in WEIGHTS
+        told = f"the column {name!r} holds other than numbers, and was not taken for weights"
+        return None, [told] if named else []
+    if column.null_count == len(column):
+        return None, []
+    refuse_missing(path, name, column)
+    weights: NDArray[np.float64] = column.to_numpy()
+    bad = ~((weights >= 0) & (weights <= MOST_WEIGHT))
+    if bad.any():
+        row = int(bad.argmax())
+        raise InputError(
+            f"{path}: row {row + 1} of the column {name!r} is {weights[row]:g}; weights of edges "
+            f"must be finite, and 0 or more (--plain-edges reads the edges without weights)"
+        )
+    low, high = float(weights.min()), float(weights.max())
+    if low == high > 0:
+        return None, [f"the column {name!r} is {low:g} throughout: edges have no weight here"]
+    if low >= EARLIEST_TIME and lowered(name) not in WEIGHTS:
+        return None, [f"the column {name!r} looks like times, and was not taken for weights"]
+    return weights, [told_weights(f"the column {name!r}", low, high)]
+
+
+def told_weights(where: str, low: float, high: float) -> str:
+    """That there are weights, and what they are used for."""
+    return (
+        f"{where} was read as weights, from {low:g} to {high:g}: messages along an edge are "
+        f"weighted by them, and only whether there is an edge is predicted"
+    )
+
+
+def _left_out(rows: Rows, *, plain: bool, told: bool) -> list[str]:
+    """What is said of columns that are not used; of that of the weights, unless it is `told`."""
+    roles, names = rows.roles, rows.names
+    used = {roles.first, roles.second} | ({roles.weight} if told else set())
+    notes, index = [], roles.index
+    if index is not None and _counts(rows.columns[index]):
+        used.add(index)
+        notes.append("the first column has no name and counts the rows: it was left out")
+    others = [
+        name or f"number {place + 1}" for place, name in enumerate(names) if place not in used
+    ]
+    if not others:
+        return notes
+    if plain:
+        ends = f"{names[roles.first]} and {names[roles.second]}"
+        return [f"only the columns {ends} were read, of {len(names)}"]
+    unless = "" if told else "; a column of weights must be called weight"
+    some = ", ".join(map(repr, others[:3])) + (" and others" if len(others) > 3 else "")
+    return [*notes, f"columns not read: {some}{unless}"]
+
+
+def _counts(column: pyarrow.ChunkedArray) -> bool:
+    """Whether a column counts the rows, from whatever number."""
+    try:
+        numbers = column.cast(pyarrow.int64()).to_numpy()
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError):
+        return False
+    return not column.null_count and bool((np.diff(numbers) == 1).all())
+
+
+def _is_header(cells: Sequence[str], columns: list[pyarrow.ChunkedArray]) -> bool:
     """Neither cell of the first line is a number, and every other cell of its column is."""
     if len(columns[0]) < 2 or any(map(is_number, cells)):
         return False
     rest = pyarrow.chunked_array([c for column in columns for c in column.slice(1).chunks])
     whole = pyarrow.compute.match_substring_regex(rest, r"^[+-]?\d+$")
     return bool(pyarrow.compute.all(whole).as_py())
-
-
-def _feature_text(path: Path) -> pyarrow.Table:
-    layout = layout_of(path)
-    cells = layout.cells
-    header = len(cells) > 1 and not all(is_number(cell) or not cell for cell in cells[1:])
-    table = read_text(path, layout, range(len(cells)), pyarrow.float64(), skip=header)
-    if not header:
-        return table.rename_columns([str(i + 1) for i in range(len(cells))])
-    if len(set(cells)) < len(cells):
-        raise InputError(f"{path}: two columns have the same name; rename one")
-    if not table.num_rows:
-        raise InputError(f"{path} holds no rows; is a feature of its first line no number?")
-    return table.rename_columns(list(cells))
-
-
-def _some(ids: Ids) -> str:
-    return f"the node{'s' if len(ids) > 1 else ''} {listed(list(map(repr, ids.tolist())))}"
-
-
-def _numeric_order(ids: Ids) -> NDArray[np.int64]:
-    """Order of the ids: by value, where all are whole numbers; else as text."""
-    if all(WHOLE_NUMBER.fullmatch(i) for i in ids.tolist()):
-        return np.array(sorted(range(len(ids)), key=lambda i: (int(ids[i]), str(ids[i]))))
-    return np.arange(len(ids))

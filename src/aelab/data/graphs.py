@@ -15,7 +15,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from aelab.data.dataset import NamedSplits
-from aelab.data.link_graph import LinkGraph, Pairs, csr_matrix, pair_keys
+from aelab.data.link_graph import LinkGraph, Pairs, count_pairs, csr_matrix, pair_keys
 from aelab.data.raw_graph import RawGraph
 from aelab.data.specs import GraphSpec
 from aelab.files import InputError
@@ -90,12 +90,19 @@ class GraphDataset(NamedSplits[LinkSplit]):
         """The graph with the edges of all splits, to tell which links are missing."""
         graph = self.splits["train"].graph
         edges = torch.cat([split.positives for split in self.splits.values()], 1)
-        return replace(graph, positives=edges)
+        return replace(graph, positives=edges, weights=None)
 
     @cached_property
     def index(self) -> Mapping[str, int]:
         """Number of each node by its id."""
         return {node: number for number, node in enumerate(self.node_ids)}
+
+    @property
+    def kinds(self) -> tuple[str, str] | None:
+        """Of a bipartite graph: what its two kinds of nodes are called, as their ids say."""
+        if self.splits["train"].graph.first_kind is None:
+            return None
+        return self.node_ids[0].partition(":")[0], self.node_ids[-1].partition(":")[0]
 
     def to(self, device: str) -> "GraphDataset":
         """Move the data set: its tensors on `device`."""
@@ -113,12 +120,15 @@ def load(
     seed: int = 0,
     data_dir: str | Path | None = None,
     features: str | Path | None = None,
+    bipartite: bool = False,
+    plain_edges: bool = False,
 ) -> GraphDataset:
     """Load a graph and split its edges by `seed`: 85 % train, 5 % validation, 10 % test.
 
     `name` is cora, citeseer or pubmed (looked for in `data_dir` or the variable AELAB_DATA, then
-    in the user's cache, then downloaded), karate (always there), or the path of an edge list,
-    which may have a table of node `features`.
+    in the user's cache, then downloaded), karate (always there), or the path of an edge list or
+    a matrix, which may have a table of node `features`. `bipartite` and `plain_edges` are as in
+    `aelab.settings.DataSettings`.
 
     >>> karate = load("karate")
     >>> karate.spec, karate.split("test").positives.shape[1]
@@ -128,19 +138,34 @@ def load(
         InputError: a file is damaged or cannot be used, or the graph cannot be split.
         MissingFileError: a file is nowhere to be found.
     """
-    return split_raw_graph(read(name, data_dir=data_dir, features=features), seed)
+    network = read(
+        name,
+        data_dir=data_dir,
+        features=features,
+        bipartite=bipartite,
+        plain_edges=plain_edges,
+    )
+    return split_raw_graph(network, seed)
 
 
 def read(
-    name: str, *, data_dir: str | Path | None = None, features: str | Path | None = None
+    name: str,
+    *,
+    data_dir: str | Path | None = None,
+    features: str | Path | None = None,
+    bipartite: bool = False,
+    plain_edges: bool = False,
 ) -> RawGraph:
     """Read the whole graph that `load` splits."""
     if name not in NAMES:
-        from aelab.data.edge_list import read_edge_list
+        from aelab.data.graph_files import read_graph
 
-        return read_edge_list(Path(name), None if features is None else Path(features))
+        table = None if features is None else Path(features)
+        return read_graph(Path(name), table, bipartite=bipartite, plain=plain_edges)
     if features is not None:
         raise InputError(f"{name} comes with its own features; a table of them needs an edge list")
+    if bipartite:
+        raise InputError(f"the nodes of {name} are of one kind: leave bipartite out")
     if name == "karate":
         from aelab.data.planetoid import read_karate
 
@@ -167,22 +192,27 @@ def split_raw_graph(network: RawGraph, seed: int) -> GraphDataset:
             f"validation and 10 % test; give a graph of at least {FEWEST_EDGES}"
         )
     test, validation = count // TEST_SHARE, count // VALIDATION_SHARE
-    if nodes * (nodes - 1) // 2 - count < test + validation:
+    if count_pairs(nodes, network.first_kind) - count < test + validation:
         raise InputError(
             f"{network.name} joins almost every pair of its {nodes} nodes, so there are not "
             f"{test + validation} pairs without an edge to test on; give a sparser graph"
         )
     random = np.random.default_rng(seed_at(seed, "links"))
     order = torch.from_numpy(random.permutation(count))
-    parts = order.split([test, validation, count - test - validation])
-    positives = [edges[:, part.sort().values] for part in parts]
-    negatives = _non_links(edges, nodes, test + validation, random).split([test, validation], 1)
+    parts = [
+        part.sort().values for part in order.split([test, validation, count - test - validation])
+    ]
+    positives = [edges[:, part] for part in parts]
+    negatives = _non_links(network, test + validation, random).split([test, validation], 1)
     x = network.features
     if x is None:  # each node is described by itself: the sparse identity
         x = csr_matrix(
             torch.arange(nodes + 1), torch.arange(nodes), torch.ones(nodes), (nodes,) * 2
         )
-    graph = LinkGraph(x, positives[2])
+    weights = network.weights
+    if weights is not None:  # 1 in the mean, as the weight of a node's message to itself
+        weights = weights[parts[2]] / weights[parts[2]].mean()
+    graph = LinkGraph(x, positives[2], weights, network.first_kind)
     splits = {
         "train": LinkSplit(graph, positives[2], edges[:, :0]),
         "validation": LinkSplit(graph, positives[1], negatives[1]),
@@ -195,13 +225,20 @@ def split_raw_graph(network: RawGraph, seed: int) -> GraphDataset:
 
 
 def _non_links(
-    edges: Pairs, nodes: int, count: int, random: np.random.Generator
+    network: RawGraph, count: int, random: np.random.Generator
 ) -> Int64[Tensor, "2 drawn"]:
-    """`count` different pairs that no edge joins, uniform."""
-    taken = pair_keys(edges, nodes).numpy()
+    """`count` different pairs that no edge joins, uniform; in a bipartite graph, of both kinds."""
+    nodes, first = len(network.node_ids), network.first_kind
+    taken = pair_keys(network.edges, nodes).numpy()
     keys = np.empty(0, dtype=np.int64)
+    size = max(1024, 2 * count)
     while len(keys) < count:
-        pairs = np.sort(random.integers(nodes, size=(2, max(1024, 2 * count))), axis=0)
+        if first is None:
+            pairs = np.sort(random.integers(nodes, size=(2, size)), axis=0)
+        else:
+            pairs = np.stack(
+                [random.integers(first, size=size), random.integers(first, nodes, size)]
+            )
         new = (pairs[0] * nodes + pairs[1])[pairs[0] != pairs[1]]
         keys = np.concatenate([keys, new[~np.isin(new, taken)]])
         keys = keys[np.sort(np.unique(keys, return_index=True)[1])]  # in the order drawn
@@ -211,4 +248,11 @@ def _non_links(
 
 def load_settings(settings: DataSettings, data_dir: Path | None, seed: int) -> GraphDataset:
     """Load what the settings name, its edges split by `seed`."""
-    return load(settings.name, seed=seed, data_dir=data_dir, features=settings.features)
+    return load(
+        settings.name,
+        seed=seed,
+        data_dir=data_dir,
+        features=settings.features,
+        bipartite=settings.bipartite,
+        plain_edges=settings.plain_edges,
+    )

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aelab.data.arrays import array_files, as_array, as_inputs, described_shape, open_array, roles
-from aelab.data.dialect import FOUND_OUT, TABLE_SUFFIXES, Said, suffix_of
+from aelab.data.compressed import inner_suffix
+from aelab.data.dialect import FOUND_OUT, TABLE_SUFFIXES, Said
 from aelab.data.folders import Skipped, classes_of, list_files, read_pictures, refuse_or_tell
 from aelab.data.image_files import Kind, Wanted
 from aelab.data.input_sets import InputDataset, InputSplit
@@ -115,7 +116,7 @@ def open_inputs(
         raise MissingFileError(f"{path} does not exist; check the path")
     if path.suffix.lower() in ARRAY_SUFFIXES:
         inputs = of_array(path, spec)
-    elif suffix_of(path) in TABLE_SUFFIXES:
+    elif inner_suffix(path) in TABLE_SUFFIXES:
         inputs = of_table(path, spec, said)
     else:
         inputs = of_pictures(path, spec, strict=strict)

@@ -1,7 +1,7 @@
 """A graph as a model of its links sees it, and the sparse matrices that it is made of."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -30,6 +30,13 @@ class LinkGraph:
     positives: Int64[Tensor, "2 edges"]
     """Each known edge once, the smaller node first; no self-loops."""
 
+    weights: Float[Tensor, " edges"] | None = None
+    """Of each known edge, 1 in the mean: what messages along it weigh. None, and they weigh 1."""
+
+    first_kind: int | None = None
+    """Of a bipartite graph: how many nodes are of the first kind. They come first, and only
+    pairs of a node of each kind are asked about."""
+
     @property
     def nodes(self) -> int:
         """Number of nodes."""
@@ -43,7 +50,12 @@ class LinkGraph:
     @cached_property
     def propagation(self) -> Float[Tensor, "nodes nodes"]:
         """``D^-1/2 (A + I) D^-1/2``, sparse: what PyTorch Geometric's GCNConv multiplies with."""
-        return normalised_adjacency(self.edge_index, self.nodes)
+        return normalised_adjacency(self.edge_index, self.nodes, self.weights)
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs of nodes there could be an edge between."""
+        return count_pairs(self.nodes, self.first_kind)
 
     @cached_property
     def keys(self) -> Int64[Tensor, " edges"]:
@@ -61,23 +73,43 @@ class LinkGraph:
     def draw_non_links(self, n: int) -> Pairs:
         """`n` pairs of nodes that no known edge joins, uniform, from the global generator.
 
+        In a bipartite graph, pairs of a node of each kind.
+
         Raises:
             ValueError: every pair of nodes is joined.
         """
-        if self.positives.shape[1] >= self.nodes * (self.nodes - 1) // 2:
+        if self.positives.shape[1] >= self.pairs:
             raise ValueError("every pair of nodes is joined: there are no negatives to draw")
-        device = self.positives.device
-        pairs = torch.randint(self.nodes, (2, n), device=device)
+        pairs = self._draw_pairs(n)
         while True:
             refused = self.is_link(pairs) | (pairs[0] == pairs[1])
             count = int(refused.sum())
             if not count:
                 return pairs
-            pairs[:, refused] = torch.randint(self.nodes, (2, count), device=device)
+            pairs[:, refused] = self._draw_pairs(count)
+
+    def _draw_pairs(self, n: int) -> Pairs:
+        device = self.positives.device
+        if self.first_kind is None:
+            return torch.randint(self.nodes, (2, n), device=device)
+        first = torch.randint(self.first_kind, (n,), device=device)
+        return torch.stack([first, torch.randint(self.first_kind, self.nodes, (n,), device=device)])
 
     def to(self, device: str | torch.device) -> "LinkGraph":
         """Move the graph: its tensors on `device`."""
-        return LinkGraph(self.x.to(device), self.positives.to(device))
+        weights = None if self.weights is None else self.weights.to(device)
+        return replace(
+            self, x=self.x.to(device), positives=self.positives.to(device), weights=weights
+        )
+
+
+def count_pairs(nodes: int, first_kind: int | None) -> int:
+    """Pairs of different nodes; of a bipartite graph, of a node of each kind.
+
+    >>> count_pairs(5, None), count_pairs(5, first_kind=2)
+    (10, 6)
+    """
+    return nodes * (nodes - 1) // 2 if first_kind is None else first_kind * (nodes - first_kind)
 
 
 def pair_keys(pairs: Pairs, nodes: int) -> Int64[Tensor, " pairs"]:
@@ -113,9 +145,14 @@ def csr_matrix(
 
 
 def normalised_adjacency(
-    edge_index: Int64[Tensor, "2 messages"], nodes: int
+    edge_index: Int64[Tensor, "2 messages"],
+    nodes: int,
+    weights: Float[Tensor, " edges"] | None = None,
 ) -> Float[Tensor, "nodes nodes"]:
     """``D^-1/2 (A + I) D^-1/2`` of edges in both directions, D the row sums of A + I.
+
+    `edge_index` has all edges in one direction, and then in the other; their `weights`, once
+    each, are the entries of A, and otherwise 1.
 
     >>> normalised_adjacency(torch.tensor([[0, 1], [1, 0]]), nodes=3).to_dense()
     tensor([[0.5000, 0.5000, 0.0000],
@@ -126,5 +163,6 @@ def normalised_adjacency(
         warnings.simplefilter("ignore", DeprecationWarning)
         from torch_geometric.nn.conv.gcn_conv import gcn_norm  # type: ignore[import-untyped]
 
-    index, weights = gcn_norm(edge_index, None, nodes, dtype=torch.float32)
-    return sparse_matrix(index, weights, (nodes, nodes))
+    given = None if weights is None else weights.repeat(2)
+    index, values = gcn_norm(edge_index, given, nodes, dtype=torch.float32)
+    return sparse_matrix(index, values, (nodes, nodes))

@@ -7,8 +7,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
+from aelab.data.compressed import inner_suffix
 from aelab.data.dataset import Dataset
-from aelab.data.dialect import TABLE_SUFFIXES, suffix_of
+from aelab.data.dialect import TABLE_SUFFIXES
 from aelab.files import InputError
 from aelab.settings import IN_MEMORY, DataSettings
 
@@ -31,6 +32,7 @@ TABLE = "aelab.data.table_rows:load"
 
 FORMATS = {
     **dict.fromkeys(TABLE_SUFFIXES, TABLE),
+    **dict.fromkeys((".edges", ".edgelist", ".mtx"), EDGE_LIST),
     ".npy": ARRAY,
     ".npz": ARRAY,
 }
@@ -173,7 +175,8 @@ def settled(settings: DataSettings, kind: Literal["edges", "inputs"]) -> DataSet
         return settings
     name, features = absolute(settings.name), settings.features and absolute(settings.features)
     rows = settings.rows
-    if rows is None and suffix_of(Path(name)) in TABLE_SUFFIXES:
+    either = (*TABLE_SUFFIXES, *([".npy"] if kind == "edges" else []))
+    if rows is None and inner_suffix(Path(name)) in either:
         rows = kind
     return replace(settings, name=name, features=features, rows=rows)
 
@@ -188,19 +191,23 @@ def loader_of(settings: DataSettings) -> str:
     if settings.name == IN_MEMORY:
         raise InputError("the data were an array in memory, and are in no file: give the array")
     path = Path(settings.name)
-    suffix = suffix_of(path)
+    suffix = inner_suffix(path)
     if path.is_dir():
         return loader_of_folder(path)
     if suffix in FORMATS:
         loader = FORMATS[suffix]
-        rows = settings.rows or ("edges" if suffix in USUAL_EDGES else "inputs")
+        if settings.rows == "edges" and suffix == ".npy":
+            return EDGE_LIST
+        graph = settings.bipartite or settings.plain_edges or settings.features is not None
+        rows = settings.rows or ("edges" if graph or suffix in USUAL_EDGES else "inputs")
         return EDGE_LIST if loader == TABLE and rows == "edges" else loader
     close = get_close_matches(settings.name, LOADERS, n=1)
     meant = f"; did you mean {close[0]}?" if close else ""
     raise InputError(
         f"no data set {settings.name!r} (there is {', '.join(LOADERS)}, or the path of a folder of "
-        f"images, of an array ending in {', '.join(ARRAY_SUFFIXES)}, or of a table or edge list "
-        f"ending in {', '.join(TABLE_SUFFIXES)}, packed with .gz or not){meant}"
+        f"images, of an array ending in {', '.join(ARRAY_SUFFIXES)}, or of a table or a graph "
+        f"ending in {', '.join(s for s in FORMATS if s not in ARRAY_SUFFIXES)}, as text packed "
+        f"with .gz or not){meant}"
     )
 
 
@@ -208,6 +215,6 @@ def loader_of_folder(folder: Path) -> str:
     """What loads a folder: one of arrays, one with a table called train, or one of images."""
     if any(folder.glob("*.npy")):
         return ARRAY
-    if any(suffix_of(path) in TABLE_SUFFIXES for path in folder.glob("train.*")):
+    if any(inner_suffix(path) in TABLE_SUFFIXES for path in folder.glob("train.*")):
         return TABLE
     return FOLDER

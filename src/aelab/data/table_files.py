@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pyarrow.csv  # type: ignore[import-untyped]
 import pyarrow.parquet  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
+from aelab.data.compressed import opened, text_source
 from aelab.data.workbooks import read_workbook
 from aelab.files import InputError, MissingFileError
 
@@ -47,7 +49,7 @@ def layout_of(path: Path) -> Layout:
     """Look at the first line that is no comment."""
     skipped, line = 0, ""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with TextIOWrapper(opened(path), encoding="utf-8-sig", newline="") as file:
             while (line := file.readline(LINE_LIMIT)) and line.startswith(("#", "%")):
                 skipped += 1
     except FileNotFoundError as error:
@@ -92,7 +94,7 @@ def _read_csv(
     rows = pyarrow.csv.ReadOptions(column_names=names, skip_rows=layout.skipped + skip)
     cells = pyarrow.csv.ParseOptions(delimiter=layout.delimiter)
     try:
-        return pyarrow.csv.read_csv(path, rows, cells, how)
+        return pyarrow.csv.read_csv(text_source(path), rows, cells, how)
     except pyarrow.ArrowInvalid as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path} cannot be read as a table: {reason}; mend that row") from error
@@ -143,7 +145,8 @@ def as_ids(path: Path, name: str, column: pyarrow.ChunkedArray) -> pyarrow.Chunk
     if pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind):
         return trimmed(column.cast(pyarrow.string()))
     raise InputError(
-        f"{path}: the column {name!r} holds {kind}; node ids must be text or whole numbers"
+        f"{path}: the column {name!r} holds {kind}; node ids must be text or whole numbers (a "
+        f"table of inputs is read with --rows inputs)"
     )
 
 

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aelab.data import cache
-from aelab.data.dialect import FOUND_OUT, TABLE_SUFFIXES, Said, suffix_of
+from aelab.data.compressed import inner_suffix
+from aelab.data.dialect import FOUND_OUT, TABLE_SUFFIXES, Said
 from aelab.data.input_sets import InputDataset
 from aelab.data.specs import Columns, InputSpec
 from aelab.data.split_columns import by_column, column_values
@@ -162,7 +163,7 @@ def table_files(root: Path) -> dict[str, Path]:
         raise MissingFileError(f"{root} does not exist; check the path")
     if root.is_file():
         return {ALL: root}
-    tables = [path for path in sorted(root.iterdir()) if suffix_of(path) in TABLE_SUFFIXES]
+    tables = [path for path in sorted(root.iterdir()) if inner_suffix(path) in TABLE_SUFFIXES]
     found = {
         split_named(stem): path for path in tables if split_named(stem := path.name.split(".")[0])
     }

@@ -9,17 +9,16 @@ import pyarrow  # type: ignore[import-untyped]
 import pyarrow.compute  # type: ignore[import-untyped]
 import pyarrow.csv  # type: ignore[import-untyped]
 
+from aelab.data.compressed import text_source
 from aelab.data.dialect import (
     FOUND_OUT,
     GROUPED,
     MISSING,
-    MOST_UNPACKED,
     NUMBER,
     Decimal,
     Dialect,
     Said,
     dialect_of,
-    opened,
     rows_between_tabs,
 )
 from aelab.files import InputError
@@ -72,8 +71,6 @@ def converted(
                 ) from error
             # Whole numbers first, and a number with decimals or a word below.
             kinds[place] = pyarrow.string() if place in kinds else pyarrow.float64()
-        except (OSError, EOFError) as error:
-            raise InputError(f"cannot read {path}: {error}") from error
 
 
 def parsed(
@@ -91,33 +88,7 @@ def parsed(
         encoding=dialect.encoding,
     )
     cells = pyarrow.csv.ParseOptions(delimiter=dialect.delimiter)
-    if path.suffix.lower() == ".gz":
-        with opened(path) as packed:
-            return pyarrow.csv.read_csv(Bounded(path, packed), rows, cells, how)
-    return pyarrow.csv.read_csv(path, rows, cells, how)
-
-
-class Bounded(io.RawIOBase):
-    """A file that ends with a complaint where it unpacks to more than any table.
-
-    >>> Bounded(Path("rows.csv.gz"), io.BytesIO(b"1,2")).read()
-    b'1,2'
-    """
-
-    def __init__(self, path: Path, file: io.BufferedIOBase) -> None:
-        self.path, self.file, self.bytes_read = path, file, 0
-
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        """The next bytes."""
-        found: bytes = self.file.read(size)
-        self.bytes_read += len(found)
-        if self.bytes_read > MOST_UNPACKED:
-            raise InputError(f"{self.path} unpacks to more than {MOST_UNPACKED:,} bytes")
-        return found
+    return pyarrow.csv.read_csv(text_source(path), rows, cells, how)
 
 
 def as_numbers_if_all_are(column: pyarrow.ChunkedArray, decimal: Decimal) -> pyarrow.ChunkedArray:

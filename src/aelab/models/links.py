@@ -26,7 +26,8 @@ MAX_LOG_STD = 10.0
 class GraphAutoencoder(LinkModel):
     """Graph autoencoder, variational or not (Kipf & Welling 2016, arXiv 1611.07308).
 
-    With ``P = D^-1/2 (A + I) D^-1/2`` of the known edges A and a code of K numbers a node::
+    With ``P = D^-1/2 (A + I) D^-1/2`` of the known edges A (in P their weights, where they have
+    some) and a code of K numbers a node::
 
         gcn:     mu = P relu(P X W_0) W_1       linear:  mu = P^k X W_1
         decode:  logit(i, j) = z_i . z_j
@@ -39,7 +40,8 @@ class GraphAutoencoder(LinkModel):
     The loss is ``norm`` times the mean over all N^2 ordered pairs of the cross-entropy with target
     A + I, links weighing ``(N^2 - S) / S``, with ``norm = N^2 / (2 (N^2 - S))`` and S the sum of A;
     links and non-links so weigh one half each. Sampled negatives estimate the same by the mean
-    over links and the mean over as many random non-links. The KL divergence is a mean over nodes
+    over links and the mean over as many random non-links. In a bipartite graph all pairs are
+    those within a kind, too, and sampled ones are not. The KL divergence is a mean over nodes
     divided by N, as the bound over N^2 pairs is divided by N^2.
 
     Args:
@@ -230,7 +232,9 @@ def masked_edges(
     told, passed = graph.positives[:, order].split(
         [max(1, round(share * edges)), edges - max(1, round(share * edges))], 1
     )
-    return normalised_adjacency(torch.cat([passed, passed.flip(0)], 1), graph.nodes), told
+    weights = None if graph.weights is None else graph.weights[order][told.shape[1] :]
+    edge_index = torch.cat([passed, passed.flip(0)], 1)
+    return normalised_adjacency(edge_index, graph.nodes, weights), told
 
 
 def dropped(h: Float[Tensor, "nodes width"], share: float) -> Float[Tensor, "nodes width"]:

@@ -147,11 +147,15 @@ def same_work(config: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
 
 
 def work(config: Mapping[str, Any]) -> tuple[RunSettings, InputSpec | GraphSpec, str | None]:
-    """All that training follows from: complete settings, the inputs, and the data's SHA-256."""
+    """All that training follows from: complete settings, the inputs, and the data's SHA-256.
+
+    Whether edges are plain is left out: what they were read as is in the data's SHA-256.
+    """
     settings, spec = parse_settings(config), parse_spec(config)
     blueprint = blueprint_of(settings)
     settings = replace(
         settings,
+        data=replace(settings.data, plain_edges=False),
         network=blueprint.network_name,
         prior=blueprint.prior_name,
         hyperparameters={**blueprint.defaults, **thaw(settings.hyperparameters)},

@@ -12,10 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from aelab.data.loading import LOADERS
 from aelab.files import InputError
 from aelab.models.zoo import ZOO
 
-FORMAT = 4
+FORMAT = 5
 """Of the folders that are written."""
 
 OLDEST = 2
@@ -120,10 +121,21 @@ def weight_2_to_3(name: str, config: Config) -> str:
     return name
 
 
-CONFIG_STEPS: dict[int, Callable[[Config], dict[str, Any]]] = {2: config_2_to_3, 3: dict}
+def config_4_to_5(config: Config) -> dict[str, Any]:
+    """Graphs in files came to be read with weights, kinds of nodes and more: before, plain."""
+    plain = "nodes" in config["input"] and config["data"]["name"] not in LOADERS
+    return {**config, "data": {"plain_edges": plain, **config["data"]}}
+
+
+CONFIG_STEPS: dict[int, Callable[[Config], dict[str, Any]]] = {
+    2: config_2_to_3,
+    3: dict,
+    4: config_4_to_5,
+}
 WEIGHT_STEPS: dict[int, Callable[[str, Config], str]] = {
     2: weight_2_to_3,
     3: lambda name, config: name,
+    4: lambda name, config: name,
 }
 
 OLD_PRIORS = {2: "prior.safetensors", 3: "priors/mixture.safetensors"}
