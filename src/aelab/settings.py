@@ -63,6 +63,20 @@ class DataSettings:
     grayscale: bool = False
     """Turn images grey."""
 
+    range: tuple[float, float] | None = None
+    """Stored values that become x = 0 and the largest x, for an array or a folder of images or
+    sounds. Unless given, the type's own or the range of the training examples; what was taken is
+    told."""
+
+    signal: bool = False
+    """An array holds signals of one dimension: [n, length] or [n, channels, length]."""
+
+    volume: bool = False
+    """An array [n, depth, height, width] holds volumes; TIFF files of several pages, too."""
+
+    window: int | None = None
+    """Cut sounds into windows of so many samples."""
+
     strict: bool = False
     """Refuse the data if a file of a folder, or a column of a table, would be left out."""
 
@@ -95,6 +109,15 @@ class DataSettings:
                 "condition tells a model the class of each input, and classes sets some aside as "
                 "anomalies, which it could be told nothing of: leave one out"
             )
+        if self.range is not None and not -math.inf < self.range[0] < self.range[1] < math.inf:
+            raise InputError(
+                f"range must be two finite numbers, the lower first, not "
+                f"{self.range[0]:g} and {self.range[1]:g}"
+            )
+        if self.signal and self.volume:
+            raise InputError("an array holds either signals or volumes: leave one out")
+        if self.window is not None and self.window < 1:
+            raise InputError(f"window must be 1 sample or more, not {self.window}")
         _ = self.height_and_width
 
     @property

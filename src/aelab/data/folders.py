@@ -72,7 +72,7 @@ def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) ->
     told = refuse_or_tell(root, pictures.skipped, strict=settings.strict)
     classes, parts = arrange(pictures)
     splits, drawn = divide(parts, settings.name)
-    spec, prepared = values_spec(settings.name, splits, settings.scale)
+    spec, prepared = values_spec(settings, splits)
     spec = replace(spec, resized=wanted.size is not None, grayscale=wanted.grayscale)
     many = f"{len(classes)} classes" if len(classes) > 1 else "no classes"
     counted = f"{len(pictures.names):,} images of {pictures.kind}; {many}; {drawn}"

@@ -172,8 +172,13 @@ class InputDataset(NamedSplits[InputSplit]):
 
     def as_spec(self, spec: InputSpec) -> "InputDataset":
         """The same stored values, prepared as `spec` says."""
+
+        def prepared(images: InputSplit) -> InputSplit:
+            values = images.values.reshape(len(images.values), *spec.shape)
+            return replace(images, values=values, spec=spec)
+
         splits, anomalies = (
-            {name: replace(images, spec=spec) for name, images in part.items()}
+            {name: prepared(images) for name, images in part.items()}
             for part in (self.splits, self.anomalies)
         )
         return replace(self, splits=splits, anomalies=anomalies)

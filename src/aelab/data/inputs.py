@@ -11,12 +11,13 @@ from jaxtyping import Float, Int64, Shaped
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aelab.data.arrays import array_files, as_array, as_inputs, described_shape, open_array, roles
+from aelab.data.arrays import array_files, as_array, as_inputs, open_array, roles
+from aelab.data.axes import described_shape
 from aelab.data.folders import Skipped, classes_of, list_files, read_pictures, refuse_or_tell
 from aelab.data.image_files import Kind, Wanted
 from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.data.loading import ARRAY_SUFFIXES, LOADERS, TABLE_SUFFIXES, load_settings
-from aelab.data.ranges import FULL, found_range
+from aelab.data.ranges import FULL, extremes
 from aelab.data.specs import InputSpec
 from aelab.data.splits import class_numbers, one_class
 from aelab.data.table_rows import read_rows, refuse_bad
@@ -215,15 +216,19 @@ def of_values(where: str, values: Shaped[Tensor, "n *shape"], spec: InputSpec) -
     if values.is_floating_point():  # what is not finite is refused
         impute = spec.columns is not None and spec.columns.impute
         known = torch.where(values.isnan(), 0.0, values) if impute else values
-        found_range(where, known, np.arange(len(values)))
+        extremes(where, known, np.arange(len(values)))
     images = InputSplit(values, one_class(len(values)), torch.arange(len(values)), spec)
     return Inputs(images, RowNumbers(len(values)))
 
 
 def of_table(path: Path, spec: InputSpec) -> Inputs:
-    """The rows of a table, by the columns that the run was trained on, in whatever order."""
+    """The rows of a table, by the columns that the run was trained on, in whatever order.
+
+    Those of a run that was trained on an array have no names: they are taken in their order.
+    """
     columns = spec.columns
-    names, label = (columns.names, columns.label) if columns else (None, None)
+    named = columns is not None and not columns.numbered
+    names, label = (columns.names, columns.label) if columns and named else (None, None)
     rows = read_rows(path, names=names, label=label)
     refuse_bad(path, rows, impute=columns is not None and columns.impute)
     found = replace(of_values(str(path), rows.values, spec), table=path)
