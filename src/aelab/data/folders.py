@@ -7,7 +7,7 @@ Classes are the sub-folders, if there are any. Folders ``train``, ``validation``
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +24,7 @@ from aelab.data import cache
 from aelab.data.image_files import Kind, Wanted, kind_of, quiet, read
 from aelab.data.input_sets import InputDataset
 from aelab.data.ranges import values_spec
-from aelab.data.splits import ALL, Part, assemble, class_numbers, divide, split_named
+from aelab.data.splits import ALL, NAMES, Part, assemble, class_numbers, divide, split_named
 from aelab.files import InputError, MissingFileError, read_json, write_json
 from aelab.settings import DataSettings
 
@@ -34,6 +34,12 @@ T = TypeVar("T")
 
 LOOSE = "(no folder)"
 """Class of images beside the folders of the other classes."""
+
+GOOD, MASKS = "good", "ground_truth/"
+"""Of a folder for finding defects: the one class that is trained on, and where its masks are."""
+
+FEWEST = 3
+"""Images of one kind that can be trained on: one for each split."""
 
 Skipped = tuple[tuple[str, str], ...]
 
@@ -59,6 +65,9 @@ class Pictures:
     sha256: str
     """Of the names and contents of all files, and of what was made of them."""
 
+    kinds: tuple[tuple[Kind, int], ...] = ()
+    """The kinds of all images with how many there are, the most common first."""
+
 
 def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) -> InputDataset:
     """Load a folder of images, split by its own folders or by a fixed seed.
@@ -68,7 +77,12 @@ def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) ->
     """
     root = Path(settings.name)
     wanted = Wanted(settings.height_and_width, settings.grayscale)
-    pictures = read_pictures(root, list_files(root), wanted)
+    files = list_files(root)
+    of_defects = is_of_defects(files)
+    if of_defects:
+        files = {name: path for name, path in files.items() if not name.startswith(MASKS)}
+    pictures = read_pictures(root, files, wanted)
+    refuse_many_kinds(root, pictures)
     told = refuse_or_tell(root, pictures.skipped, strict=settings.strict)
     classes, parts = arrange(pictures)
     splits, drawn = divide(parts, settings.name)
@@ -76,8 +90,69 @@ def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) ->
     spec = replace(spec, resized=wanted.size is not None, grayscale=wanted.grayscale)
     many = f"{len(classes)} classes" if len(classes) > 1 else "no classes"
     counted = f"{len(pictures.names):,} images of {pictures.kind}; {many}; {drawn}"
-    notes = [counted, *prepared, *told]
-    return assemble(settings.name, splits, spec, classes, pictures.sha256, notes)
+    notes = [counted, *prepared, *told, *sizes_hint(pictures)]
+    data = assemble(settings.name, splits, spec, classes, pictures.sha256, notes)
+    return good_alone(data) if of_defects and settings.classes is None else data
+
+
+def is_of_defects(names: Collection[str]) -> bool:
+    """Whether a folder is laid out as those for finding defects are (MVTec AD, MVTec LOCO).
+
+    ``train/good``, ``test/good`` and ``test/<defect>``, with masks in ``ground_truth``.
+
+    >>> is_of_defects(["train/good/0.png", "test/good/0.png", "test/hole/0.png"])
+    True
+    """
+    folders = {tuple(name.split("/")[:2]) for name in names if name.count("/") > 1}
+    found = {top: {within for first, within in folders if first == top} for top, _ in folders}
+    found.pop(MASKS.strip("/"), None)
+    kept = {split_named(top) for top in found}
+    return found.get("train") == {GOOD} and {GOOD} < found.get("test", set()) and kept <= {*NAMES}
+
+
+def good_alone(data: InputDataset) -> InputDataset:
+    """The data with the defects of the test split as its anomalies."""
+    test = data.split("test")
+    good = test.classes == data.classes.index(GOOD)
+    note = (
+        f"a folder for finding defects: trained on {GOOD} alone, the {int((~good).sum()):,} test "
+        f"images of other classes are the anomalies, and {MASKS} is left out"
+    )
+    return replace(
+        data,
+        splits={**data.splits, "test": test.where(good)},
+        anomalies={"test": test.where(~good)},
+        notes=(*data.notes, note),
+    )
+
+
+def refuse_many_kinds(root: Path, pictures: Pictures) -> None:
+    """Raise InputError if images are of so many kinds that too few of one are left."""
+    if len(pictures.names) >= FEWEST or len(pictures.kinds) < 2:
+        return
+    shown = "; ".join(f"{count:,} of {kind}" for kind, count in pictures.kinds[:SHOWN])
+    rest = len(pictures.kinds) - SHOWN
+    more = f"; and {rest:,} more kinds" if rest > 0 else ""
+    options = " and ".join(options_for(pictures))
+    raise InputError(
+        f"{root}: the images are of {len(pictures.kinds)} kinds ({shown}{more}), and a model "
+        f"takes one: bring them to one with {options}"
+    )
+
+
+def sizes_hint(pictures: Pictures) -> list[str]:
+    """A note on how images that were left out for their kind can be taken, if there are any."""
+    options = options_for(pictures)
+    return [f"{' and '.join(options)} would bring images to one kind"] if options else []
+
+
+def options_for(pictures: Pictures) -> list[str]:
+    """The options that would bring all images to one kind, as far as options can."""
+    shapes = [kind.shape for kind, _ in pictures.kinds]
+    size = len({shape[1:] for shape in shapes}) > 1
+    channels = len({shape[0] for shape in shapes}) > 1
+    of_most = "x".join(str(side) for side in pictures.kind.shape[1:])
+    return [f"--size {of_most}"] * size + ["--grayscale"] * channels
 
 
 def list_files(root: Path) -> dict[str, Path]:
@@ -119,6 +194,9 @@ def read_pictures(
         skipped=tuple((name, why) for name, why in made["skipped"]),
         kind=kind,
         sha256=sha256,
+        kinds=tuple(
+            (Kind(tuple(shape), dtype), count) for shape, dtype, count in made.get("kinds", ())
+        ),
     )
 
 
@@ -147,8 +225,14 @@ def _decode(
                     yield image
 
         cache.write_blocks(values, images())
-    told = sorted(skipped.items())
-    return {"shape": kind.shape, "dtype": kind.dtype, "names": kept, "skipped": told}
+    counted = Counter(kind for kind in found.values() if isinstance(kind, Kind)).most_common()
+    return {
+        "shape": kind.shape,
+        "dtype": kind.dtype,
+        "names": kept,
+        "skipped": sorted(skipped.items()),
+        "kinds": [(kind.shape, kind.dtype, count) for kind, count in counted],
+    }
 
 
 def most_common(root: Path, kinds: Iterable[Kind | str]) -> Kind:
