@@ -367,6 +367,16 @@ def test_arrays_that_do_not_hold_what_is_asked_for(
 
 
 @pytest.mark.parametrize(
+    "asked", [{"range": (0.0, 9.0)}, {"signal": True}, {"volume": True}, {"window": 4}]
+)
+def test_what_the_data_would_not_heed_is_refused(asked: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=rf"{next(iter(asked))} is for .*, and digits is none"):
+        opened("digits", **asked)
+    with pytest.raises(InputError, match="window is for sounds, and an array in memory is none"):
+        opened_array(noise(20, 4), window=4)
+
+
+@pytest.mark.parametrize(
     ("shape", "asked"),
     [((30, 1, 24), {}), ((30, 24), {"signal": True}), ((30, 8, 8, 8), {"volume": True})],
 )

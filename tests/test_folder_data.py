@@ -325,6 +325,26 @@ def test_what_would_take_images_of_other_sizes_is_told(zoo: Path) -> None:
     assert len(opened(zoo, size="6x5").notes) == 1
 
 
+def test_stacks_are_volumes_if_asked_for(tmp_path: Path) -> None:
+    for i in range(6):
+        path = tmp_path / "scans" / f"{i}.tif"
+        path.parent.mkdir(exist_ok=True)
+        tifffile.imwrite(path, noise(8, 9, 10, dtype="uint16", seed=i), photometric="minisblack")
+    save(path.with_name("flat.tif"), noise(9, 10, dtype="uint16"))
+    data = opened(tmp_path / "scans", volume=True)
+    assert data.spec == InputSpec((1, 8, 9, 10), 1 / 65535, high=65535, dtype="uint16")
+    assert "6 volumes of 8×9×10, 1 channel, uint16" in data.notes[0]
+    assert "flat.tif is no volume" in data.notes[1]
+    inputs = open_inputs(tmp_path / "scans", data.spec)
+    expected = np.stack([noise(8, 9, 10, dtype="uint16", seed=i) for i in range(6)]) / 65535
+    assert np.allclose(inputs.batch(torch.arange(6))[:, 0], expected, atol=1e-7)
+    (tmp_path / "scans" / "flat.tif").unlink()
+    with pytest.raises(InputError, match=r"the first file has 8 frames or pages.*--volume"):
+        opened(tmp_path / "scans")
+    with pytest.raises(InputError, match="leave size and grayscale out"):
+        opened(tmp_path / "scans", volume=True, size="4")
+
+
 @pytest.mark.parametrize("splits", [(), ("validation",)])
 def test_a_folder_of_defects(tmp_path: Path, splits: tuple[str, ...]) -> None:
     """As MVTec AD: masks are no inputs, and defects are what is to be found."""

@@ -114,8 +114,6 @@ class DataSettings:
                 f"range must be two finite numbers, the lower first, not "
                 f"{self.range[0]:g} and {self.range[1]:g}"
             )
-        if self.signal and self.volume:
-            raise InputError("an array holds either signals or volumes: leave one out")
         if self.window is not None and self.window < 1:
             raise InputError(f"window must be 1 sample or more, not {self.window}")
         _ = self.height_and_width

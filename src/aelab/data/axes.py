@@ -20,7 +20,13 @@ MOST_COLOURS = 4
 
 
 def asked_for(settings: DataSettings) -> Asked:
-    """What an array holds, as the settings say."""
+    """What an array holds, as the settings say.
+
+    Raises:
+        InputError: they say two things.
+    """
+    if settings.signal and settings.volume:
+        raise InputError("an array holds either signals or volumes: leave signal or volume out")
     return "signals" if settings.signal else "volumes" if settings.volume else "images"
 
 

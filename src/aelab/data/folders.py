@@ -21,7 +21,7 @@ from rich.progress import Progress
 from torch import Tensor
 
 from aelab.data import cache
-from aelab.data.image_files import Kind, Wanted, kind_of, quiet, read
+from aelab.data.image_files import VOLUME_AXES, Kind, Wanted, kind_of, quiet, read
 from aelab.data.input_sets import InputDataset
 from aelab.data.ranges import values_spec
 from aelab.data.splits import ALL, NAMES, Part, assemble, class_numbers, divide, split_named
@@ -50,11 +50,12 @@ class Pictures:
 
     >>> import torch
     >>> values, names = torch.zeros(2, 1, 8, 8), ("cats/a.png", "dogs/b.png")
-    >>> arrange(Pictures(values, names, (), Kind((1, 8, 8), "float32"), sha256=""))[0]
+    >>> pictures = Pictures(values, names, (), Kind((1, 8, 8), "float32"), sha256="")
+    >>> arrange(pictures.values, pictures.names)[0]
     ('cats', 'dogs')
     """
 
-    values: Shaped[Tensor, "n channels height width"]
+    values: Shaped[Tensor, "n channels *positions"]
     names: tuple[str, ...]
     """Paths of the files in their folder, with /, in ascending order."""
 
@@ -76,7 +77,9 @@ def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) ->
         InputError: it holds too few images, or one is left out and `settings.strict` is set.
     """
     root = Path(settings.name)
-    wanted = Wanted(settings.height_and_width, settings.grayscale)
+    if settings.volume and (settings.size is not None or settings.grayscale):
+        raise InputError("volumes are taken as they are: leave size and grayscale out")
+    wanted = Wanted(settings.height_and_width, settings.grayscale, settings.volume)
     files = list_files(root)
     of_defects = is_of_defects(files)
     if of_defects:
@@ -84,12 +87,13 @@ def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) ->
     pictures = read_pictures(root, files, wanted)
     refuse_many_kinds(root, pictures)
     told = refuse_or_tell(root, pictures.skipped, strict=settings.strict)
-    classes, parts = arrange(pictures)
+    classes, parts = arrange(pictures.values, pictures.names)
     splits, drawn = divide(parts, settings.name)
     spec, prepared = values_spec(settings, splits)
     spec = replace(spec, resized=wanted.size is not None, grayscale=wanted.grayscale)
+    what = "volumes" if wanted.stacked else "images"
     many = f"{len(classes)} classes" if len(classes) > 1 else "no classes"
-    counted = f"{len(pictures.names):,} images of {pictures.kind}; {many}; {drawn}"
+    counted = f"{len(pictures.names):,} {what} of {pictures.kind}; {many}; {drawn}"
     notes = [counted, *prepared, *told, *sizes_hint(pictures)]
     data = assemble(settings.name, splits, spec, classes, pictures.sha256, notes)
     return good_alone(data) if of_defects and settings.classes is None else data
@@ -136,7 +140,7 @@ def refuse_many_kinds(root: Path, pictures: Pictures) -> None:
     options = " and ".join(options_for(pictures))
     raise InputError(
         f"{root}: the images are of {len(pictures.kinds)} kinds ({shown}{more}), and a model "
-        f"takes one: bring them to one with {options}"
+        f"takes one: bring them to one{f' with {options}' if options else ''}"
     )
 
 
@@ -148,6 +152,8 @@ def sizes_hint(pictures: Pictures) -> list[str]:
 
 def options_for(pictures: Pictures) -> list[str]:
     """The options that would bring all images to one kind, as far as options can."""
+    if len(pictures.kind.shape) == VOLUME_AXES:
+        return []
     shapes = [kind.shape for kind, _ in pictures.kinds]
     size = len({shape[1:] for shape in shapes}) > 1
     channels = len({shape[0] for shape in shapes}) > 1
@@ -182,7 +188,8 @@ def read_pictures(
     They are decoded only once: what was made of the same contents before is in the cache.
     """
     contents = list(zip(files, cache.hashes(list(files.values()), root), strict=True))
-    sha256 = cache.key_of(contents, wanted, like)
+    stacked = ["volumes"] if wanted.stacked else []
+    sha256 = cache.key_of(contents, wanted, like, *stacked)
     record, values = (cache.folder() / f"{sha256}{end}" for end in (".json", ".values"))
     if not record.is_file():
         write_json(record, _decode(root, files, wanted, like, values))
@@ -246,12 +253,12 @@ def most_common(root: Path, kinds: Iterable[Kind | str]) -> Kind:
 
 
 @contextmanager
-def reading(total: int) -> Iterator[Callable[[T], T]]:
+def reading(total: int, told: str = "Reading images") -> Iterator[Callable[[T], T]]:
     """A progress bar, on a terminal, that moves by one for each thing passed through."""
     with Progress(
         console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
     ) as bar:
-        task = bar.add_task("Reading images", total=total)
+        task = bar.add_task(told, total=total)
 
         def tick(passed: T) -> T:
             bar.update(task, advance=1)
@@ -272,21 +279,26 @@ def refuse_or_tell(root: Path, skipped: Skipped, *, strict: bool) -> list[str]:
     return [f"{count} left out: {shown}{more}"]
 
 
-def arrange(pictures: Pictures) -> tuple[tuple[str, ...], dict[str, Part]]:
-    """Classes, and parts that are splits of the user's own or all images in one."""
-    tops = {name.partition("/")[0] if "/" in name else "" for name in pictures.names}
+def arrange(
+    values: Shaped[Tensor, "n *shape"], names: Sequence[str]
+) -> tuple[tuple[str, ...], dict[str, Part]]:
+    """Classes, and parts that are splits of the user's own or all inputs in one.
+
+    They follow from the folders in the `names`, which are in order.
+    """
+    tops = {name.partition("/")[0] if "/" in name else "" for name in names}
     own = "train" in map(split_named, tops) and all(map(split_named, tops))
-    within = [name.partition("/")[2] for name in pictures.names] if own else pictures.names
+    within = [name.partition("/")[2] for name in names] if own else names
     classes, labels = classes_of(within)
     if not own:
-        return classes, {ALL: Part(pictures.values, labels)}
+        return classes, {ALL: Part(values, labels)}
     parts = {}
     for top in sorted(tops):
-        rows = np.array([name.startswith(f"{top}/") for name in pictures.names]).nonzero()[0]
+        rows = np.array([name.startswith(f"{top}/") for name in names]).nonzero()[0]
         if split_named(top) in parts:
             raise InputError(f"{top} is a second folder of the split {split_named(top)}; join them")
         one = slice(rows[0], rows[-1] + 1)  # the names are in order, so a folder's are together
-        parts[split_named(top)] = Part(pictures.values[one], labels[one])
+        parts[split_named(top)] = Part(values[one], labels[one])
     return classes, parts
 
 

@@ -14,10 +14,11 @@ from torch import Tensor
 from aelab.data.arrays import array_files, as_array, as_inputs, open_array, roles
 from aelab.data.axes import described_shape
 from aelab.data.folders import Skipped, classes_of, list_files, read_pictures, refuse_or_tell
-from aelab.data.image_files import Kind, Wanted
+from aelab.data.image_files import VOLUME_AXES, Kind, Wanted
 from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.data.loading import ARRAY_SUFFIXES, LOADERS, TABLE_SUFFIXES, load_settings
 from aelab.data.ranges import FULL, extremes
+from aelab.data.sounds import SoundKind, read_sounds
 from aelab.data.specs import InputSpec
 from aelab.data.splits import class_numbers, one_class
 from aelab.data.table_rows import read_rows, refuse_bad
@@ -87,8 +88,9 @@ def open_inputs(
 ) -> Inputs:
     """Open inputs for a model built from `spec`, and prepare them as it says.
 
-    `path` is an image file, a folder of them, an array, a table, or a split of a named data set
-    (``fashion-mnist:test``). Folders train, validation and test are no splits here, but classes.
+    `path` is an image or sound file, a folder of them, an array, a table, or a split of a named
+    data set (``fashion-mnist:test``). Folders train, validation and test are no splits here, but
+    classes.
 
     Raises:
         InputError: the inputs are of another shape or type than the run takes, or something is
@@ -105,6 +107,8 @@ def open_inputs(
         inputs = of_array(path, spec)
     elif path.suffix.lower() in TABLE_SUFFIXES:
         inputs = of_table(path, spec)
+    elif spec.rate is not None:
+        inputs = of_sounds(path, spec, spec.rate, strict=strict)
     else:
         inputs = of_pictures(path, spec, strict=strict)
     return told_classes(str(path), inputs, spec)
@@ -236,12 +240,13 @@ def of_table(path: Path, spec: InputSpec) -> Inputs:
 
 
 def of_pictures(path: Path, spec: InputSpec, *, strict: bool) -> Inputs:
-    """The images of a folder, or one."""
-    if spec.kind != "images":
+    """The images or volumes of a folder, or one."""
+    stacked = len(spec.shape) == VOLUME_AXES
+    if spec.kind != "images" and not stacked:
         raise InputError(f"the run takes {described_shape(spec.shape)}, and {path} is a folder")
-    channels, height, width = spec.image_shape
-    wanted = Wanted((height, width) if spec.resized else None, spec.grayscale)
-    kind = Kind((channels, height, width), spec.dtype)
+    height_and_width = spec.image_shape[1:] if spec.resized else None
+    wanted = Wanted(height_and_width, spec.grayscale, stacked)
+    kind = Kind(spec.shape, spec.dtype)
     pictures = read_pictures(path, list_files(path), wanted, like=kind)
     if not pictures.names:
         name, why = pictures.skipped[0]
@@ -256,7 +261,28 @@ def of_pictures(path: Path, spec: InputSpec, *, strict: bool) -> Inputs:
         labels if len(classes) > 1 else None,
         classes if len(classes) > 1 else (),
         pictures.skipped,
-        [folder / name for name in pictures.names],
+        None if stacked else [folder / name for name in pictures.names],
+        title=path.stem,
+    )
+
+
+def of_sounds(path: Path, spec: InputSpec, rate: int, *, strict: bool) -> Inputs:
+    """The sounds of a folder, or one; cut into windows if the run's were."""
+    channels, length = spec.shape
+    kind, window = SoundKind(rate, channels, length), length if spec.windowed else None
+    sounds = read_sounds(path, list_files(path), window, like=kind)
+    if not len(sounds.values):
+        name, why = sounds.skipped[0]
+        raise InputError(f"{path} holds nothing that the run takes ({kind}): {name} {why}")
+    refuse_or_tell(path, sounds.skipped, strict=strict)
+    classes, labels = classes_of(sounds.names)
+    return Inputs(
+        InputSplit(sounds.values, labels, torch.arange(len(labels)), spec),
+        sounds.names,
+        labels if len(classes) > 1 else None,
+        classes if len(classes) > 1 else (),
+        sounds.skipped,
+        title=path.stem,
     )
 
 

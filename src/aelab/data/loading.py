@@ -1,5 +1,6 @@
 """Data sets by name or path: ``load("fashion-mnist")``, ``load("photos/")``."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from difflib import get_close_matches
@@ -23,6 +24,7 @@ LOADERS = {
 EDGE_LIST = "aelab.data.graphs:load_settings"
 FOLDER = "aelab.data.folders:load"
 ARRAY = "aelab.data.arrays:load"
+SOUND = "aelab.data.sounds:load"
 TABLE = "aelab.data.table_rows:load"
 
 FORMATS = {
@@ -33,8 +35,17 @@ FORMATS = {
     ".txt": EDGE_LIST,
     ".npy": ARRAY,
     ".npz": ARRAY,
+    ".wav": SOUND,
 }
 """What loads a file, by its suffix. A table is an edge list unless its rows are inputs."""
+
+MEANT_FOR = {
+    "range": {ARRAY: "an array", FOLDER: "a folder of images", SOUND: "sounds"},
+    "signal": {ARRAY: "an array"},
+    "volume": {ARRAY: "an array", FOLDER: "a folder of TIFF files"},
+    "window": {SOUND: "sounds"},
+}
+"""Settings that mean something to some loaders only, and what these load."""
 
 TABLE_SUFFIXES = tuple(suffix for suffix, loader in FORMATS.items() if loader == TABLE)
 EDGE_LIST_SUFFIXES = (*TABLE_SUFFIXES, ".txt")
@@ -73,6 +84,7 @@ def load_array(data: object, settings: DataSettings, labels: object = None) -> D
     """The data set of an array in memory, prepared as the settings say."""
     from aelab.data.arrays import from_memory
 
+    refuse_meaningless(settings, ARRAY)
     return narrowed(from_memory(data, labels, settings), settings)
 
 
@@ -99,11 +111,23 @@ def load_settings(
     settings: DataSettings, data_dir: str | Path | None = None, *, seed: int = 0
 ) -> Dataset:
     """Load what the settings name, as `load` does."""
-    module, function = (LOADERS.get(settings.name) or loader_of(settings)).split(":")
+    found = LOADERS.get(settings.name) or loader_of(settings)
+    refuse_meaningless(settings, found)
+    module, function = found.split(":")
     loader = getattr(import_module(module), function)
     folder = None if data_dir is None else Path(data_dir)
     dataset: Dataset = loader(settings, folder, seed)
     return narrowed(dataset, settings)
+
+
+def refuse_meaningless(settings: DataSettings, loader: str) -> None:
+    """Raise InputError for a setting that the data would not heed."""
+    for name, loaders in MEANT_FOR.items():
+        if getattr(settings, name) and loader not in loaders:
+            raise InputError(
+                f"{name} is for {' and '.join(loaders.values())}, and {settings.name} is none: "
+                f"leave it out"
+            )
 
 
 def narrowed(data: Dataset, settings: DataSettings) -> Dataset:
@@ -167,15 +191,21 @@ def loader_of(settings: DataSettings) -> str:
     meant = f"; did you mean {close[0]}?" if close else ""
     raise InputError(
         f"no data set {settings.name!r} (there is {', '.join(LOADERS)}, or the path of a folder of "
-        f"images, of an array ending in {', '.join(ARRAY_SUFFIXES)}, or of a table or edge list "
-        f"ending in {', '.join(EDGE_LIST_SUFFIXES)}){meant}"
+        f"images or sounds, of an array ending in {', '.join(ARRAY_SUFFIXES)}, or of a table or "
+        f"edge list ending in {', '.join(EDGE_LIST_SUFFIXES)}){meant}"
     )
 
 
 def loader_of_folder(folder: Path) -> str:
-    """What loads a folder: one of arrays, one with a table called train, or one of images."""
+    """What loads a folder: of arrays, with a table called train, or of images or sounds."""
     if any(folder.glob("*.npy")):
         return ARRAY
     if any((folder / f"train{suffix}").is_file() for suffix in TABLE_SUFFIXES):
         return TABLE
-    return FOLDER
+    return SOUND if holds_sounds(folder) else FOLDER
+
+
+def holds_sounds(folder: Path) -> bool:
+    """Whether most files below a folder are sounds."""
+    suffixes = [Path(name).suffix.lower() for *_, names in os.walk(folder) for name in names]
+    return 2 * suffixes.count(".wav") > len(suffixes)

@@ -97,6 +97,12 @@ class InputSpec:
     columns: Columns | None = None
     """Of the rows of a table, or of an array of features that have units of their own."""
 
+    rate: int | None = None
+    """Of sounds: samples a second."""
+
+    windowed: bool = False
+    """Whether longer sounds are cut into inputs, or refused."""
+
     binarise: bool = False
     """Each value is 1 with probability x and else 0, drawn anew each time."""
 
