@@ -32,7 +32,7 @@ class DataSettings:
     """
 
     name: Annotated[str, arg(name="data")] = "fashion-mnist"
-    """Name of the data set, or a path: a folder of images, an array (.npy, .npz), a table (.csv,
+    """Name of the data set, or a path: a folder of images or sounds (.wav), an array (.npy, .npz), a table (.csv,
     .tsv, .parquet), an edge list (the same, or .txt), or a folder of arrays or tables named train,
     validation and test."""
 
