@@ -26,6 +26,7 @@ from aelab.data.loading import load
 from aelab.data.preparation import prepare, restore
 from aelab.data.specs import InputSpec
 from aelab.data.splits import held_out
+from aelab.evaluate.features import cache_path
 from aelab.files import InputError, MissingFileError
 
 
@@ -243,6 +244,14 @@ def test_a_range_by_hand() -> None:
         opened_array(deep, range=(9.0, 1.0))
     with pytest.raises(InputError, match="not finite"):
         opened_array(np.full((9, 3), np.nan), range=(0.0, 1.0))
+
+
+def test_features_are_kept_by_the_range() -> None:
+    deep = noise(80, 6, 6, dtype="uint16") % 4000
+    places = {
+        cache_path(opened_array(deep, range=asked)) for asked in (None, (0, 4095), (0, 65535))
+    }
+    assert len(places) == 2
 
 
 def test_a_run_of_another_range_is_measured_by_its_own(tmp_path: Path) -> None:

@@ -32,9 +32,9 @@ class DataSettings:
     """
 
     name: Annotated[str, arg(name="data")] = "fashion-mnist"
-    """Name of the data set, or a path: a folder of images or sounds (.wav), an array (.npy, .npz), a table (.csv,
-    .tsv, .parquet), an edge list (the same, or .txt), or a folder of arrays or tables named train,
-    validation and test."""
+    """Name of the data set, or a path: a folder of images or sounds (.wav), an array (.npy, .npz),
+    a table (.csv, .tsv, .parquet), an edge list (the same, or .txt), or a folder of arrays or
+    tables named train, validation and test."""
 
     splits: Literal["standard", "original"] = "standard"
     """How it is split. standard: 55,000 training images, 5,000 for validation (drawn from the

@@ -90,7 +90,8 @@ def asked_range(
     if values.is_floating_point():
         for part, index in splits.values():
             extremes(settings.name, part.values, index)  # which must be finite
-    return ranged(settings, values, low, high), [f"x counts from {low:g} to {high:g}, as asked for"]
+    spec = ranged(settings, values, float(low), float(high))
+    return spec, [f"x counts from {low:g} to {high:g}, as asked for"]
 
 
 def used_range(values: Shaped[Tensor, "n *shape"], index: Index) -> tuple[float, list[str]]:
