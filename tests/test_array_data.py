@@ -238,6 +238,11 @@ def test_a_range_by_hand() -> None:
     data = opened_array(deep / 1000 - 2, range=(-2.0, 2.0), scale=2 / 255)
     assert (data.spec.low, data.spec.high, data.spec.peak) == (-2, 2, pytest.approx(2))
     assert data.notes[1] == "x counts from -2 to 2, as asked for"
+    beyond = "values go from 0 to 3999, beyond the range that is asked for"
+    deep[0, 0, 0], deep[0, 0, 1] = 0, 3999
+    assert opened_array(deep, range=(0.0, 100.0)).notes[-1] == beyond
+    drawn = opened_array(deep, range=(0.0, 100.0), binarise=True).split("test")
+    assert set(drawn.batch(torch.arange(8)).unique().tolist()) <= {0, 1}
     with pytest.raises(InputError, match="holds uint16, of 0 to 65535; the range from -1 to 9 goe"):
         opened_array(deep, range=(-1.0, 9.0))
     with pytest.raises(InputError, match="range must be two finite numbers, the lower first"):

@@ -40,10 +40,13 @@ class InputSplit:
     def batch(self, i: Int64[Tensor, " batch"]) -> Batch:
         """Give the prepared inputs of the examples `i` of this split, float32, and their labels.
 
-        Binarised ones are drawn from the global generator.
+        Binarised ones are drawn from the global generator, by a probability that stays one where
+        a value lies beyond the range of the training values.
         """
         x = prepare(self.stored(i), self.spec)
-        return Batch(x.bernoulli() if self.spec.binarise else x, labels=self.classes_of(i))
+        return Batch(
+            x.clamp(0, 1).bernoulli() if self.spec.binarise else x, labels=self.classes_of(i)
+        )
 
     def stored(self, i: Int64[Tensor, " batch"]) -> Shaped[Tensor, "batch *shape"]:
         """Give the stored values of the examples `i` of this split."""

@@ -87,11 +87,12 @@ def asked_range(
             f"{settings.name} holds {dtype}, of 0 to {largest:g}; the range from {low:g} to "
             f"{high:g} goes beyond that"
         )
-    if values.is_floating_point():
-        for part, index in splits.values():
-            extremes(settings.name, part.values, index)  # which must be finite
-    spec = ranged(settings, values, float(low), float(high))
-    return spec, [f"x counts from {low:g} to {high:g}, as asked for"]
+    found = [extremes(settings.name, part.values, index) for part, index in splits.values()]
+    least, most = min(lows.min() for lows, _ in found), max(highs.max() for _, highs in found)
+    notes = [f"x counts from {low:g} to {high:g}, as asked for"]
+    if least < low or most > high:
+        notes.append(f"values go from {least:g} to {most:g}, beyond the range that is asked for")
+    return ranged(settings, values, float(low), float(high)), notes
 
 
 def used_range(values: Shaped[Tensor, "n *shape"], index: Index) -> tuple[float, list[str]]:
