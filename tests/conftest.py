@@ -13,6 +13,7 @@ with install_import_hook("aelab", "typecheck.check"):
     import aelab.data.arrays
     import aelab.data.folders
     import aelab.data.inputs
+    import aelab.data.sounds
     import aelab.data.table_rows
     import aelab.evaluate.features
     import aelab.evaluate.importance

@@ -1,3 +1,4 @@
+import json
 import os
 import pickle
 import subprocess
@@ -16,13 +17,16 @@ from hypothesis.extra import numpy as npst
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
-from aelab.data.arrays import described_shape
+import aelab
+import aelab.cli
+from aelab.data.axes import described_shape
 from aelab.data.input_sets import InputDataset
 from aelab.data.inputs import open_inputs
 from aelab.data.loading import load
 from aelab.data.preparation import prepare, restore
 from aelab.data.specs import InputSpec
 from aelab.data.splits import held_out
+from aelab.evaluate.features import cache_path
 from aelab.files import InputError, MissingFileError
 
 
@@ -36,6 +40,12 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 
 def opened(path: Path | str, **settings: Any) -> InputDataset:
     data = load(str(path), **settings)
+    assert isinstance(data, InputDataset)
+    return data
+
+
+def opened_array(x: NDArray[Any], **settings: Any) -> InputDataset:
+    data = load(x, **settings)
     assert isinstance(data, InputDataset)
     return data
 
@@ -60,6 +70,11 @@ def saved(path: Path, array: NDArray[Any]) -> Path:
         ((20, 3, 6, 5), (3, 6, 5)),
         ((20, 12, 16, 16), (12, 16, 16)),
         ((20, 4, 4, 4), (4, 4, 4)),
+        ((20, 9, 9, 200), (200, 9, 9)),
+        ((20, 200, 9, 9), (200, 9, 9)),
+        ((20, 1, 1, 30), (1, 1, 30)),
+        ((20, 1, 14), (1, 14)),
+        ((20, 14, 1), (1, 14)),
         ((20, 7), (7,)),
     ],
 )
@@ -69,11 +84,29 @@ def test_shapes(tmp_path: Path, shape: tuple[int, ...], expected: tuple[int, ...
     assert data.spec == InputSpec(expected)
     split = data.split("validation")
     original = array[split.index.numpy()] / 255
-    if shape[1:] == (6, 5, 3):
+    if shape[1:] in ((6, 5, 3), (9, 9, 200)):
         original = original.transpose(0, 3, 1, 2)
     x = split.batch(torch.arange(len(split)))
     assert np.allclose(x, original.reshape(x.shape), atol=1e-7)
     assert f"20 {described_shape(expected)}, uint8; no classes" in data.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("shape", "told"),
+    [
+        ((20, 6, 5, 3), None),
+        ((20, 3, 32, 32), None),
+        ((20, 6, 5), None),
+        ((20, 9, 9, 200), "of the axes [n, 9, 9, 200] the last of an input was taken for the"),
+        ((20, 12, 16, 16), "of the axes [n, 12, 16, 16] the first of an input"),
+        ((20, 3, 3, 48), "the last of an input"),
+        ((20, 1, 140), "an array of the shape [n, 1, 140] holds signals"),
+    ],
+)
+def test_what_was_guessed_is_told(shape: tuple[int, ...], told: str | None) -> None:
+    notes = opened_array(noise(*shape)).notes[1:]
+    assert len(notes) == (told is not None)
+    assert told is None or told in notes[0]
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
@@ -93,10 +126,13 @@ def test_preparation_is_undone(tmp_path: Path, array: NDArray[Any]) -> None:
     everything = torch.arange(len(train))
     x = train.batch(everything)
     assert x.dtype == torch.float32
-    assert x.min() >= 0
-    assert x.max() <= 1 + 1e-6
     stored = restore(x, data.spec).double()
     spread = data.spec.high - data.spec.low
+    if data.spec.columns:
+        spread = max(data.spec.columns.std)
+    else:
+        assert x.min() >= 0
+        assert x.max() <= 1 + 1e-6
     assert torch.allclose(stored, train.values[train.index].double(), atol=1e-5 * spread)
 
 
@@ -149,6 +185,228 @@ def test_arrays_stay_in_their_file(tmp_path: Path) -> None:
         file.seek(-30 * 16, 2)
         file.write(bytes(30 * 16))
     assert data.split("train").values.count_nonzero() == 0
+
+
+# The part of a type's range that is used
+
+
+@pytest.mark.parametrize(
+    ("dtype", "most", "high"),
+    [
+        ("uint16", 4094, 4095),
+        ("uint16", 4096, 8191),
+        ("uint16", 1000, 1023),
+        ("uint16", 2**14 - 1, 2**14 - 1),
+        ("uint16", 2**14, 65535),
+        ("uint16", 65535, 65535),
+        ("uint16", 1, 1),
+        ("uint16", 0, 65535),
+        ("uint8", 1, 1),
+        ("uint8", 0, 255),
+        ("uint8", 2, 255),  # a dark photograph
+        ("uint8", 255, 255),
+    ],
+)
+def test_integers_that_use_a_part_of_their_range(dtype: str, most: int, high: int) -> None:
+    array = noise(80, 6, 6, dtype=dtype).clip(0, most)
+    array[:, 0, 0] = most
+    data = opened_array(array)
+    assert (data.spec.low, data.spec.high, data.spec.dtype) == (0, high, dtype)
+    train = data.split("train")
+    x = train.batch(torch.arange(len(train)))
+    assert x.max().item() == pytest.approx(most / high)
+    assert torch.equal(restore(x, data.spec).int(), train.values[train.index].int())
+    whole = high == np.iinfo(dtype).max
+    assert [f"0 to {high:,}: x = value / {high}" in note for note in data.notes[1:]] == (
+        [] if whole else [True]
+    )
+
+
+def test_the_part_that_is_used_is_the_training_split_s() -> None:
+    array = noise(100, 2, 2) % 2
+    held = opened_array(array).split("test").index[0]
+    array[held] = 200
+    data = opened_array(array)
+    assert data.spec.high == 1
+    assert data.split("test").batch(torch.arange(1)).unique().tolist() == [200]
+
+
+def test_a_range_by_hand() -> None:
+    deep = noise(80, 6, 6, dtype="uint16") % 4000
+    spec = opened_array(deep, range=(0.0, 65535.0)).spec
+    assert spec == InputSpec((1, 6, 6), 1 / 65535, high=65535, dtype="uint16")
+    data = opened_array(deep / 1000 - 2, range=(-2.0, 2.0), scale=2 / 255)
+    assert (data.spec.low, data.spec.high, data.spec.peak) == (-2, 2, pytest.approx(2))
+    assert data.notes[1] == "x counts from -2 to 2, as asked for"
+    beyond = "values go from 0 to 3999, beyond the range that is asked for"
+    deep[0, 0, 0], deep[0, 0, 1] = 0, 3999
+    assert opened_array(deep, range=(0.0, 100.0)).notes[-1] == beyond
+    drawn = opened_array(deep, range=(0.0, 100.0), binarise=True).split("test")
+    assert set(drawn.batch(torch.arange(8)).unique().tolist()) <= {0, 1}
+    with pytest.raises(InputError, match="holds uint16, of 0 to 65535; the range from -1 to 9 goe"):
+        opened_array(deep, range=(-1.0, 9.0))
+    with pytest.raises(InputError, match="range must be two finite numbers, the lower first"):
+        opened_array(deep, range=(9.0, 1.0))
+    with pytest.raises(InputError, match="not finite"):
+        opened_array(np.full((9, 3), np.nan), range=(0.0, 1.0))
+
+
+def test_features_are_kept_by_the_range() -> None:
+    deep = noise(80, 6, 6, dtype="uint16") % 4000
+    places = {
+        cache_path(opened_array(deep, range=asked)) for asked in (None, (0, 4095), (0, 65535))
+    }
+    assert len(places) == 2
+
+
+def test_a_run_of_another_range_is_measured_by_its_own(tmp_path: Path) -> None:
+    """A run keeps its preparation, whatever range would be found today."""
+    path = saved(tmp_path / "x.npy", noise(40, 6, 6, dtype="uint16") % 4000)
+    run = aelab.train("pca", path, latent_dim=2, range=(0.0, 65535.0), out=tmp_path / "run")
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    for younger in ("range", "signal", "volume", "window"):
+        del config["data"][younger]
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    old = aelab.load(tmp_path / "run")
+    assert opened(path).spec != old.spec == old.own_data().spec
+    assert old.evaluate()["mse"] == run.metrics["mse"]
+
+
+# Columns of features
+
+
+def people(n: int = 100) -> NDArray[Any]:
+    """Heights in metres, incomes, a column that does not vary, and one of rounding."""
+    drawn = np.random.default_rng(0)
+    height, income = drawn.normal(1.7, 0.1, n), drawn.normal(40_000, 9_000, n)
+    return np.stack([height, income, np.full(n, 7.0), 1 + 1e-15 * (np.arange(n) % 3)], 1)
+
+
+def test_columns_of_unlike_scales_are_standardised_each() -> None:
+    x = people()
+    data = opened_array(x)
+    train = data.split("train")
+    rows = x[train.index.numpy()]
+    assert data.spec.columns is not None
+    assert data.spec.columns.names == ("0", "1", "2", "3")
+    assert np.allclose(data.spec.columns.mean, rows.mean(0))
+    assert np.allclose(data.spec.columns.std, [*rows.std(0)[:2], 1, 1])
+    seen = train.batch(torch.arange(len(train)))
+    assert np.allclose(seen[:, :2], (rows - rows.mean(0))[:, :2] / rows.std(0)[:2], atol=1e-6)
+    assert seen[:, 2:].abs().max() < 1e-6
+    assert np.allclose(restore(seen, data.spec), rows, rtol=1e-6)
+    assert "the 4 columns are of unlike scales" in data.notes[1]
+    assert data.notes[2] == "columns that do not vary, counted from 0: 2, 3"
+
+
+def test_columns_in_many_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = opened_array(people()).spec.columns
+    monkeypatch.setattr("aelab.data.ranges.VALUES", 28)  # seven rows
+    assert whole is not None
+    assert (found := opened_array(people()).spec.columns) is not None
+    assert np.allclose(found.mean, whole.mean)
+    assert np.allclose(found.std, whole.std)
+
+
+def test_columns_that_are_alike_have_one_range() -> None:
+    spectra = np.random.default_rng(0).random((50, 30)) * np.linspace(0.5, 1, 30)
+    for alike in (spectra, load_digits().data, people()[:, :1], noise(50, 3)):
+        data = opened_array(alike)
+        assert data.spec.columns is None
+        assert data.spec.bounded
+    by_hand = opened_array(people(), range=(0.0, 1e5))
+    assert (by_hand.spec.columns, by_hand.spec.high) == (None, 1e5)
+
+
+def test_a_run_takes_and_gives_columns_in_their_own_units(tmp_path: Path) -> None:
+    x = people()
+    run = aelab.train("pca", x, latent_dim=4, out=tmp_path / "run")
+    assert np.allclose(run.reconstruct(x), x, rtol=1e-4)
+    assert np.isfinite(run.score(x)).all()
+    assert run.sample(200)[:, 1].mean().item() == pytest.approx(40_000, rel=0.2)
+    lines = [",".join(map(repr, row)) for row in x.tolist()]
+    (tmp_path / "people.csv").write_text("\n".join(["m,income,seven,one", *lines]))
+    assert isinstance(run.spec, InputSpec)
+    for path in (saved(tmp_path / "x.npy", x), tmp_path / "people.csv"):
+        inputs = open_inputs(path, run.spec)
+        assert np.allclose(restore(inputs.batch(torch.arange(100)), run.spec), x, rtol=1e-6)
+
+
+# Signals and volumes
+
+
+@pytest.mark.parametrize(
+    ("shape", "asked", "expected"),
+    [
+        ((20, 14), "signal", (1, 14)),
+        ((20, 1, 14), "signal", (1, 14)),
+        ((20, 3, 14), "signal", (3, 14)),
+        ((20, 14, 3), "signal", (3, 14)),
+        ((20, 4, 5, 6), "volume", (1, 4, 5, 6)),
+        ((20, 2, 4, 5, 6), "volume", (2, 4, 5, 6)),
+        ((20, 4, 5, 6, 2), "volume", (2, 4, 5, 6)),
+    ],
+)
+def test_signals_and_volumes_are_what_is_asked_for(
+    tmp_path: Path, shape: tuple[int, ...], asked: str, expected: tuple[int, ...]
+) -> None:
+    array = noise(*shape)
+    data = opened_array(array, **{asked: True})
+    assert (data.spec, data.spec.kind) == (InputSpec(expected), "signals")
+    split = data.split("test")
+    original = array[split.index.numpy()] / 255
+    if shape[-1] == expected[0]:
+        original = np.moveaxis(original, -1, 1)
+    x = split.batch(torch.arange(len(split)))
+    assert np.allclose(x, original.reshape(x.shape), atol=1e-7)
+    assert f"20 {described_shape(expected)}" in data.notes[0]
+    inputs = open_inputs(saved(tmp_path / "x.npy", array), data.spec)  # it is not asked again
+    assert torch.equal(inputs.batch(split.index), x)
+
+
+@pytest.mark.parametrize(
+    ("shape", "asked", "told"),
+    [
+        ((20, 4, 5, 6), {"signal": True}, r"an array of signals has the shape \[n, length\], "),
+        ((20, 4, 5), {"volume": True}, r"an array of volumes has the shape \[n, depth, height,"),
+        ((20, 3, 4, 5, 6), {}, "volumes are read with --volume"),
+        ((20, 4), {"signal": True, "volume": True}, "either signals or volumes"),
+    ],
+)
+def test_arrays_that_do_not_hold_what_is_asked_for(
+    shape: tuple[int, ...], asked: dict[str, bool], told: str
+) -> None:
+    with pytest.raises(InputError, match=told):
+        opened_array(noise(*shape), **asked)
+
+
+@pytest.mark.parametrize(
+    "asked", [{"range": (0.0, 9.0)}, {"signal": True}, {"volume": True}, {"window": 4}]
+)
+def test_what_the_data_would_not_heed_is_refused(asked: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=rf"{next(iter(asked))} is for .*, which digits is not"):
+        opened("digits", **asked)
+    with pytest.raises(InputError, match="window is for sounds, and an array in memory is none"):
+        opened_array(noise(20, 4), window=4)
+
+
+@pytest.mark.parametrize(
+    ("shape", "asked"),
+    [((30, 1, 24), {}), ((30, 24), {"signal": True}), ((30, 8, 8, 8), {"volume": True})],
+)
+def test_convolutions_go_along_signals_and_volumes(
+    tmp_path: Path, shape: tuple[int, ...], asked: dict[str, bool]
+) -> None:
+    x = noise(*shape)
+    small = {"latent_dim": 2, "channels": (2,), "epochs": 1.0}
+    run = aelab.train("convolutional", x, out=tmp_path / "run", **asked, **small)
+    dimensions = len(run.autoencoder.spec.shape) - 1
+    kernel = next(run.autoencoder.parameters())
+    assert kernel.shape[2:] == (3,) * dimensions
+    assert (run.reconstruct(x).shape, run.reconstruct(x).dtype) == (x.shape, x.dtype)
+    aelab.cli.main(["sample", str(run.folder), "-n", "3", "--out", str(tmp_path / "s.npy")])
+    assert np.load(tmp_path / "s.npy").shape == (3, *run.autoencoder.spec.shape)
+    assert run.report().is_file()
 
 
 # Archives and folders

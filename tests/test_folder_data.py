@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+import aelab
 import aelab.cli
 from aelab.data import cache, folders
 from aelab.data.image_files import PIXEL_LIMIT, Kind, Wanted, grey, kind_of, quiet, read, resize
@@ -301,6 +302,111 @@ def test_sixteen_bit_images_fill_the_unit_interval(tmp_path: Path) -> None:
     expected = noise(4, 4, dtype="uint16", seed=number) / 65535
     x = data.split("train").batch(torch.tensor([0]))
     assert torch.allclose(x[0, 0].double(), torch.from_numpy(expected), atol=1e-7)
+
+
+@pytest.mark.parametrize("grey", [False, True])
+def test_images_of_many_sizes_name_them_and_the_option(tmp_path: Path, grey: bool) -> None:
+    for i in range(30):
+        shape = (20 + i, 30) if grey and i % 2 else (20 + i, 30, 3)
+        save(tmp_path / "many" / f"{i:02}.png", noise(*shape))
+    with pytest.raises(InputError) as raised:
+        opened(tmp_path / "many")
+    said = str(raised.value)
+    assert "the images are of 30 kinds (1 of 20×30, 3 channels, uint8; 1 of 21×30, " in said
+    assert "; and 27 more kinds)" in said
+    assert said.endswith("with --size 20x30" + (" and --grayscale" if grey else ""))
+    data = opened(tmp_path / "many", size="20x30", grayscale=grey)
+    assert sum(map(len, data.splits.values())) == 30
+
+
+def test_what_would_take_images_of_other_sizes_is_told(zoo: Path) -> None:
+    save(zoo / "dog" / "large.png", noise(7, 5, 3))
+    assert opened(zoo).notes[-1] == "--size 6x5 would bring images to one kind"
+    assert len(opened(zoo, size="6x5").notes) == 1
+
+
+def test_stacks_are_volumes_if_asked_for(tmp_path: Path) -> None:
+    for i in range(6):
+        path = tmp_path / "scans" / f"{i}.tif"
+        path.parent.mkdir(exist_ok=True)
+        tifffile.imwrite(path, noise(8, 9, 10, dtype="uint16", seed=i), photometric="minisblack")
+    save(path.with_name("flat.tif"), noise(9, 10, dtype="uint16"))
+    data = opened(tmp_path / "scans", volume=True)
+    assert data.spec == InputSpec((1, 8, 9, 10), 1 / 65535, high=65535, dtype="uint16")
+    assert "6 volumes of 8×9×10, 1 channel, uint16" in data.notes[0]
+    assert "flat.tif is no volume" in data.notes[1]
+    inputs = open_inputs(tmp_path / "scans", data.spec)
+    expected = np.stack([noise(8, 9, 10, dtype="uint16", seed=i) for i in range(6)]) / 65535
+    assert np.allclose(inputs.batch(torch.arange(6))[:, 0], expected, atol=1e-7)
+    (tmp_path / "scans" / "flat.tif").unlink()
+    with pytest.raises(InputError, match=r"the first file has 8 frames or pages.*--volume"):
+        opened(tmp_path / "scans")
+    with pytest.raises(InputError, match="leave size and grayscale out"):
+        opened(tmp_path / "scans", volume=True, size="4")
+
+
+@pytest.mark.parametrize("splits", [(), ("validation",)])
+def test_a_folder_of_defects(tmp_path: Path, splits: tuple[str, ...]) -> None:
+    """As MVTec AD: masks are no inputs, and defects are what is to be found."""
+    root = tmp_path / "bottle"
+    folders = {"train/good": 20, "test/good": 4, "test/hole": 3, "test/scratch": 2}
+    folders |= {f"{split}/good": 5 for split in splits}
+    for i, (folder, count) in enumerate(folders.items()):
+        for number in range(count):
+            save(root / folder / f"{number:03}.png", noise(8, 8, 3, seed=100 * i + number))
+    for number in range(3):
+        save(root / "ground_truth" / "hole" / f"{number:03}_mask.png", noise(8, 8, 3))
+    (root / "license.txt").write_text("words")
+    data = opened(root)
+    sizes = {name: len(split) for name, split in data.splits.items()}
+    assert (
+        sizes == {"train": 20, "validation": 5, "test": 4}
+        if splits
+        else {
+            "train": 18,
+            "validation": 2,
+            "test": 4,
+        }
+    )
+    good = data.classes.index("good")
+    assert all((split.classes == good).all() for split in data.splits.values())
+    assert data.classes == ("good", "hole", "scratch")
+    assert {name: len(split) for name, split in data.anomalies.items()} == {"test": 5}
+    assert data.anomalies["test"].classes.tolist() == [1, 1, 1, 2, 2]
+    assert data.notes[-1].startswith("a folder for finding defects: trained on good alone, the 5")
+    run = aelab.train("pca", root, latent_dim=2, out=tmp_path / "run")
+    assert 0 <= run.metrics["anomaly_auroc"] <= 1
+
+
+def test_folders_of_classes_are_not_of_defects() -> None:
+    usual = ["train/good/0.png", "test/good/0.png", "test/hole/0.png"]
+    assert folders.is_of_defects(usual)
+    assert folders.is_of_defects([*usual, "validation/good/1.png", "license.txt"])
+    assert not folders.is_of_defects([*usual, "train/hole/0.png"])
+    assert not folders.is_of_defects([*usual, "more/hole/0.png"])
+    assert not folders.is_of_defects(usual[:2])
+    assert not folders.is_of_defects(["good/0.png", "hole/0.png"])
+
+
+def test_all_that_five_images_allow_is_done(
+    outside: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i in range(5):
+        save(outside / "five" / f"{i}.png", noise(16, 16, 3, seed=i))
+    commands = [
+        "train vae --data five --epochs 1 --latent-dim 4 --out run",
+        "report run",
+        "sample run -n 3 --out samples.png",
+        "reconstruct run five --out restored",
+        "anomalies run five --out scores.csv",
+        "encode run five --out codes.csv",
+    ]
+    for command in commands:
+        assert aelab.cli.main(command.split()) == 0, capsys.readouterr().err
+    page = (outside / "run" / "report.html").read_text("utf-8")
+    assert "a map of codes takes 3 images or more, and the test split has 1" in page
+    drawn = {path.stem for path in (outside / "run" / "figures").iterdir()}
+    assert {"vae-training", "vae-reconstructions", "vae-traversals", "samples", "worst"} <= drawn
 
 
 # The cache

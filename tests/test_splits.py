@@ -323,7 +323,7 @@ def test_data_without_groups_or_columns_say_so(wards: Path, tmp_path: Path) -> N
     for data in (str(tmp_path / "x.npy"), "digits", "karate", np.zeros((20, 4), np.float32)):
         with pytest.raises(InputError, match="group-by is for tables of inputs and folders of"):
             load(data, group_by="folder")
-    with pytest.raises(InputError, match="split-by names a column of a table of inputs, and"):
+    with pytest.raises(InputError, match="split-by is for tables of inputs, which"):
         load(str(wards), split_by="day")
     edges = written(tmp_path / "edges.csv", {"a": ["x", "y", "z"], "b": ["y", "z", "x"]})
     with pytest.raises(InputError, match="group-by is for tables of inputs"):

@@ -162,16 +162,16 @@ class TrainedRun(Run):
         Raises:
             AelabError: the data are nowhere to be found.
         """
-        settings = self.settings
+        settings, found = self.settings, None
         if isinstance(data, Dataset):
-            return narrowed(data, settings.data)
-        if data is not None and not isinstance(data, str | Path):
-            return load_array(data, settings.data)
-        if data is None and self.given is not None:
-            return self.given
+            found = narrowed(data, settings.data)
+        elif data is not None and not isinstance(data, str | Path):
+            found = load_array(data, settings.data)
+        elif data is None:
+            found = self.given
         named = settings.data if data is None else replace(settings.data, name=str(data))
         named = settled(named, rows_of(settings.model))  # of a run that was told nothing of rows
-        return load_settings(named, data_dir, seed=settings.seed)
+        return self.prepared(found or load_settings(named, data_dir, seed=settings.seed))
 
     def evaluate(
         self,

@@ -32,9 +32,10 @@ class DataSettings:
     """
 
     name: Annotated[str, arg(name="data")] = "fashion-mnist"
-    """Name of the data set, or a path: a folder of images, an array (.npy, .npz), a table (.csv,
-    .tsv, .parquet), a graph (a list of edges or an adjacency matrix in one of these, or .txt,
-    .edges, .edgelist, .mtx), or a folder of arrays or tables named train, validation and test."""
+    """Name of the data set, or a path: a folder of images or sounds (.wav), an array (.npy, .npz),
+    a table (.csv, .tsv, .txt, .data, .parquet, .xlsx), a graph (a list of edges or an adjacency
+    matrix in one of these, or .edges, .edgelist, .mtx), or a folder of arrays or tables named
+    train, validation and test. Text may be packed with .gz."""
 
     splits: Literal["standard", "original"] = "standard"
     """How it is split. standard: 5,000 of the official training images for validation (stratified,
@@ -82,6 +83,20 @@ class DataSettings:
 
     grayscale: bool = False
     """Turn images grey."""
+
+    range: tuple[float, float] | None = None
+    """Stored values that become x = 0 and the largest x, for an array or a folder of images or
+    sounds. Unless given, the type's own or the range of the training examples; what was taken is
+    told."""
+
+    signal: bool = False
+    """An array holds signals of one dimension: [n, length] or [n, channels, length]."""
+
+    volume: bool = False
+    """An array [n, depth, height, width] holds volumes; TIFF files of several pages, too."""
+
+    window: int | None = None
+    """Cut sounds into windows of so many samples."""
 
     strict: bool = False
     """Refuse the data if a file of a folder, or a column of a table, would be left out."""
@@ -138,6 +153,13 @@ class DataSettings:
                 "condition tells a model the class of each input, and classes sets some aside as "
                 "anomalies, which it could be told nothing of: leave one out"
             )
+        if self.range is not None and not -math.inf < self.range[0] < self.range[1] < math.inf:
+            raise InputError(
+                f"range must be two finite numbers, the lower first, not "
+                f"{self.range[0]:g} and {self.range[1]:g}"
+            )
+        if self.window is not None and self.window < 1:
+            raise InputError(f"window must be 1 sample or more, not {self.window}")
         _ = self.height_and_width
 
     @property

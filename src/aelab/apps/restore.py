@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow  # type: ignore[import-untyped]
@@ -16,6 +16,7 @@ from torch import Tensor
 from aelab.apps.pixels import write_image
 from aelab.apps.streams import OnDone, array, chunks, table, using
 from aelab.data.arrays import open_array
+from aelab.data.axes import Axes, fitting_axes
 from aelab.data.inputs import Inputs
 from aelab.data.preparation import restore
 from aelab.files import InputError, atomic_folder
@@ -121,7 +122,7 @@ class Layout:
     ('no channel', (2, 28, 28))
     """
 
-    axes: Literal["as they are", "no channel", "channels last"]
+    axes: Axes
     dtype: np.dtype[Any]
 
     @classmethod
@@ -134,15 +135,10 @@ class Layout:
     @classmethod
     def like(cls, original: NDArray[Any], shape: tuple[int, ...]) -> "Layout":
         """The layout of an array that holds inputs of `shape`."""
-        if original.shape[1:] == shape:
-            return cls("as they are", original.dtype)
-        axes: Literal["no channel", "channels last"] = (
-            "no channel" if original.ndim <= len(shape) else "channels last"
-        )
-        return cls(axes, original.dtype)
+        return cls(fitting_axes(original.shape[1:], shape) or "as they are", original.dtype)
 
     def arranged(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Values as the inputs have them, ``[n, channels, height, width]``, in this layout."""
+        """Values as the inputs have them, ``[n, channels, *positions]``, in this layout."""
         if self.dtype.kind in "biu":
             values = values.round()
         values = values.astype(self.dtype)
@@ -150,6 +146,6 @@ class Layout:
             case "no channel":
                 return values[:, 0]
             case "channels last":
-                return values.transpose(0, 2, 3, 1)
+                return np.moveaxis(values, 1, -1)
             case _:
                 return values

@@ -19,6 +19,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aelab.data import cache
+from aelab.data.axes import (
+    Asked,
+    asked_for,
+    described_shape,
+    fitting_axes,
+    place,
+    refuse_shape,
+    told_guess,
+    usual_axes,
+)
 from aelab.data.input_sets import InputDataset
 from aelab.data.ranges import values_spec
 from aelab.data.splits import ALL, assemble, divide, split_named, with_classes
@@ -37,14 +47,20 @@ def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) ->
     def read(name: str) -> NDArray[Any]:
         return open_array(files[name], f"{root}: {name}")
 
-    values = {p: as_inputs(read(name), f"{root}: {name}") for p, name in inputs.items()}
+    asked = asked_for(settings)
+    arrays = {part: read(name) for part, name in inputs.items()}
+    values = {
+        part: as_inputs(array, f"{root}: {inputs[part]}", asked=asked)
+        for part, array in arrays.items()
+    }
     shapes = {tuple(tensor.shape[1:]) for tensor in values.values()}
     if len(shapes) > 1 or len({tensor.dtype for tensor in values.values()}) > 1:
         raise InputError(f"{root}: the splits' arrays are of different shapes or types; {shapes}")
     labels = {p: read(name) for p, name in targets.items()}
     digests = cache.hashes(list(files.values()), root)
     sha256 = cache.key_of(dict(zip(files, digests, strict=True)))
-    return from_values(settings, values, labels, sha256)
+    told = told_guess(next(iter(arrays.values())).shape[1:], asked)
+    return from_values(settings, values, labels, sha256, told)
 
 
 def from_memory(x: object, labels: object = None, settings: DataSettings = MEMORY) -> InputDataset:
@@ -61,12 +77,14 @@ def from_memory(x: object, labels: object = None, settings: DataSettings = MEMOR
         InputError: it is neither, or is no array of inputs, or the labels are not one for each.
     """
     array = as_array(x, "data")
-    values = {ALL: as_inputs(array, "data")}
+    asked = asked_for(settings)
+    values = {ALL: as_inputs(array, "data", asked=asked)}
     of_each = {} if labels is None else {ALL: np.asarray(labels)}
     told = repr((array.dtype.str, array.shape, [part.tolist() for part in of_each.values()]))
     digest = hashlib.sha256(told.encode())
     digest.update(np.ascontiguousarray(array).data)
-    return from_values(settings, values, of_each, digest.hexdigest())
+    guess = told_guess(array.shape[1:], asked)
+    return from_values(settings, values, of_each, digest.hexdigest(), guess)
 
 
 def from_values(
@@ -74,27 +92,16 @@ def from_values(
     values: Mapping[str, Shaped[Tensor, "..."]],
     labels: Mapping[str, NDArray[Any]],
     sha256: str,
+    told: Sequence[str],
 ) -> InputDataset:
     """The data set of inputs as they are stored, part by part, with their classes if any."""
     classes, parts = with_classes(values, one_for_each(settings.name, labels, values))
     splits, drawn = divide(parts, settings.name)
-    spec, prepared = values_spec(settings.name, splits, settings.scale)
+    spec, prepared = values_spec(settings, splits)
     count = sum(len(tensor) for tensor in values.values())
     many = f"{len(classes)} classes" if len(classes) > 1 else "no classes"
     described = f"{count:,} {described_shape(spec.shape)}, {spec.dtype}; {many}; {drawn}"
-    return assemble(settings.name, splits, spec, classes, sha256, [described, *prepared])
-
-
-def described_shape(shape: Sequence[int]) -> str:
-    """What the inputs of a shape are, for people.
-
-    >>> described_shape((3, 48, 64)), described_shape((30,))
-    ('images of 48×64 with 3 channels', 'rows of 30 features')
-    """
-    if len(shape) == 1:
-        return f"rows of {shape[0]} features"
-    channels, height, width = shape
-    return f"images of {height}×{width} with {channels} channel{'s' if channels > 1 else ''}"
+    return assemble(settings.name, splits, spec, classes, sha256, [described, *told, *prepared])
 
 
 def array_files(root: Path) -> dict[str, Path]:
@@ -197,46 +204,33 @@ def as_array(x: object, where: str) -> NDArray[Any]:
 
 
 def as_inputs(
-    array: NDArray[Any], where: str, like: tuple[int, ...] | None = None
+    array: NDArray[Any],
+    where: str,
+    like: tuple[int, ...] | None = None,
+    asked: Asked = "images",
 ) -> Shaped[Tensor, "n *shape"]:
-    """Inputs of an array: ``[n, channels, height, width]`` or ``[n, features]``.
+    """Inputs of an array: ``[n, channels, *positions]`` or ``[n, features]``.
 
-    ``[n, height, width]`` has one channel. Of four axes the second or the fourth is the channels':
-    as the shape `like` has it, or else the shorter, of equals the second.
+    They are brought to the shape `like` if they can be, and otherwise read as is usual for what is
+    `asked` for; see `axes.usual_axes`.
 
     Raises:
         InputError: it is of another shape, or of values that are no numbers.
     """
     if array.dtype.kind not in "buif" or array.dtype.itemsize > 8:
         raise InputError(f"{where} holds {array.dtype}; inputs are numbers")
-    if not 2 <= array.ndim <= 4 or 0 in array.shape:
-        raise InputError(
-            f"{where} has the shape {array.shape}; an array of inputs has the shape [n, height, "
-            f"width], [n, height, width, channels], [n, channels, height, width] or [n, features]"
-        )
+    shape = array.shape[1:]
+    axes = fitting_axes(shape, like) if like and shape else None
+    axes = axes or usual_axes(shape, asked)
+    if axes is None or 0 in array.shape:
+        refuse_shape(where, array.shape, asked)
     if array.dtype in (np.uint32, np.uint64):  # which PyTorch hardly knows
         array = array.astype(np.float64)
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     if any(step < 0 for step in array.strides):  # which PyTorch has not
         array = np.ascontiguousarray(array)
-    values = cache.as_tensor(array)
-    if values.ndim == 3 and array.shape[1:] != like:
-        return values[:, None]
-    if values.ndim == 4 and channels_last(tuple(values.shape[1:]), like):
-        return values.permute(0, 3, 1, 2)
-    return values
-
-
-def channels_last(shape: tuple[int, ...], like: tuple[int, ...] | None) -> bool:
-    """Whether an image of `shape` has its channels innermost.
-
-    >>> channels_last((32, 32, 3), None), channels_last((3, 32, 32), None)
-    (True, False)
-    """
-    if like is not None:
-        return shape != like and (shape[2], *shape[:2]) == like
-    return shape[2] < shape[0]
+    return place(cache.as_tensor(array), axes)
 
 
 def one_for_each(

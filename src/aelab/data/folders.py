@@ -7,7 +7,7 @@ Classes are the sub-folders, if there are any. Folders ``train``, ``validation``
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,11 +21,11 @@ from rich.progress import Progress
 from torch import Tensor
 
 from aelab.data import cache
-from aelab.data.image_files import Kind, Wanted, kind_of, quiet, read
+from aelab.data.image_files import VOLUME_AXES, Kind, Wanted, kind_of, quiet, read
 from aelab.data.input_sets import InputDataset
 from aelab.data.ranges import values_spec
 from aelab.data.split_columns import by_path
-from aelab.data.splits import ALL, Part, assemble, class_numbers, divide, split_named
+from aelab.data.splits import ALL, NAMES, Part, assemble, class_numbers, divide, split_named
 from aelab.files import InputError, MissingFileError, read_json, write_json
 from aelab.settings import DataSettings
 
@@ -36,6 +36,12 @@ T = TypeVar("T")
 LOOSE = "(no folder)"
 """Class of images beside the folders of the other classes."""
 
+GOOD, MASKS = "good", "ground_truth/"
+"""Of a folder for finding defects: the one class that is trained on, and where its masks are."""
+
+FEWEST = 3
+"""Images of one kind that can be trained on: one for each split."""
+
 Skipped = tuple[tuple[str, str], ...]
 
 
@@ -45,11 +51,12 @@ class Pictures:
 
     >>> import torch
     >>> values, names = torch.zeros(2, 1, 8, 8), ("cats/a.png", "dogs/b.png")
-    >>> arrange(Pictures(values, names, (), Kind((1, 8, 8), "float32"), sha256=""))[0]
+    >>> pictures = Pictures(values, names, (), Kind((1, 8, 8), "float32"), sha256="")
+    >>> arrange(pictures.values, pictures.names)[0]
     ('cats', 'dogs')
     """
 
-    values: Shaped[Tensor, "n channels height width"]
+    values: Shaped[Tensor, "n channels *positions"]
     names: tuple[str, ...]
     """Paths of the files in their folder, with /, in ascending order."""
 
@@ -60,6 +67,9 @@ class Pictures:
     sha256: str
     """Of the names and contents of all files, and of what was made of them."""
 
+    kinds: tuple[tuple[Kind, int], ...] = ()
+    """The kinds of all images with how many there are, the most common first."""
+
 
 def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) -> InputDataset:
     """Load a folder of images, split by its own folders or by a fixed seed.
@@ -68,17 +78,88 @@ def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) ->
         InputError: it holds too few images, or one is left out and `settings.strict` is set.
     """
     root = Path(settings.name)
-    wanted = Wanted(settings.height_and_width, settings.grayscale)
-    pictures = read_pictures(root, list_files(root), wanted)
+    if settings.volume and (settings.size is not None or settings.grayscale):
+        raise InputError("volumes are taken as they are: leave size and grayscale out")
+    wanted = Wanted(settings.height_and_width, settings.grayscale, settings.volume)
+    files = list_files(root)
+    of_defects = is_of_defects(files)
+    if of_defects:
+        files = {name: path for name, path in files.items() if not name.startswith(MASKS)}
+    pictures = read_pictures(root, files, wanted)
+    refuse_many_kinds(root, pictures)
     told = refuse_or_tell(root, pictures.skipped, strict=settings.strict)
-    classes, parts = arrange(pictures)
+    classes, parts = arrange(pictures.values, pictures.names)
     splits, drawn = divide(parts, settings.name, by_path(settings, pictures.names, parts))
-    spec, prepared = values_spec(settings.name, splits, settings.scale)
+    spec, prepared = values_spec(settings, splits)
     spec = replace(spec, resized=wanted.size is not None, grayscale=wanted.grayscale)
+    what = "volumes" if wanted.stacked else "images"
     many = f"{len(classes)} classes" if len(classes) > 1 else "no classes"
-    counted = f"{len(pictures.names):,} images of {pictures.kind}; {many}; {drawn}"
-    notes = [counted, *prepared, *told]
-    return assemble(settings.name, splits, spec, classes, pictures.sha256, notes)
+    counted = f"{len(pictures.names):,} {what} of {pictures.kind}; {many}; {drawn}"
+    notes = [counted, *prepared, *told, *sizes_hint(pictures)]
+    data = assemble(settings.name, splits, spec, classes, pictures.sha256, notes)
+    return good_alone(data) if of_defects and settings.classes is None else data
+
+
+def is_of_defects(names: Collection[str]) -> bool:
+    """Whether a folder is laid out as those for finding defects are (MVTec AD, MVTec LOCO).
+
+    ``train/good``, ``test/good`` and ``test/<defect>``, with masks in ``ground_truth``.
+
+    >>> is_of_defects(["train/good/0.png", "test/good/0.png", "test/hole/0.png"])
+    True
+    """
+    folders = {tuple(name.split("/")[:2]) for name in names if name.count("/") > 1}
+    found = {top: {within for first, within in folders if first == top} for top, _ in folders}
+    found.pop(MASKS.strip("/"), None)
+    kept = {split_named(top) for top in found}
+    return found.get("train") == {GOOD} and {GOOD} < found.get("test", set()) and kept <= {*NAMES}
+
+
+def good_alone(data: InputDataset) -> InputDataset:
+    """The data with the defects of the test split as its anomalies."""
+    test = data.split("test")
+    good = test.classes == data.classes.index(GOOD)
+    note = (
+        f"a folder for finding defects: trained on {GOOD} alone, the {int((~good).sum()):,} test "
+        f"images of other classes are the anomalies, and {MASKS} is left out"
+    )
+    return replace(
+        data,
+        splits={**data.splits, "test": test.where(good)},
+        anomalies={"test": test.where(~good)},
+        notes=(*data.notes, note),
+    )
+
+
+def refuse_many_kinds(root: Path, pictures: Pictures) -> None:
+    """Raise InputError if images are of so many kinds that too few of one are left."""
+    if len(pictures.names) >= FEWEST or len(pictures.kinds) < 2:
+        return
+    shown = "; ".join(f"{count:,} of {kind}" for kind, count in pictures.kinds[:SHOWN])
+    rest = len(pictures.kinds) - SHOWN
+    more = f"; and {rest:,} more kinds" if rest > 0 else ""
+    options = " and ".join(options_for(pictures))
+    raise InputError(
+        f"{root}: the images are of {len(pictures.kinds)} kinds ({shown}{more}), and a model "
+        f"takes one: bring them to one{f' with {options}' if options else ''}"
+    )
+
+
+def sizes_hint(pictures: Pictures) -> list[str]:
+    """A note on how images that were left out for their kind can be taken, if there are any."""
+    options = options_for(pictures)
+    return [f"{' and '.join(options)} would bring images to one kind"] if options else []
+
+
+def options_for(pictures: Pictures) -> list[str]:
+    """The options that would bring all images to one kind, as far as options can."""
+    if len(pictures.kind.shape) == VOLUME_AXES:
+        return []
+    shapes = [kind.shape for kind, _ in pictures.kinds]
+    size = len({shape[1:] for shape in shapes}) > 1
+    channels = len({shape[0] for shape in shapes}) > 1
+    of_most = "x".join(str(side) for side in pictures.kind.shape[1:])
+    return [f"--size {of_most}"] * size + ["--grayscale"] * channels
 
 
 def list_files(root: Path) -> dict[str, Path]:
@@ -108,7 +189,8 @@ def read_pictures(
     They are decoded only once: what was made of the same contents before is in the cache.
     """
     contents = list(zip(files, cache.hashes(list(files.values()), root), strict=True))
-    sha256 = cache.key_of(contents, wanted, like)
+    stacked = ["volumes"] if wanted.stacked else []
+    sha256 = cache.key_of(contents, wanted, like, *stacked)
     record, values = (cache.folder() / f"{sha256}{end}" for end in (".json", ".values"))
     if not record.is_file():
         write_json(record, _decode(root, files, wanted, like, values))
@@ -120,6 +202,9 @@ def read_pictures(
         skipped=tuple((name, why) for name, why in made["skipped"]),
         kind=kind,
         sha256=sha256,
+        kinds=tuple(
+            (Kind(tuple(shape), dtype), count) for shape, dtype, count in made.get("kinds", ())
+        ),
     )
 
 
@@ -148,8 +233,14 @@ def _decode(
                     yield image
 
         cache.write_blocks(values, images())
-    told = sorted(skipped.items())
-    return {"shape": kind.shape, "dtype": kind.dtype, "names": kept, "skipped": told}
+    counted = Counter(kind for kind in found.values() if isinstance(kind, Kind)).most_common()
+    return {
+        "shape": kind.shape,
+        "dtype": kind.dtype,
+        "names": kept,
+        "skipped": sorted(skipped.items()),
+        "kinds": [(kind.shape, kind.dtype, count) for kind, count in counted],
+    }
 
 
 def most_common(root: Path, kinds: Iterable[Kind | str]) -> Kind:
@@ -163,12 +254,12 @@ def most_common(root: Path, kinds: Iterable[Kind | str]) -> Kind:
 
 
 @contextmanager
-def reading(total: int) -> Iterator[Callable[[T], T]]:
+def reading(total: int, told: str = "Reading images") -> Iterator[Callable[[T], T]]:
     """A progress bar, on a terminal, that moves by one for each thing passed through."""
     with Progress(
         console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
     ) as bar:
-        task = bar.add_task("Reading images", total=total)
+        task = bar.add_task(told, total=total)
 
         def tick(passed: T) -> T:
             bar.update(task, advance=1)
@@ -189,21 +280,26 @@ def refuse_or_tell(root: Path, skipped: Skipped, *, strict: bool) -> list[str]:
     return [f"{count} left out: {shown}{more}"]
 
 
-def arrange(pictures: Pictures) -> tuple[tuple[str, ...], dict[str, Part]]:
-    """Classes, and parts that are splits of the user's own or all images in one."""
-    tops = {name.partition("/")[0] if "/" in name else "" for name in pictures.names}
+def arrange(
+    values: Shaped[Tensor, "n *shape"], names: Sequence[str]
+) -> tuple[tuple[str, ...], dict[str, Part]]:
+    """Classes, and parts that are splits of the user's own or all inputs in one.
+
+    They follow from the folders in the `names`, which are in order.
+    """
+    tops = {name.partition("/")[0] if "/" in name else "" for name in names}
     own = "train" in map(split_named, tops) and all(map(split_named, tops))
-    within = [name.partition("/")[2] for name in pictures.names] if own else pictures.names
+    within = [name.partition("/")[2] for name in names] if own else names
     classes, labels = classes_of(within)
     if not own:
-        return classes, {ALL: Part(pictures.values, labels)}
+        return classes, {ALL: Part(values, labels)}
     parts = {}
     for top in sorted(tops):
-        rows = np.array([name.startswith(f"{top}/") for name in pictures.names]).nonzero()[0]
+        rows = np.array([name.startswith(f"{top}/") for name in names]).nonzero()[0]
         if split_named(top) in parts:
             raise InputError(f"{top} is a second folder of the split {split_named(top)}; join them")
         one = slice(rows[0], rows[-1] + 1)  # the names are in order, so a folder's are together
-        parts[split_named(top)] = Part(pictures.values[one], labels[one])
+        parts[split_named(top)] = Part(values[one], labels[one])
     return classes, parts
 
 

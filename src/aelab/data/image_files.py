@@ -4,7 +4,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,9 @@ PIXEL_LIMIT = 2**26
 """Pixels of an image; a small file may claim more than memory holds."""
 
 MOST_CHANNELS = 1024
+
+VOLUME_AXES = 4
+"""Channels, depth, height, width."""
 
 KEPT = ("L", "LA", "RGB", "RGBA", "I;16", "F")
 CONVERTED = {
@@ -40,7 +43,7 @@ class UnreadableError(Exception):
 
     >>> refuse_frames(3)
     Traceback (most recent call last):
-    aelab.data.image_files.UnreadableError: has 3 frames or pages: save each by itself
+    aelab.data.image_files.UnreadableError: has 3 frames or pages: split it, or see --volume
     """
 
 
@@ -52,15 +55,16 @@ class Kind:
     32×48, 3 channels, uint8
     """
 
-    shape: tuple[int, int, int]
-    """Channels, height, width."""
+    shape: tuple[int, ...]
+    """Channels, height, width; of a volume, channels, depth, height, width."""
 
     dtype: str
 
     def __str__(self) -> str:
-        channels, height, width = self.shape
+        channels, *positions = self.shape
         plural = "s" if channels > 1 else ""
-        return f"{height}×{width}, {channels} channel{plural}, {self.dtype}"
+        sides = "×".join(map(str, positions))
+        return f"{sides}, {channels} channel{plural}, {self.dtype}"
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,9 @@ class Wanted:
     """Height and width that it is resized to."""
 
     grayscale: bool = False
+
+    stacked: bool = field(default=False, repr=False)  # not in the cache's key of what is older
+    """The pages of a file are the layers of a volume."""
 
 
 @contextmanager
@@ -106,10 +113,12 @@ def unlogged(name: str) -> Iterator[None]:
 def kind_of(path: Path, wanted: Wanted) -> Kind | str:
     """What the image will be when it is read, without decoding it; or why it cannot be."""
     try:
-        with opened(path) as source:
+        with opened(path, stacked=wanted.stacked) as source:
             kind = source.kind()
     except Exception as error:  # whatever a decoder raises on what is no image
         return reason(error)
+    if wanted.stacked:
+        return kind
     channels, height, width = kind.shape
     if wanted.grayscale and channels > 4:
         return f"has {channels} channels, and no grey version"
@@ -120,7 +129,7 @@ def kind_of(path: Path, wanted: Wanted) -> Kind | str:
 def read(path: Path, wanted: Wanted) -> NDArray[Any] | str:
     """The image's values, ``[channels, height, width]``, upright; or why they cannot be read."""
     try:
-        with opened(path) as source:
+        with opened(path, stacked=wanted.stacked) as source:
             values = source.values()
     except Exception as error:  # as above
         return reason(error)
@@ -217,9 +226,43 @@ class TiffSource:
         return np.ascontiguousarray(values, dtype=kind.dtype)
 
 
+class StackSource:
+    """A TIFF whose pages are the layers of a volume with one channel.
+
+    >>> from types import SimpleNamespace
+    >>> page = SimpleNamespace(axes="YX", shape=(32, 48), dtype="uint16")
+    >>> StackSource([page] * 9).kind()
+    Kind(shape=(1, 9, 32, 48), dtype='uint16')
+    """
+
+    def __init__(self, pages: Any) -> None:  # noqa: ANN401 - tifffile's
+        self.layers = [TiffSource(page) for page in pages]
+
+    def kind(self) -> Kind:
+        """Shape and type of `values`."""
+        kinds = {layer.kind() for layer in self.layers}
+        if len(self.layers) < 2 or len(kinds) > 1:
+            raise UnreadableError("is no volume: it has one page, or pages of several kinds")
+        channels, height, width = (kind := kinds.pop()).shape
+        if channels > 1:
+            raise UnreadableError(f"has {channels} channels; volumes of one are read")
+        if len(self.layers) * height * width > PIXEL_LIMIT:
+            raise UnreadableError(f"has more than {PIXEL_LIMIT:,} values")
+        return Kind((1, len(self.layers), height, width), kind.dtype)
+
+    def values(self) -> NDArray[Any]:
+        """Decode it."""
+        self.kind()
+        return np.concatenate([layer.values() for layer in self.layers])[None]
+
+
 @contextmanager
-def opened(path: Path) -> "Iterator[Source | TiffSource]":
+def opened(path: Path, *, stacked: bool = False) -> "Iterator[Source | TiffSource | StackSource]":
     """An image file, by what can read all of it; or an UnreadableError."""
+    if stacked:
+        with tiff_pages(path) as pages:
+            yield StackSource(pages)
+        return
     try:
         with Image.open(path, formats=FORMATS) as picture:
             if picture.width * picture.height > PIXEL_LIMIT:
@@ -237,17 +280,24 @@ def opened(path: Path) -> "Iterator[Source | TiffSource]":
         with path.open("rb") as file:
             if file.read(4) not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
                 raise
+    with tiff_pages(path) as pages:
+        refuse_frames(len(pages))
+        yield TiffSource(pages[0])
+
+
+@contextmanager
+def tiff_pages(path: Path) -> Iterator[Any]:
+    """The pages of a TIFF."""
     import tifffile
 
     with unlogged("tifffile"), tifffile.TiffFile(path) as tiff:
-        refuse_frames(len(tiff.pages))
-        yield TiffSource(tiff.pages[0])
+        yield tiff.pages
 
 
 def refuse_frames(count: int) -> None:
     """Raise UnreadableError of more than one frame or page."""
     if count > 1:
-        raise UnreadableError(f"has {count} frames or pages: save each by itself")
+        raise UnreadableError(f"has {count} frames or pages: split it, or see --volume")
 
 
 def loses_depth(picture: ImageFile.ImageFile) -> bool:

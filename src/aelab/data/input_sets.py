@@ -40,10 +40,13 @@ class InputSplit:
     def batch(self, i: Int64[Tensor, " batch"]) -> Batch:
         """Give the prepared inputs of the examples `i` of this split, float32, and their labels.
 
-        Binarised ones are drawn from the global generator.
+        Binarised ones are drawn from the global generator, by a probability that stays one where
+        a value lies beyond the range of the training values.
         """
         x = prepare(self.stored(i), self.spec)
-        return Batch(x.bernoulli() if self.spec.binarise else x, labels=self.classes_of(i))
+        return Batch(
+            x.clamp(0, 1).bernoulli() if self.spec.binarise else x, labels=self.classes_of(i)
+        )
 
     def stored(self, i: Int64[Tensor, " batch"]) -> Shaped[Tensor, "batch *shape"]:
         """Give the stored values of the examples `i` of this split."""
@@ -124,6 +127,8 @@ class InputDataset(NamedSplits[InputSplit]):
                 f"{self.name}: the split {empty[0]} has no input of the classes {', '.join(names)}"
             )
         if all(of.all() for of in chosen.values()):
+            if self.anomalies:  # the others were set aside before
+                return self
             raise InputError(
                 f"{self.name} has inputs of the classes {', '.join(names)} only, and no anomaly: "
                 f"leave classes out"
@@ -181,8 +186,13 @@ class InputDataset(NamedSplits[InputSplit]):
 
     def as_spec(self, spec: InputSpec) -> "InputDataset":
         """The same stored values, prepared as `spec` says."""
+
+        def prepared(images: InputSplit) -> InputSplit:
+            values = images.values.reshape(len(images.values), *spec.shape)
+            return replace(images, values=values, spec=spec)
+
         splits, anomalies = (
-            {name: replace(images, spec=spec) for name, images in part.items()}
+            {name: prepared(images) for name, images in part.items()}
             for part in (self.splits, self.anomalies)
         )
         return replace(self, splits=splits, anomalies=anomalies)

@@ -11,19 +11,16 @@ from jaxtyping import Float, Int64, Shaped
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aelab.data.arrays import array_files, as_array, as_inputs, described_shape, open_array, roles
+from aelab.data.arrays import array_files, as_array, as_inputs, open_array, roles
+from aelab.data.axes import described_shape
 from aelab.data.compressed import inner_suffix
 from aelab.data.dialect import FOUND_OUT, TABLE_SUFFIXES, Said
 from aelab.data.folders import Skipped, classes_of, list_files, read_pictures, refuse_or_tell
-from aelab.data.image_files import Kind, Wanted
+from aelab.data.image_files import VOLUME_AXES, Kind, Wanted
 from aelab.data.input_sets import InputDataset, InputSplit
-from aelab.data.loading import (
-    ARRAY_SUFFIXES,
-    LOADERS,
-    is_frame,
-    load_settings,
-)
-from aelab.data.ranges import FULL, found_range
+from aelab.data.loading import ARRAY_SUFFIXES, LOADERS, is_frame, load_settings
+from aelab.data.ranges import FULL, extremes
+from aelab.data.sounds import SoundKind, read_sounds
 from aelab.data.specs import InputSpec
 from aelab.data.splits import class_numbers, one_class
 from aelab.data.table_columns import ColumnsWanted, frame_columns
@@ -99,9 +96,9 @@ def open_inputs(
 ) -> Inputs:
     """Open inputs for a model built from `spec`, and prepare them as it says.
 
-    `path` is an image file, a folder of them, an array, a table, or a split of a named data set
-    (``fashion-mnist:test``). Folders train, validation and test are no splits here, but classes.
-    What is `said` of text tables need not be found out.
+    `path` is an image or sound file, a folder of them, an array, a table, or a split of a named
+    data set (``fashion-mnist:test``). Folders train, validation and test are no splits here, but
+    classes. What is `said` of text tables need not be found out.
 
     Raises:
         InputError: the inputs are of another shape or type than the run takes, or something is
@@ -118,6 +115,8 @@ def open_inputs(
         inputs = of_array(path, spec)
     elif inner_suffix(path) in TABLE_SUFFIXES:
         inputs = of_table(path, spec, said)
+    elif spec.rate is not None:
+        inputs = of_sounds(path, spec, spec.rate, strict=strict)
     else:
         inputs = of_pictures(path, spec, strict=strict)
     return told_classes(str(path), inputs, spec)
@@ -232,15 +231,19 @@ def of_values(where: str, values: Shaped[Tensor, "n *shape"], spec: InputSpec) -
     if values.is_floating_point():  # what is not finite is refused
         impute = spec.columns is not None and spec.columns.impute
         known = torch.where(values.isnan(), 0.0, values) if impute else values
-        found_range(where, known, np.arange(len(values)))
+        extremes(where, known, np.arange(len(values)))
     images = InputSplit(values, one_class(len(values)), torch.arange(len(values)), spec)
     return Inputs(images, RowNumbers(len(values)))
 
 
 def of_table(path: Path, spec: InputSpec, said: Said) -> Inputs:
-    """The rows of a table, by the columns that the run was trained on, in whatever order."""
+    """The rows of a table, by the columns that the run was trained on, in whatever order.
+
+    Those of a run that was trained on an array have no names: they are taken in their order.
+    """
     columns = spec.columns
-    names, label = (columns.names, columns.label) if columns else (None, None)
+    named = columns is not None and not columns.numbered
+    names, label = (columns.names, columns.label) if columns and named else (None, None)
     rows = read_rows(path, ColumnsWanted(names, label=label, said=said))
     refuse_bad(path, rows, impute=columns is not None and columns.impute)
     found = replace(of_values(str(path), rows.values, spec), table=path)
@@ -259,12 +262,13 @@ def of_frame(frame: object, spec: InputSpec, where: str) -> Inputs:
 
 
 def of_pictures(path: Path, spec: InputSpec, *, strict: bool) -> Inputs:
-    """The images of a folder, or one."""
-    if spec.kind != "images":
+    """The images or volumes of a folder, or one."""
+    stacked = len(spec.shape) == VOLUME_AXES
+    if spec.kind != "images" and not stacked:
         raise InputError(f"the run takes {described_shape(spec.shape)}, and {path} is a folder")
-    channels, height, width = spec.image_shape
-    wanted = Wanted((height, width) if spec.resized else None, spec.grayscale)
-    kind = Kind((channels, height, width), spec.dtype)
+    height_and_width = spec.image_shape[1:] if spec.resized else None
+    wanted = Wanted(height_and_width, spec.grayscale, stacked)
+    kind = Kind(spec.shape, spec.dtype)
     pictures = read_pictures(path, list_files(path), wanted, like=kind)
     if not pictures.names:
         name, why = pictures.skipped[0]
@@ -279,7 +283,28 @@ def of_pictures(path: Path, spec: InputSpec, *, strict: bool) -> Inputs:
         labels if len(classes) > 1 else None,
         classes if len(classes) > 1 else (),
         pictures.skipped,
-        [folder / name for name in pictures.names],
+        None if stacked else [folder / name for name in pictures.names],
+        title=path.stem,
+    )
+
+
+def of_sounds(path: Path, spec: InputSpec, rate: int, *, strict: bool) -> Inputs:
+    """The sounds of a folder, or one; cut into windows if the run's were."""
+    channels, length = spec.shape
+    kind, window = SoundKind(rate, channels, length), length if spec.windowed else None
+    sounds = read_sounds(path, list_files(path), window, like=kind)
+    if not len(sounds.values):
+        name, why = sounds.skipped[0]
+        raise InputError(f"{path} holds nothing that the run takes ({kind}): {name} {why}")
+    refuse_or_tell(path, sounds.skipped, strict=strict)
+    classes, labels = classes_of(sounds.names)
+    return Inputs(
+        InputSplit(sounds.values, labels, torch.arange(len(labels)), spec),
+        sounds.names,
+        labels if len(classes) > 1 else None,
+        classes if len(classes) > 1 else (),
+        sounds.skipped,
+        title=path.stem,
     )
 
 

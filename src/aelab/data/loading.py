@@ -1,5 +1,6 @@
 """Data sets by name or path: ``load("fashion-mnist")``, ``load("photos/")``."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from difflib import get_close_matches
@@ -28,6 +29,7 @@ LOADERS = {
 EDGE_LIST = "aelab.data.graphs:load_settings"
 FOLDER = "aelab.data.folders:load"
 ARRAY = "aelab.data.arrays:load"
+SOUND = "aelab.data.sounds:load"
 TABLE = "aelab.data.table_rows:load"
 
 FORMATS = {
@@ -35,11 +37,22 @@ FORMATS = {
     **dict.fromkeys((".edges", ".edgelist", ".mtx"), EDGE_LIST),
     ".npy": ARRAY,
     ".npz": ARRAY,
+    ".wav": SOUND,
 }
 """What loads a file, by its suffix. A table is an edge list where its rows are edges."""
 
 USUAL_EDGES = (".txt",)
 """What is an edge list unless its rows are said to be inputs; other tables are inputs."""
+
+MEANT_FOR = {
+    "range": {ARRAY: "arrays", FOLDER: "folders of images", SOUND: "sounds"},
+    "signal": {ARRAY: "arrays"},
+    "volume": {ARRAY: "arrays", FOLDER: "folders of TIFF files"},
+    "window": {SOUND: "sounds"},
+    "group_by": {TABLE: "tables of inputs", FOLDER: "folders of images"},
+    "split_by": {TABLE: "tables of inputs"},
+}
+"""Settings that mean something to some loaders only, and what these load."""
 
 ARRAY_SUFFIXES = tuple(suffix for suffix, loader in FORMATS.items() if loader == ARRAY)
 
@@ -82,7 +95,7 @@ def load_array(data: object, settings: DataSettings, labels: object = None) -> D
         return narrowed(from_frame(data, settings), settings)
     from aelab.data.arrays import from_memory
 
-    refuse_split_options(settings, ARRAY)
+    refuse_meaningless(settings, ARRAY)
     return narrowed(from_memory(data, labels, settings), settings)
 
 
@@ -115,7 +128,7 @@ def load_settings(
 ) -> Dataset:
     """Load what the settings name, as `load` does."""
     place = LOADERS.get(settings.name) or loader_of(settings)
-    refuse_split_options(settings, place)
+    refuse_meaningless(settings, place)
     module, function = place.split(":")
     loader = getattr(import_module(module), function)
     folder = None if data_dir is None else Path(data_dir)
@@ -123,20 +136,16 @@ def load_settings(
     return narrowed(dataset, settings)
 
 
-def refuse_split_options(settings: DataSettings, loader: str) -> None:
-    """Raise InputError for ways to split that are not for the data of a loader, or both at once."""
+def refuse_meaningless(settings: DataSettings, loader: str) -> None:
+    """Raise InputError for a setting that the data would not heed, or two ways to split."""
     if settings.group_by is not None and settings.split_by is not None:
         raise InputError("group-by draws whole groups, and split-by cuts an order: leave one out")
-    if settings.group_by is not None and loader not in (TABLE, FOLDER):
-        raise InputError(
-            f"group-by is for tables of inputs and folders of images, which {settings.name} is "
-            f"not; leave it out, or give splits of your own, as x_train, x_validation and x_test"
-        )
-    if settings.split_by is not None and loader != TABLE:
-        raise InputError(
-            f"split-by names a column of a table of inputs, and {settings.name} is none; leave it "
-            f"out"
-        )
+    for name, loaders in MEANT_FOR.items():
+        if getattr(settings, name) and loader not in loaders:
+            raise InputError(
+                f"{name.replace('_', '-')} is for {' and '.join(loaders.values())}, which "
+                f"{settings.name} is not: leave it out"
+            )
 
 
 def narrowed(data: Dataset, settings: DataSettings) -> Dataset:
@@ -205,16 +214,22 @@ def loader_of(settings: DataSettings) -> str:
     meant = f"; did you mean {close[0]}?" if close else ""
     raise InputError(
         f"no data set {settings.name!r} (there is {', '.join(LOADERS)}, or the path of a folder of "
-        f"images, of an array ending in {', '.join(ARRAY_SUFFIXES)}, or of a table or a graph "
-        f"ending in {', '.join(s for s in FORMATS if s not in ARRAY_SUFFIXES)}, as text packed "
-        f"with .gz or not){meant}"
+        f"images or sounds, of an array ending in {', '.join(ARRAY_SUFFIXES)}, or of a table or a "
+        f"graph ending in {', '.join(s for s in FORMATS if s not in ARRAY_SUFFIXES)}, as text "
+        f"packed with .gz or not){meant}"
     )
 
 
 def loader_of_folder(folder: Path) -> str:
-    """What loads a folder: one of arrays, one with a table called train, or one of images."""
+    """What loads a folder: of arrays, with a table called train, or of images or sounds."""
     if any(folder.glob("*.npy")):
         return ARRAY
     if any(inner_suffix(path) in TABLE_SUFFIXES for path in folder.glob("train.*")):
         return TABLE
-    return FOLDER
+    return SOUND if holds_sounds(folder) else FOLDER
+
+
+def holds_sounds(folder: Path) -> bool:
+    """Whether most files below a folder are sounds."""
+    suffixes = [Path(name).suffix.lower() for *_, names in os.walk(folder) for name in names]
+    return 2 * suffixes.count(".wav") > len(suffixes)

@@ -32,7 +32,9 @@ class SignalGraph:
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of a table that are inputs, each standardised: ``x = (stored - mean) / std``.
+    """Columns that are inputs, each standardised by itself: ``x = (stored - mean) / std``.
+
+    They are a table's, or those of an array of features, whose names are their numbers.
 
     >>> columns = Columns(('height', 'weight'), mean=(170.0, 70.0), std=(10.0, 12.0))
     >>> InputSpec((2,), 1.0, dtype='float32', columns=columns).bounded
@@ -52,20 +54,24 @@ class Columns:
     label: str | None = None
     """The column with the class of each row, where a model is told it."""
 
+    numbered: bool = False
+    """They are an array's: known by their places, and not by names."""
+
 
 @dataclass(frozen=True)
 class InputSpec:
     """Shape and preparation of an input: ``x = scale * (stored - low)``, of shape `shape`.
 
     Models are built from it, and it is recorded with a run, so that later inputs are prepared
-    as the training inputs were. The rows of a table are standardised by `columns` instead.
+    as the training inputs were. Rows may be standardised by `columns` instead.
 
     >>> InputSpec((1, 28, 28)).kind, InputSpec((12,)).kind, InputSpec((1, 28, 28)).peak
     ('images', 'rows', 1.0)
     """
 
     shape: tuple[int, ...]
-    """Channels, height, width of an image; channels, nodes of a signal on a graph; features."""
+    """Channels, height, width of an image; channels, length of a signal; channels, nodes of one on
+    a graph; channels, depth, height, width of a volume; features."""
 
     scale: float = 1 / 255
     """What a stored value, less `low`, is multiplied by; 1/255 gives x of bytes in [0, 1]."""
@@ -89,7 +95,13 @@ class InputSpec:
     """Whether images in colour are turned grey, or refused."""
 
     columns: Columns | None = None
-    """Of the rows of a table."""
+    """Of the rows of a table, or of an array of features that have units of their own."""
+
+    rate: int | None = None
+    """Of sounds: samples a second."""
+
+    windowed: bool = False
+    """Whether longer sounds are cut into inputs, or refused."""
 
     binarise: bool = False
     """Each value is 1 with probability x and else 0, drawn anew each time."""

@@ -126,6 +126,8 @@ def audit_code_size(model: Autoencoder) -> Finding:
 def audit_dead_code(model: Autoencoder, codes: Codes) -> Finding:
     """Latent numbers that say nothing: collapsed to the prior, or the same for every image."""
     size = codes.shape[1]
+    if len(codes) < 2:
+        return Finding(True, "one input does not tell which numbers of a code vary")
     if isinstance(model, LatentVariableModel):
         dead, why = size - active_units(codes), f"variance of at most {ACTIVE_VARIANCE}"
     else:

@@ -56,7 +56,7 @@ def code_figures(model: Autoencoder, data: InputDataset, split: str, codes: Code
     if codes.shape[1]:
         figures["active_fraction"] = codes.count_nonzero().item() / codes.numel()
     if isinstance(model, LatentVariableModel):
-        figures["active_units"] = active_units(codes)
+        figures["active_units"] = active_units(codes) if len(codes) > 1 else None
     if len(data.classes) < 2 or not codes.shape[1]:
         return figures
     training, images = data.split("train"), data.split(split)

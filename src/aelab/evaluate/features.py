@@ -155,9 +155,10 @@ def feature_network(data: InputDataset) -> FeatureNetwork | None:
 
 
 def cache_path(data: InputDataset) -> Path:
-    """Where the classifier of these training images is kept, by their content."""
-    index = data.split("train").index.cpu().numpy().tobytes()
-    key = hashlib.sha256(f"{VERSION} {data.sha256} ".encode() + index).hexdigest()
+    """Where the classifier of these training images is kept, by their content and its range."""
+    index, spec = data.split("train").index.cpu().numpy().tobytes(), data.spec
+    ranged = "" if (spec.low, spec.high) == (0, 255) else f"{spec.low} {spec.high} "
+    key = hashlib.sha256(f"{VERSION} {data.sha256} {ranged}".encode() + index).hexdigest()
     return user_cache("features", f"{key[:32]}.safetensors")
 
 

@@ -28,6 +28,9 @@ from aelab.runs.store import Run
 MOST_CODES = 2000
 """Images whose codes are drawn; those after them are left out."""
 
+FEWEST_CODES = 3
+"""Of as many points or more a plane is drawn; fewer lie in any."""
+
 TRIED = 1000
 """Images that a latent number's use is measured on."""
 
@@ -73,6 +76,11 @@ def latent_map(
     if size < 2:
         raise InputError(f"{run.folder}: a code of {size} latent numbers has no map")
     z = codes_of(run, data, split, MOST_CODES)
+    if len(z) < FEWEST_CODES:
+        raise InputError(
+            f"{run.folder}: a map of codes takes {FEWEST_CODES} images or more, and the {split} "
+            f"split has {len(z)}"
+        )
     latent, side = z[:, :size], z[:, size:]
     points, centre, axes_of_plane, shares = plane(latent)
     low, high = np.quantile(points, INNER, axis=0)

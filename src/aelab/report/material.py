@@ -58,6 +58,7 @@ def of_run(folder: Path, data_dir: Path | None, data: Dataset | None) -> Materia
     run = Run.open(folder)
     if data is None:
         data = dataset(run.settings.data, data_dir, run.settings.seed)
+    data = run.prepared(data)
     refuse_unfinished(run, data)
     row = single_row(run)
     results = Results(
@@ -89,8 +90,9 @@ def of_study(folder: Path, data_dir: Path | None) -> Material:
                 found.setdefault(row.name, run)
     if not found:
         raise InputError(f"{folder} has no row with a run: {'; '.join(left_out) or 'no rows'}")
-    first = next(iter(found.values())).settings
-    data = dataset(first.data, data_dir, first.seed)
+    run = next(iter(found.values()))
+    first = run.settings
+    data = run.prepared(dataset(first.data, data_dir, first.seed))
     runs: dict[str, Run] = {}
     for name, run in found.items():
         try:

@@ -8,6 +8,7 @@ from PIL.Image import Image
 from aelab.data.dataset import Dataset
 from aelab.data.graphs import GraphDataset
 from aelab.data.input_sets import InputDataset
+from aelab.data.specs import told_kind
 from aelab.evaluate.choice import validation_distances, validation_likelihoods
 from aelab.evaluate.columns import QUICK_GROUPS, Group
 from aelab.evaluate.finite import recorded
@@ -123,4 +124,5 @@ def samples(run: Run, n: int = SAMPLES_SHOWN, *, seed: int | None = None) -> Ima
 def refuse_pictures(run: Run) -> None:
     """Raise InputError if its inputs are no images."""
     if not run.pictures:
-        raise InputError(f"{run.folder}: its inputs are rows of numbers, and no pictures")
+        kind = told_kind(run.spec.kind)
+        raise InputError(f"{run.folder}: its inputs are {kind}, and no pictures")

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from aelab.data.dataset import Dataset
 from aelab.data.graphs import GraphDataset
+from aelab.data.input_sets import InputDataset
 from aelab.data.specs import GraphSpec, InputSpec
 from aelab.evaluate.finite import NOT_FINITE, told
 from aelab.files import JOINT, InputError, MissingFileError, read_json, read_tensors
@@ -173,6 +174,16 @@ class Run:
                 f"{self.folder} was trained on other data, or on another split, than "
                 f"{data.name} is now"
             )
+
+    def prepared(self, data: Dataset) -> Dataset:
+        """The run's own data, their inputs prepared as they were in training.
+
+        The rules by which a range is found may be others today. Other data are left as they are.
+        """
+        spec, own = self.spec, data.sha256 == self.config["data"]["sha256"]
+        if own and isinstance(data, InputDataset) and isinstance(spec, InputSpec):
+            return data if data.spec == spec else data.as_spec(spec)
+        return data
 
     @cached_property
     def priors(self) -> Priors:
