@@ -386,7 +386,7 @@ def test_arrays_that_do_not_hold_what_is_asked_for(
 def test_what_the_data_would_not_heed_is_refused(asked: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=rf"{next(iter(asked))} is for .*, which digits is not"):
         opened("digits", **asked)
-    with pytest.raises(InputError, match="window is for sounds, and an array in memory is none"):
+    with pytest.raises(InputError, match="window is for sounds, which an array in memory is not"):
         opened_array(noise(20, 4), window=4)
 
 

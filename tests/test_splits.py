@@ -327,7 +327,7 @@ def test_data_without_groups_or_columns_say_so(wards: Path, tmp_path: Path) -> N
         load(str(wards), split_by="day")
     edges = written(tmp_path / "edges.csv", {"a": ["x", "y", "z"], "b": ["y", "z", "x"]})
     with pytest.raises(InputError, match="group-by is for tables of inputs"):
-        load(str(edges), group_by="a")
+        load(str(edges), rows="edges", group_by="a")
 
 
 def test_the_command_line_takes_both(outside: Path, capsys: pytest.CaptureFixture[str]) -> None:
