@@ -8,12 +8,13 @@ with scikit-learn.
 """
 
 import argparse
+import math
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import pyarrow  # type: ignore[import-untyped]
 from sklearn import datasets
 
 import aelab
@@ -52,7 +53,7 @@ def beats() -> Data:
             for place, width, size in bumps
         )
         rows.append(beat + random.normal(0, 0.1) * t + random.normal(0, 0.02, 140))
-    return {"data": np.array(rows, np.float32)}
+    return {"data": np.array(rows, np.float32), "signal": True}
 
 
 def roll() -> Data:
@@ -60,13 +61,17 @@ def roll() -> Data:
     points, _ = datasets.make_swiss_roll(5000, noise=0.3, random_state=0)
     map_ = np.random.default_rng(2).normal(size=(3, 10))
     noise = np.random.default_rng(3).normal(0, 0.2, (5000, 10))
-    return {"data": np.hstack([points @ map_ / 10 + noise, np.sin(points)])}
+    return {"data": frame(np.hstack([points @ map_ / 10 + noise, np.sin(points)]))}
 
 
 def table(load: Callable[..., Any]) -> Data:
-    """The numbers of one of scikit-learn's tables, as a data frame's are prepared."""
-    bunch = load()
-    return {"data": bunch.data.astype(np.float64)}
+    """The numbers of one of scikit-learn's tables."""
+    return {"data": frame(load().data)}
+
+
+def frame(rows: Any) -> pyarrow.Table:  # noqa: ANN401 - an array
+    """Rows as a data frame, whose columns are standardised each by itself."""
+    return pyarrow.table({f"x{place}": column for place, column in enumerate(rows.T)})
 
 
 SETS: dict[str, Callable[[], Data]] = {
@@ -92,22 +97,13 @@ MODELS = (
 )
 
 
-def framed(data: Any) -> Any:  # noqa: ANN401 - what aelab.train takes
-    """Rows as a data frame, whose columns are standardised each by itself."""
-    if isinstance(data, np.ndarray) and data.ndim == 2:
-        import pyarrow
-
-        return pyarrow.table({f"x{i}": column for i, column in enumerate(data.T)})
-    return data
-
-
-def share(model: str, data: NDArray[Any] | str) -> tuple[float, float, float]:
+def share(model: str, given: Data) -> tuple[float, float, float]:
     """The error as a share of the mean's and of PCA's, and the seconds of training."""
     begun = time.perf_counter()
-    run = aelab.train(model, framed(data))
+    metrics = aelab.train(model, **given).metrics
     seconds = time.perf_counter() - begun
-    mean = aelab.train("mean", framed(data)).metrics["mse"]
-    return run.metrics["mse"] / mean, run.metrics["pca_share"] or np.nan, seconds
+    of_pca = metrics["pca_share"]
+    return metrics["mse"] / metrics["mean_mse"], math.nan if of_pca is None else of_pca, seconds
 
 
 def main() -> None:
@@ -122,7 +118,7 @@ def main() -> None:
         shares = []
         for model in options.models:
             try:
-                of_mean, of_pca, seconds = share(model, SETS[name]()["data"])
+                of_mean, of_pca, seconds = share(model, SETS[name]())
             except aelab.InputError as error:
                 print(f"{name:10} {model:14} {str(error)[:60]}")
                 continue

@@ -55,6 +55,7 @@ def test_newer_facts_and_rows_in_parts_come_back() -> None:
         "seeds": [0, 1],
         "split": "test",
         "metrics": ["samples"],
+        "data": "photos/",
     }
     newer["rows"][0] |= {"parts": ["a", "b"], "importance_error": None, "of_tomorrow": [1, {}]}
     del newer["rows"][1]["multiply_adds"], newer["rows"][1]["by_class"]  # as of a graph

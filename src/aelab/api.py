@@ -157,21 +157,19 @@ class TrainedRun(Run):
         return data
 
     def own_data(self, data: object = None, data_dir: str | Path | None = None) -> Dataset:
-        """What it was trained on: `data` as `train` was given them, or those that are at hand.
-
-        Raises:
-            AelabError: the data are nowhere to be found.
-        """
-        settings, found = self.settings, None
+        """What it was trained on: `data` as `train` was given them, or those that are at hand."""
+        settings = self.settings
         if isinstance(data, Dataset):
             found = narrowed(data, settings.data)
         elif data is not None and not isinstance(data, str | Path):
             found = load_array(data, settings.data)
-        elif data is None:
+        elif data is None and self.given is not None:
             found = self.given
-        named = settings.data if data is None else replace(settings.data, name=str(data))
-        named = settled(named, rows_of(settings.model))  # of a run that was told nothing of rows
-        return self.prepared(found or load_settings(named, data_dir, seed=settings.seed))
+        else:
+            named = settings.data if data is None else replace(settings.data, name=str(data))
+            named = settled(named, rows_of(settings.model))  # where nothing was said of rows
+            found = load_settings(named, data_dir, seed=settings.seed)
+        return self.prepared(found)
 
     def evaluate(
         self,

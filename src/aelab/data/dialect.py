@@ -19,7 +19,15 @@ from aelab.files import InputError, MissingFileError
 
 Decimal = Literal[".", ","]
 
-TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".data", ".parquet", ".pq", ".xlsx")
+TABLE_SUFFIXES = (
+    ".csv",
+    ".tsv",
+    ".txt",
+    ".data",
+    ".parquet",
+    ".pq",
+    ".xlsx",
+)
 """Of files that hold a table; those of text may end in .gz besides."""
 
 DELIMITERS = ("\t", ";", "|", ",", " ")
