@@ -18,6 +18,7 @@ import aelab.api
 import aelab.apps.anomalies
 import aelab.apps.encode
 import aelab.apps.generate
+import aelab.apps.impute
 import aelab.apps.links
 import aelab.apps.restore
 import aelab.cli.verbs
@@ -28,6 +29,7 @@ import aelab.runs.measure
 import aelab.runs.train
 import aelab.studies.compare
 from aelab.apps.anomalies import Found
+from aelab.apps.impute import Imputed
 from aelab.cli import options
 from aelab.cli.verbs import VERBS, main, parse
 from aelab.data import graphs
@@ -56,6 +58,7 @@ CALLED: dict[str, tuple[Any, str]] = {
     "reconstruct": (aelab.apps.restore, "reconstruct"),
     "denoise": (aelab.apps.restore, "denoise"),
     "encode": (aelab.apps.encode, "encode"),
+    "impute": (aelab.apps.impute, "impute"),
     "find_anomalies": (aelab.apps.anomalies, "find_anomalies"),
     "asked_for": (Priors, "asked_for"),
     "write_samples": (aelab.apps.generate, "write_samples"),
@@ -74,6 +77,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     "train": {"model": "vae"},
     "evaluate": {"run": "a-run"},
     "encode": {"run": "a-run", "data": "photos.npy", "out": "--out codes.csv"},
+    "impute": {"run": "a-run", "data": "gaps.csv", "out": "--out filled.csv"},
     "reconstruct": {"run": "a-run", "data": "photos.npy", "out": "--out restored"},
     "reconstruct its own": {"run": "a-run"},
     "denoise": {"run": "a-run", "data": "photos.npy", "out": "--out restored"},
@@ -179,6 +183,10 @@ CASES = [
     Case("evaluate", "split", "--split train", "evaluate.split", "train"),
     Case("evaluate", "metrics", "--metrics samples bound", "evaluate.groups", ("samples", "bound")),
     *of_inputs("encode"),
+    *of_folder("impute"),
+    *of_data_dir("impute", "load_settings"),
+    Case("impute", "data", "others.csv", "impute.path", Path("others.csv")),
+    Case("impute", "out", "--out there.csv", "impute.out", Path("there.csv")),
     Case("encode", "out", "--out there.npy", "encode.path", Path("there.npy")),
     *of_inputs("reconstruct"),
     Case("reconstruct", "side_by_side", "--side-by-side", "reconstruct.side_by_side", True),
@@ -346,6 +354,7 @@ def workplace(blobs: InputDataset, tmp_path_factory: pytest.TempPathFactory) -> 
         "train_run": lambda to: run,
         "asked_for": lambda to: to["data"]() and run.prior,
         "find_anomalies": lambda to: Found(0.5, 0, ()),
+        "impute": lambda to: Imputed(0, 0, 0.0, 0.0, 0.0),
         "interpolation": lambda to: Image.new("L", (1, 1)),
         "write_picture": lambda to: to["path"],
         "score_pairs": lambda to: [],

@@ -102,6 +102,21 @@ class EncodeOptions(InputOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ImputeOptions(FolderOptions, DataOptions):
+    """Whose missing values are filled in by which run, and where the table goes.
+
+    >>> tyro.cli(ImputeOptions, args=["runs/vae", "gaps.csv", "--out", "filled.csv"]).data.name
+    'gaps.csv'
+    """
+
+    data: Positional[Path]
+    """A table with the columns that the run was trained on."""
+
+    out: Path
+    """File to write: .csv, .tsv or .parquet."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class DenoiseOptions(InputOptions):
     """The same, and where what is restored goes.
 

@@ -194,6 +194,21 @@ def encode(arguments: list[str]) -> int:
     return applied("encode", options, options.data, options.out, partial(encode, path=options.out))
 
 
+def impute(arguments: list[str]) -> int:
+    """Fill in the missing values of a table, and measure how well on hidden ones."""
+    from aelab.cli.options import ImputeOptions
+
+    options = parse(ImputeOptions, "impute", arguments, impute.__doc__)
+    from aelab.apps.impute import impute as fill
+    from aelab.data.table_rows import said_of
+
+    run = opened_run(options)
+    data, said = run.data_to_fit(options.data_dir), said_of(run.settings.data)
+    found = fill(run, options.data, data, options.out, said=said)
+    print(f"{found.filled:,} values filled in: {options.out}\n{found.told}")
+    return 0
+
+
 def anomalies(arguments: list[str]) -> int:
     """Score inputs by how unlike the training data they are, and mark the anomalies."""
     from aelab.cli.options import AnomaliesOptions
@@ -369,6 +384,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
         encode,
         reconstruct,
         denoise,
+        impute,
         sample,
         interpolate,
         anomalies,

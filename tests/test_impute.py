@@ -1,0 +1,128 @@
+"""Missing values filled in by a model, and how well."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow
+import pyarrow.csv
+import pytest
+import torch
+from numpy.typing import NDArray
+from sklearn.impute import KNNImputer
+
+import aelab
+from aelab.apps.impute import filled, impute
+from aelab.cli import main
+from aelab.data.input_sets import InputDataset
+from aelab.data.specs import InputSpec
+from aelab.files import InputError
+from aelab.machine import generator_at
+from aelab.models.zoo import build
+
+
+def plane(rows: int = 300) -> NDArray[np.float64]:
+    """Points of a plane in five columns: any three follow from the other two."""
+    random = np.random.default_rng(0)
+    return random.normal(size=(rows, 2)) @ random.normal(size=(2, 5)) * [1, 10, 100, 1, 1] + 5
+
+
+def write(path: Path, values: NDArray[np.float64], gaps: NDArray[np.bool_] | None = None) -> Path:
+    lines = ["name,a,b,c,d,e"]
+    for row, of_row in enumerate(values.tolist()):
+        cells = [
+            "" if gaps is not None and gaps[row, place] else repr(value)
+            for place, value in enumerate(of_row)
+        ]
+        lines.append(",".join([f"row {row % 7}", *cells]))
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> aelab.TrainedRun:
+    folder = tmp_path_factory.mktemp("plane")
+    table = write(folder / "t.csv", plane())
+    return aelab.train("pca", str(table), latent_dim=2, out=folder / "run")
+
+
+def test_what_follows_from_the_known_values_is_found(run: aelab.TrainedRun, tmp_path: Path) -> None:
+    values = plane()
+    gaps = np.zeros(values.shape, dtype=bool)
+    gaps[::3, 0] = gaps[1::5, 3] = True
+    found = impute(
+        run, write(tmp_path / "gaps.csv", values, gaps), run.own_data(), tmp_path / "full.csv"
+    )
+    table = pyarrow.csv.read_csv(tmp_path / "full.csv")
+    assert table.column_names == ["name", "a", "b", "c", "d", "e"]
+    assert table["name"].to_pylist()[:2] == ["row 0", "row 1"]
+    full = np.stack([table[name].to_numpy() for name in "abcde"], 1)
+    assert found.filled == gaps.sum()
+    np.testing.assert_array_equal(full[~gaps], values[~gaps])
+    spread = values.std(0)
+    errors = ((full - values) / spread)[gaps]
+    assert np.square(errors).mean() < 0.05  # the mean of the column leaves 1
+    assert found.model < 0.1 * found.mean
+
+
+def test_the_rivals_are_the_mean_and_scikit_learns_neighbours(
+    run: aelab.TrainedRun, tmp_path: Path
+) -> None:
+    data = run.own_data()
+    assert isinstance(data, InputDataset)
+    path = write(tmp_path / "t.csv", plane(20))
+    found = impute(run, path, data, tmp_path / "out.parquet")
+    assert found.filled == 0
+    generator = generator_at(0, "hidden")
+    of_split = {name: data.split(name) for name in ("train", "validation")}
+    train, x = (of.batch(torch.arange(len(of))).x.numpy() for of in of_split.values())
+    hidden = torch.rand(x.shape, generator=generator).numpy() < 0.1
+    nearest = KNNImputer(n_neighbors=5).fit(train).transform(np.where(hidden, np.nan, x))
+    assert found.hidden == hidden.sum()
+    assert found.neighbours == pytest.approx(np.square(nearest - x)[hidden].mean(), rel=1e-4)
+    assert found.mean == pytest.approx(np.square(x)[hidden].mean(), rel=1e-4)
+    assert 0 < found.neighbours < found.mean
+
+
+def test_known_values_stay_and_rounds_do_not_depend_on_what_was_missing() -> None:
+    model = build("pca", InputSpec((3,), dtype="float32"), latent_dim=1)
+    x = torch.tensor([[1.0, 2.0, 3.0]])
+    missing = torch.tensor([[False, True, False]])
+    first, second = (
+        filled(model, torch.where(missing, torch.tensor(junk), x), missing) for junk in (0.0, 99.0)
+    )
+    assert torch.equal(first, second)
+    assert first[0, [0, 2]].tolist() == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "why"),
+    [
+        ("digits", {}, "was trained on no table: it fills in nothing"),
+        ("t.csv", {"out": "full.txt"}, "tables are written as .csv"),
+        ("u.csv", {}, "has no column"),
+    ],
+)
+def test_what_cannot_be_filled_in_is_refused(
+    run: aelab.TrainedRun, tmp_path: Path, data: str, options: dict[str, Any], why: str
+) -> None:
+    of = run if data != "digits" else aelab.train("pca", "digits", latent_dim=2)
+    path = write(tmp_path / "t.csv", plane(9))
+    if data == "u.csv":
+        path.write_text("a,b\n1,2\n3,4\n")
+    with pytest.raises(InputError, match=why):
+        impute(of, path, of.own_data(), tmp_path / options.get("out", "full.csv"))
+    assert not list(tmp_path.glob("full*"))
+
+
+def test_the_command_says_what_it_did(
+    run: aelab.TrainedRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gaps = np.eye(9, 5, dtype=bool)
+    path = write(tmp_path / "gaps.csv", plane(9), gaps)
+    out = tmp_path / "full.tsv"
+    assert main(["impute", str(run.folder), str(path), "--out", str(out)]) == 0
+    told = capsys.readouterr().out
+    assert "5 values filled in" in told
+    assert "nearest neighbours" in told
+    assert "\t\t" not in out.read_text()
