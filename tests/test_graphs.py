@@ -565,7 +565,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": [1.5], "b": [2.5]}), tmp_path / "b.parquet")
     pq.write_table(pa.table({"a": [1]}), tmp_path / "c.parquet")
     for name, message in (
-        ("a.csv", "not UTF-8"),
+        ("a.csv", "has one column"),
         ("a.parquet", "not Parquet"),
         ("b.parquet", "must be text or whole numbers"),
         ("c.parquet", r"1 column\(s\)"),

@@ -10,7 +10,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -418,3 +418,30 @@ def test_data_frames_are_tables(tmp_path: Path) -> None:
     assert in_memory.reconstruct(shuffled).shape == (60, 4)
     with pytest.raises(InputError, match="has no column 'b'"):
         in_memory.encode(frame[["a", "c", "d"]])
+
+
+@settings(max_examples=300)
+@given(
+    content=st.one_of(
+        st.binary(max_size=200),
+        st.text(alphabet='ab1,;.|-e"\t \n\r#%?', max_size=120).map(str.encode),
+        st.lists(st.sampled_from(["1", "2.5", "x", "", "NA", "1,5", "-"]), max_size=40).map(
+            lambda cells: "\n".join(
+                ";".join(cells[i : i + 3]) for i in range(0, len(cells), 3)
+            ).encode()
+        ),
+    )
+)
+def test_any_bytes_are_a_table_or_one_line(
+    content: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.csv"
+    path.write_bytes(content)
+    message = ""
+    try:
+        data = load(str(path), rows="inputs", impute=True)
+        assert isinstance(data, InputDataset)
+        assert data.split("train").batch(torch.tensor([0])).isfinite().all()
+    except InputError as error:
+        message = str(error)
+    assert "\n" not in message

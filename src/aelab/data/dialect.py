@@ -289,9 +289,9 @@ def padded(first: Cells, body: Sequence[Cells], width: int) -> tuple[str, ...]:
     return (*first, *("" for _ in range(missing)))
 
 
-def rows_between_tabs(path: Path, dialect: Dialect) -> Iterator[bytes]:
-    """The rows of a file with blanks between its columns, with one tab in their place."""
+def rows_between_tabs(path: Path, above: int) -> Iterator[bytes]:
+    """The rows of a file below its first lines, with one tab for each run of blanks."""
     with opened(path) as file:
-        for line in islice(file, dialect.skipped + dialect.header, None):
+        for line in islice(file, above, None):
             if line.strip():
                 yield b"\t".join(line.split()) + b"\n"

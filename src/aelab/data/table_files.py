@@ -1,9 +1,8 @@
 """Tables that users bring: text with a delimiter, or Parquet; each complaint names its place."""
 
-import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from io import TextIOWrapper
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,12 @@ import pyarrow.csv  # type: ignore[import-untyped]
 import pyarrow.parquet  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from aelab.data.compressed import opened, text_source
+from aelab.data.compressed import text_source
+from aelab.data.dialect import delimiter_of, first_lines, rows_between_tabs, split
 from aelab.data.workbooks import read_workbook
 from aelab.files import InputError, MissingFileError
 
-DELIMITERS = "\t,; "  # the first of these that the first line has
 MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "NULL"]
-LINE_LIMIT = 2**22  # characters of a first line
 SHOWN = 3  # names in a message
 
 Ids = NDArray[Any]
@@ -35,40 +33,33 @@ class Layout:
     >>> with NamedTemporaryFile("w") as file:
     ...     print("height;weight", file=file, flush=True)
     ...     layout_of(Path(file.name))
-    Layout(skipped=0, delimiter=';', cells=('height', 'weight'))
+    Layout(skipped=0, delimiter=';', cells=('height', 'weight'), encoding='utf-8')
     """
 
     skipped: int
-    """Comment lines (# or %) above."""
+    """Comment lines (# or %) and empty ones above."""
 
     delimiter: str
+    """Nothing, where runs of blanks stand between cells."""
+
     cells: tuple[str, ...]
+    encoding: str
 
 
 def layout_of(path: Path) -> Layout:
-    """Look at the first line that is no comment."""
-    skipped, line = 0, ""
-    try:
-        with TextIOWrapper(opened(path), encoding="utf-8-sig", newline="") as file:
-            while (line := file.readline(LINE_LIMIT)) and line.startswith(("#", "%")):
-                skipped += 1
-    except FileNotFoundError as error:
-        raise MissingFileError(
-            f"{path} does not exist; give cora, citeseer, pubmed, karate, or the path of a file"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path} is not UTF-8 text ({error.reason}); save it as UTF-8, or as Parquet with the "
-            f"suffix .parquet"
-        ) from error
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    if not line.strip():
+    """Look at the first lines that are no comments.
+
+    Raises:
+        InputError: there are none.
+        MissingFileError: there is no such file.
+    """
+    encoding, skipped, lines = first_lines(path)
+    if not lines:
         raise InputError(f"{path} begins with no rows")
-    text = line.rstrip("\r\n")
-    delimiter = next((d for d in DELIMITERS if d in text.strip()), ",")
-    cells = next(csv.reader([text], delimiter=delimiter))
-    return Layout(skipped, delimiter, tuple(cell.strip() for cell in cells))
+    delimiter = delimiter_of(lines)
+    if delimiter == " " and '"' not in "".join(lines):  # ids may be quoted, with blanks in them
+        return Layout(skipped, "", tuple(lines[0].split()), encoding)
+    return Layout(skipped, delimiter, tuple(split(lines[0], delimiter)), encoding)
 
 
 def read_text(
@@ -91,11 +82,15 @@ def _read_csv(
     path: Path, layout: Layout, names: Sequence[str], how: pyarrow.csv.ConvertOptions, *, skip: bool
 ) -> pyarrow.Table:
     """Read a text file, its columns called `names`; its first line is left out to `skip` it."""
-    rows = pyarrow.csv.ReadOptions(column_names=names, skip_rows=layout.skipped + skip)
-    cells = pyarrow.csv.ParseOptions(delimiter=layout.delimiter)
+    above, source, delimiter = layout.skipped + skip, text_source(path), layout.delimiter
+    if not delimiter:
+        source = BytesIO(b"".join(rows_between_tabs(path, above)))
+        above, delimiter = 0, "\t"
+    rows = pyarrow.csv.ReadOptions(column_names=names, skip_rows=above, encoding=layout.encoding)
+    cells = pyarrow.csv.ParseOptions(delimiter=delimiter)
     try:
-        return pyarrow.csv.read_csv(text_source(path), rows, cells, how)
-    except pyarrow.ArrowInvalid as error:
+        return pyarrow.csv.read_csv(source, rows, cells, how)
+    except (pyarrow.ArrowInvalid, UnicodeError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path} cannot be read as a table: {reason}; mend that row") from error
 

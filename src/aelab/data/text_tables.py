@@ -61,7 +61,7 @@ def converted(
         )
         try:
             return parsed(path, dialect, places, how)
-        except pyarrow.ArrowInvalid as error:
+        except (pyarrow.ArrowInvalid, UnicodeError) as error:
             reason = " ".join(str(error).split())
             found = BAD_COLUMN.search(reason)
             place = found and places[int(found[1])]
@@ -78,7 +78,7 @@ def parsed(
 ) -> pyarrow.Table:
     """The columns by their places, converted so."""
     if dialect.delimiter == " ":
-        text = io.BytesIO(b"".join(rows_between_tabs(path, dialect)))
+        text = io.BytesIO(b"".join(rows_between_tabs(path, dialect.skipped + dialect.header)))
         rows = pyarrow.csv.ReadOptions(column_names=list(places))
         cells = pyarrow.csv.ParseOptions(delimiter="\t", quote_char=False)
         return pyarrow.csv.read_csv(text, rows, cells, how)
