@@ -18,6 +18,7 @@ import pyarrow  # type: ignore[import-untyped]
 from sklearn import datasets
 
 import aelab
+from aelab.files import InputError
 
 Data = dict[str, Any]
 
@@ -119,7 +120,7 @@ def main() -> None:
         for model in options.models:
             try:
                 of_mean, of_pca, seconds = share(model, SETS[name]())
-            except aelab.InputError as error:
+            except InputError as error:
                 print(f"{name:10} {model:14} {str(error)[:60]}")
                 continue
             shares.append((of_mean, of_pca))

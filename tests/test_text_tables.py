@@ -247,9 +247,9 @@ def test_columns_are_chosen_and_left_out_by_name(tmp_path: Path) -> None:
     data = opened(tmp_path / "t.csv", text, leave_out=("b",))
     assert names_of(data) == ("a", "c", "d")
     assert "b (as asked)" in data.notes[1]
-    for settings in ({"columns": ("c", "e")}, {"leave_out": ("e",)}):
+    for asked in ({"columns": ("c", "e")}, {"leave_out": ("e",)}):
         with pytest.raises(InputError, match="has no column 'e'"):
-            opened(tmp_path / "t.csv", text, **settings)
+            opened(tmp_path / "t.csv", text, **asked)
 
 
 def test_a_run_reads_new_tables_by_the_names_of_its_columns(tmp_path: Path) -> None:
