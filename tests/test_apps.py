@@ -442,7 +442,7 @@ def test_a_full_disk_or_control_c_leaves_nothing(
     model = type(run.model)
     target = "encode" if name in ("encode", "table") else "decode"
     if name == "anomalies":
-        monkeypatch.setattr("aelab.apps.anomalies.anomaly_scores", stop)
+        monkeypatch.setattr("aelab.apps.anomalies.finite_scores", stop)
     else:
         _ = run.model
         monkeypatch.setattr(model, target, stop)

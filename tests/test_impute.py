@@ -126,3 +126,13 @@ def test_the_command_says_what_it_did(
     assert "5 values filled in" in told
     assert "nearest neighbours" in told
     assert "\t\t" not in out.read_text()
+
+
+def test_a_single_row_is_filled_in_and_the_input_is_not_written_over(
+    run: aelab.TrainedRun, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "one.csv", plane(1), np.array([[False, True, False, False, False]]))
+    found = impute(run, path, run.own_data(), tmp_path / "full.csv")
+    assert found.filled == 1
+    with pytest.raises(InputError, match="is the table itself"):
+        impute(run, path, run.own_data(), path)

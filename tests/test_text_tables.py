@@ -445,3 +445,107 @@ def test_any_bytes_are_a_table_or_one_line(
     except InputError as error:
         message = str(error)
     assert "\n" not in message
+
+
+# What was read wrongly once
+
+
+def test_words_with_blanks_are_not_divided_at_them(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("".join(f"Ann {i},Ann {i + 2}\n" for i in range(30)))
+    table, dialect = read_text_table(path)
+    assert dialect.delimiter == ","
+    assert table.num_columns == 2
+
+
+def test_semicolons_divide_where_a_column_has_decimal_commas(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("a;b;w\n" + "".join(f"p{i};p{i + 1};{i},5\n" for i in range(30)))
+    table, dialect = read_text_table(path)
+    assert (dialect.delimiter, dialect.decimal) == (";", ",")
+    assert table["w"].to_pylist()[:2] == [0.5, 1.5]
+
+
+@pytest.mark.parametrize("lines", [(21,), (21, 41)])
+def test_an_open_quote_takes_no_rows(tmp_path: Path, lines: tuple[int, ...]) -> None:
+    rows = [f"{chr(34) if i in lines else ''}{i} inch,{i},{i % 7}" for i in range(60)]
+    with pytest.raises(InputError, match="the quote in line 23 is open at its end"):
+        opened(tmp_path / "t.csv", "\n".join(["note,a,b", *rows]))
+
+
+@pytest.mark.parametrize("extra", [1, 2, 4])
+def test_a_header_that_is_shorter_than_its_rows_is_refused(tmp_path: Path, extra: int) -> None:
+    text = text_of(np.hstack([NUMBERS, NUMBERS])[:, : 4 + extra], names="a,b,c,d")
+    with pytest.raises(InputError, match=rf"has 4 cells and the rows below it have {4 + extra}"):
+        opened(tmp_path / "t.csv", text)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".xlsx", "frame"])
+def test_marks_of_a_gap_are_numbers_where_their_column_is(tmp_path: Path, suffix: str) -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(NUMBERS, columns=list("abcd"))
+    frame.loc[3, "a"] = -999.0
+    path = tmp_path / f"t{suffix}"
+    if suffix == ".xlsx":
+        frame.to_excel(path, index=False)
+    elif suffix != "frame":
+        (frame.to_csv if suffix == ".csv" else frame.to_parquet)(path, index=False)
+    given = frame if suffix == "frame" else str(path)
+    data = load(given, missing_values=("-999",), impute=True)
+    assert isinstance(data, InputDataset)
+    assert np.argwhere(np.isnan(stored(data))).tolist() == [[3, 0]]
+
+
+def test_years_above_numbers_are_names_beside_a_word(tmp_path: Path) -> None:
+    lines = [f"Land {i},{line}" for i, line in enumerate(text_of().splitlines())]
+    data = opened(tmp_path / "t.csv", "\n".join(["country,2000,2010,2020,2030", *lines]))
+    assert names_of(data) == ("2000", "2010", "2020", "2030")
+
+
+@pytest.mark.parametrize(("comment", "between"), [("# a b c d", " "), ("#a\tb\tc\td", "\t")])
+def test_names_may_stand_in_a_comment(tmp_path: Path, comment: str, between: str) -> None:
+    """As NumPy writes them."""
+    data = opened(tmp_path / "t.txt", f"{comment}\n{text_of(between=between)}")
+    assert names_of(data) == ("a", "b", "c", "d")
+    assert len(stored(data)) == 60
+
+
+def test_a_very_long_cell_is_text_like_any(tmp_path: Path) -> None:
+    rows = [
+        f"{line},{'x' * 200_000 if i == 3 else 'y'}"
+        for i, line in enumerate(text_of().splitlines())
+    ]
+    data = opened(tmp_path / "t.csv", "\n".join(["a,b,c,d,t", *rows]))
+    assert names_of(data) == ("a", "b", "c", "d")
+
+
+def test_blanks_around_a_gap_change_nothing(tmp_path: Path) -> None:
+    lines = text_of(names="a,b,c,d").splitlines()
+    lines[5] = ",".join(["NULL ", " ", *lines[5].split(",")[2:]])
+    data = opened(tmp_path / "t.csv", "\n".join(lines), impute=True)
+    assert np.argwhere(np.isnan(stored(data))).tolist() == [[4, 0], [4, 1]]
+
+
+@pytest.mark.parametrize(
+    "asked", [{"columns": ("a",)}, {"impute": True}, {"decimal": ","}, {"label": "y"}]
+)
+def test_settings_of_tables_are_refused_for_other_data(tmp_path: Path, asked: Any) -> None:
+    np.save(tmp_path / "x.npy", NUMBERS)
+    with pytest.raises(InputError, match=r"is for tables of inputs, which .* is not"):
+        load(str(tmp_path / "x.npy"), **asked)
+
+
+def test_a_column_cannot_be_taken_and_left_out(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="columns and leave-out both name 'b'"):
+        opened(tmp_path / "t.csv", text_of(names="a,b,c,d"), columns=("a", "b"), leave_out=("b",))
+
+
+def test_the_most_extreme_row_is_an_anomaly(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(text_of(names="a,b,c,d"))
+    run = aelab.train("vae", str(path), epochs=3, latent_dim=2, hidden=(8,))
+    far = np.array([[5.0, 0, 0, 0], [1e4, 0, 0, 0], [1e30, 0, 0, 0]])
+    scores = run.score(far)
+    assert np.isfinite(scores).all()
+    assert (np.diff(scores) >= 0).all()
+    assert scores[2] > 1e6

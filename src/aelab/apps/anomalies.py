@@ -14,7 +14,7 @@ from aelab.apps.streams import OnDone, chunks, names_and_labels, table, text_col
 from aelab.data.dataset import Dataset
 from aelab.data.input_sets import InputDataset
 from aelab.data.inputs import Inputs
-from aelab.evaluate.anomaly import anomaly_scores, split_scores
+from aelab.evaluate.anomaly import finite_scores, split_scores
 from aelab.figures import grids
 from aelab.files import InputError
 from aelab.models.contract import Autoencoder
@@ -52,7 +52,7 @@ def find_anomalies(
     """Score each input, and write name, label (where there are classes), score and anomaly.
 
     As CSV or Parquet by the suffix of `path`, in the order of the inputs; see
-    `evaluate.anomaly.anomaly_scores` for the score. The threshold comes from `data`, what the run
+    `evaluate.anomaly.finite_scores` for the score. The threshold comes from `data`, what the run
     was trained on: a share `false_alarm_rate` of its validation inputs, at most, lies above.
 
     Raises:
@@ -67,7 +67,7 @@ def find_anomalies(
         columns = {"score": pyarrow.float64(), "anomaly": pyarrow.bool_()}
         with table(Path(path), {**text_columns(inputs), **columns}) as rows:
             for numbers in chunks(inputs, on_done):
-                scores = anomaly_scores(model, inputs.batch(numbers))
+                scores = finite_scores(model, inputs.batch(numbers))
                 found = scores > limit
                 rows(
                     {

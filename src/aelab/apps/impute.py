@@ -80,7 +80,9 @@ def impute(run: Run, path: Path, data: Dataset, out: Path, *, said: Said = FOUND
     columns = columns_of(run)
     if out.suffix.lower() not in TABLES:
         raise InputError(f"{out}: tables are written as {', '.join(TABLES)}")
-    found = read_columns(path, ColumnsWanted(columns.names, said=said))
+    if out.resolve() == path.resolve():
+        raise InputError(f"{out} is the table itself: name another file with --out")
+    found = read_columns(path, ColumnsWanted(columns.names, said=said, gaps=True))
     values = as_rows(path, found, ColumnsWanted()).values
     spec = replace(run.autoencoder.spec, columns=replace(columns, impute=True), classes=())
     inputs = of_values(str(path), values, spec)

@@ -44,9 +44,9 @@ def reconstructions(run: Run, x: A, labels: object | None = None) -> A:
 def scores(run: Run, x: A, labels: object | None = None) -> A:
     """How unlike the training inputs each input is."""
     # Here, for it imports scikit-learn, which opening a run does not need.
-    from aelab.evaluate.anomaly import anomaly_scores
+    from aelab.evaluate.anomaly import finite_scores
 
-    return like(each(run, x, labels, anomaly_scores), x)
+    return like(each(run, x, labels, finite_scores), x)
 
 
 def decoded(run: Run, z: A) -> A:

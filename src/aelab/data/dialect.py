@@ -56,6 +56,11 @@ GROUPED = {
 }
 """One with marks between thousands, by its decimal mark."""
 
+STRONG = "\t;|"
+"""Delimiters that cells seldom hold."""
+
+MOSTLY = 0.9
+
 FEW_COLUMNS = 3
 """With fewer, increasing whole numbers in the first line are as likely a row."""
 
@@ -121,7 +126,7 @@ def dialect_of(path: Path, said: Said = FOUND_OUT) -> Dialect:
         InputError: it holds no rows, or can be read in two ways; it says which option decides.
         MissingFileError: there is no such file.
     """
-    encoding, skipped, lines = first_lines(path)
+    encoding, skipped, lines, comment = first_lines(path)
     if not lines:
         raise InputError(f"{path} begins with no rows")
     delimiter = delimiter_of(lines)
@@ -130,12 +135,24 @@ def dialect_of(path: Path, said: Said = FOUND_OUT) -> Dialect:
     body = [row for row in rows[1:] if len(row) == width]
     decimal = said.decimal or decimal_of(path, body or [first])
     header = has_header(first, body, decimal) if said.header is None else said.header
-    names = padded(first, body, width) if header else tuple("" for _ in range(width))
+    if not header and said.header is None and (above := commented(comment, delimiter, width)):
+        return Dialect(skipped - 1, delimiter, decimal, True, above, encoding)
+    names = padded(path, first, body, width) if header else tuple("" for _ in range(width))
     return Dialect(skipped, delimiter, decimal, header, names, encoding)
 
 
-def first_lines(path: Path) -> tuple[str, int, list[str]]:
-    """The encoding, how many lines come before the first row, and the first rows' lines."""
+def commented(comment: str, delimiter: str, width: int) -> tuple[str, ...]:
+    """The names in a comment just above the rows, if it has one for each column and no number."""
+    cells = split(comment.lstrip("#% ").strip() if delimiter == " " else comment[1:], delimiter)
+    names = tuple(cells) if len(cells) == width and any(cells) else ()
+    return () if any(is_number(name, (".", ",")) for name in names) else names
+
+
+def first_lines(path: Path) -> tuple[str, int, list[str], str]:
+    """The encoding, how many lines come before the first row, the first rows', and a comment.
+
+    The comment is the line just above the first row, if it is one.
+    """
     try:
         with opened(path) as file:
             start = file.read(CHARACTERS + LINE_LIMIT)
@@ -145,10 +162,11 @@ def first_lines(path: Path) -> tuple[str, int, list[str]]:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     encoding = encoding_of(path, start)
     text = io.StringIO(start.decode(encoding, errors="ignore").removeprefix("\ufeff"), newline=None)
-    skipped, lines, characters = 0, list[str](), 0
+    skipped, lines, characters, comment = 0, list[str](), 0, ""
     for line in text:
         if not lines and (line.startswith(("#", "%")) or not line.strip()):
             skipped += 1
+            comment = line
             continue
         if line.strip():
             lines.append(line.rstrip("\n"))
@@ -156,7 +174,7 @@ def first_lines(path: Path) -> tuple[str, int, list[str]]:
         if len(lines) > LINES or (len(lines) > 1 and characters > CHARACTERS):
             break
     whole = len(lines) < 2 or len(start) < CHARACTERS + LINE_LIMIT
-    return encoding, skipped, lines if whole else lines[:-1]
+    return encoding, skipped, lines if whole else lines[:-1], comment
 
 
 def encoding_of(path: Path, start: bytes) -> str:
@@ -177,7 +195,10 @@ def split(line: str, delimiter: str) -> list[str]:
     """The cells of a line, without blanks around them."""
     if delimiter == " ":
         return line.split()
-    return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter), [])]
+    try:
+        return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter), [])]
+    except csv.Error:  # a cell of more characters than it reads
+        return [cell.strip() for cell in line.split(delimiter)]
 
 
 def common_width(rows: Sequence[Cells]) -> int:
@@ -187,7 +208,7 @@ def common_width(rows: Sequence[Cells]) -> int:
 
 def delimiter_of(lines: Sequence[str]) -> str:
     """The delimiter that makes the most rows alike, and the most cells numbers."""
-    scores: dict[str, tuple[bool, float, float]] = {}
+    scores: dict[str, tuple[bool, bool, bool, float, float]] = {}
     for delimiter in DELIMITERS:
         rows = [split(line, delimiter) for line in lines]
         width = common_width(rows)
@@ -198,7 +219,14 @@ def delimiter_of(lines: Sequence[str]) -> str:
         marks: Sequence[Decimal] = (".",) if delimiter == "," else (".", ",")
         cells = [cell for row in body for cell in row]
         numbers = sum(cell in MISSING or is_number(cell, marks) for cell in cells) / len(cells)
-        scores[delimiter] = (alike >= 0.9, numbers, alike)
+        others = sum(any(other in cell for other in STRONG if other != delimiter) for cell in cells)
+        scores[delimiter] = (
+            alike >= MOSTLY,
+            others <= (1 - MOSTLY) * len(cells),  # of which any would divide these cells again
+            delimiter != " " or numbers == 1,  # words have blanks in them
+            numbers,
+            alike,
+        )
     return max(scores, key=lambda delimiter: scores[delimiter]) if scores else ","
 
 
@@ -262,8 +290,11 @@ def has_header(first: Cells, body: Sequence[Cells], decimal: Decimal) -> bool:
     ]
     if any(of_rows and not own for own, of_rows in zip(numeric, numbers, strict=False)):
         return True
-    if any(of_rows and first[place] for place, of_rows in enumerate(numbers)):
-        return counts_up(first) and not any(counts_up(row) for row in body)
+    over = [place for place, of_rows in enumerate(numbers) if of_rows]
+    if any(first[place] for place in over):
+        above = [first[place] for place in over]
+        rows = ([row[place + shifted] for place in over] for row in body)
+        return counts_up(above) and not any(map(counts_up, rows))
     return len(set(first)) == len(first) and all(
         cell not in column for cell, column in zip(first, columns, strict=False)
     )
@@ -281,12 +312,25 @@ def counts_up(cells: Cells) -> bool:
     return all(int(a) < int(b) for a, b in pairwise(cells))
 
 
-def padded(first: Cells, body: Sequence[Cells], width: int) -> tuple[str, ...]:
-    """The names in the first line, as many as there are columns: nothing where one is missing."""
+def padded(path: Path, first: Cells, body: Sequence[Cells], width: int) -> tuple[str, ...]:
+    """The names in the first line, as many as there are columns: nothing where one is missing.
+
+    Raises:
+        InputError: rows have more cells than there are names, and neither are the last empty, nor
+            does the first name the rows, as R has it.
+    """
     missing = width - len(first)
-    if missing == 1 and body and any(row[-1] for row in body):
-        return ("", *first)  # the names of the rows have none
-    return (*first, *("" for _ in range(missing)))
+    if missing <= 0 or not any(any(row[len(first) :]) for row in body):
+        return (*first, *("" for _ in range(missing)))
+    rows = [row[0] for row in body]
+    named = len(set(rows)) == len(rows) and not any(is_number(cell, (".", ",")) for cell in rows)
+    counted = rows == [str(place + 1) for place in range(len(rows))]
+    if missing == 1 and (named or counted):
+        return ("", *first)
+    raise InputError(
+        f"{path}: the first line has {len(first)} cells and the rows below it have {width}: name "
+        f"every column, or quote cells that hold the delimiter"
+    )
 
 
 def rows_between_tabs(path: Path, above: int) -> Iterator[bytes]:

@@ -164,6 +164,7 @@ def standardised(
     mean = sum(some.sum(0, dtype=np.float64) for _, some in chunks(part.values, index)) / len(index)
     squares = (((some - mean) ** 2).sum(0) for _, some in chunks(part.values, index))
     std = np.where(varying, np.sqrt(sum(squares) / len(index)), 1.0)
+    std = np.where(std > 0, std, 1.0)  # squares of values of 1e-200 are 0
     names = tuple(map(str, range(len(mean))))
     columns = Columns(names, tuple(mean.tolist()), tuple(std.tolist()), numbered=True)
     still = [name for name, varies in zip(names, varying, strict=True) if not varies]

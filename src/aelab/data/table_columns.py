@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow  # type: ignore[import-untyped]
 import pyarrow.compute  # type: ignore[import-untyped]
 
-from aelab.data.dialect import FOUND_OUT, Said
+from aelab.data.dialect import FOUND_OUT, Said, is_number
 from aelab.data.table_files import is_columnar, listed, read_columnar
 from aelab.data.text_tables import read_text_table
 from aelab.files import InputError
@@ -39,6 +39,9 @@ class ColumnsWanted:
     """The column that decides the splits; it is no input unless `columns` names it."""
 
     said: Said = FOUND_OUT
+
+    gaps: bool = False
+    """Whether a column that is asked for may have no value at all."""
 
 
 @dataclass(frozen=True)
@@ -92,19 +95,24 @@ def frame_columns(frame: object, where: str, wanted: ColumnsWanted) -> Chosen:
 
 def chosen(path: Path | str, table: pyarrow.Table, wanted: ColumnsWanted, told: str = "") -> Chosen:
     """The inputs among a table's columns."""
-    table, left_out = named_ones(table)
+    table, left_out = named_ones(without_marks(table, wanted.said.missing))
     if len(set(table.column_names)) < len(table.column_names):
         twice = next(n for n in table.column_names if table.column_names.count(n) > 1)
         raise InputError(f"{path}: two columns have the same name, {twice!r}; rename one")
     aside = [name for name in (wanted.label, wanted.by) if name is not None]
     for name in (*(wanted.columns or ()), *wanted.leave_out, *aside):
         refuse_absent(path, name, table.column_names)
+    if twice := set(wanted.columns or ()) & set(wanted.leave_out):
+        raise InputError(f"columns and leave-out both name {sorted(twice)[0]!r}; decide")
     if wanted.columns is None:
         reasons = {name: reason(name, table[name]) for name in table.column_names}
         reasons |= dict.fromkeys(wanted.leave_out, "as asked")
         reasons = {name: why for name, why in reasons.items() if name not in aside}
     else:
-        reasons = {name: no_numbers(table[name]) for name in wanted.columns}
+        reasons = {
+            name: "" if wanted.gaps and is_empty(table[name]) else no_numbers(table[name])
+            for name in wanted.columns
+        }
     if wanted.label is not None:
         reasons.pop(wanted.label, None)
     others = [f"{name} ({why})" for name, why in reasons.items() if why]
@@ -142,6 +150,28 @@ def named_ones(table: pyarrow.Table) -> tuple[pyarrow.Table, list[str]]:
     if empty:
         told.append(f"{empty} empty column{'s' if empty > 1 else ''} without a name")
     return table.select(kept).rename_columns(names), told
+
+
+def without_marks(table: pyarrow.Table, marks: Sequence[str]) -> pyarrow.Table:
+    """A table whose cells that stand for a missing value are missing: numbers by their value."""
+    numbers = [float(mark) for mark in marks if is_number(mark)]
+    for place, (name, column) in enumerate(zip(table.column_names, table.columns, strict=True)):
+        kind = column.type
+        if numbers and (pyarrow.types.is_integer(kind) or pyarrow.types.is_floating(kind)):
+            found = pyarrow.compute.is_in(column.cast(pyarrow.float64()), pyarrow.array(numbers))
+        elif marks and pyarrow.types.is_string(kind):
+            found = pyarrow.compute.is_in(column, pyarrow.array(marks))
+        else:
+            continue
+        if pyarrow.compute.any(found).as_py():
+            gap = pyarrow.scalar(None, kind)
+            table = table.set_column(place, name, pyarrow.compute.if_else(found, gap, column))
+    return table
+
+
+def is_empty(column: pyarrow.ChunkedArray) -> bool:
+    """Whether a column has no value."""
+    return bool(column.null_count == len(column))
 
 
 def pandas_index(table: pyarrow.Table) -> list[str]:

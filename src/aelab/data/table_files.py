@@ -53,7 +53,7 @@ def layout_of(path: Path) -> Layout:
         InputError: there are none.
         MissingFileError: there is no such file.
     """
-    encoding, skipped, lines = first_lines(path)
+    encoding, skipped, lines, _ = first_lines(path)
     if not lines:
         raise InputError(f"{path} begins with no rows")
     delimiter = delimiter_of(lines)

@@ -121,7 +121,7 @@ def from_frame(frame: object, settings: DataSettings) -> InputDataset:
     Raises:
         InputError: as `load`.
     """
-    wanted = wanted_of(settings)
+    wanted = wanted_of(settings, said_of(settings))
     rows = as_rows(settings.name, frame_columns(frame, settings.name, wanted), wanted)
     if settings.strict and rows.left_out:
         raise InputError(f"{settings.name}: columns that are no inputs: {listed(rows.left_out)}")

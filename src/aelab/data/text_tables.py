@@ -9,7 +9,7 @@ import pyarrow  # type: ignore[import-untyped]
 import pyarrow.compute  # type: ignore[import-untyped]
 import pyarrow.csv  # type: ignore[import-untyped]
 
-from aelab.data.compressed import text_source
+from aelab.data.compressed import opened, text_source
 from aelab.data.dialect import (
     FOUND_OUT,
     GROUPED,
@@ -41,7 +41,11 @@ def read_text_table(path: Path, said: Said = FOUND_OUT) -> tuple[pyarrow.Table, 
         dialect.names if dialect.header else tuple(str(i + 1) for i in range(len(dialect.names)))
     )
     places = [str(i) for i in range(len(names))]  # names may be missing, or come twice
-    table = converted(path, dialect, places, [*MISSING, *said.missing])
+    blank = [
+        f"{a}{mark}{b}" for mark in (*MISSING, *said.missing) for a in ("", " ") for b in ("", " ")
+    ]
+    table = converted(path, dialect, places, list(dict.fromkeys(blank)))
+    refuse_swallowed(path, dialect, table.num_rows)
     columns = [as_numbers_if_all_are(column, dialect.decimal) for column in table.columns]
     return pyarrow.Table.from_arrays(columns, names=list(names)), dialect
 
@@ -66,6 +70,7 @@ def converted(
             found = BAD_COLUMN.search(reason)
             place = found and places[int(found[1])]
             if place is None or kinds.get(place) == pyarrow.string():
+                refuse_swallowed(path, dialect, rows=0)
                 raise InputError(
                     f"{path} cannot be read as a table: {reason}; mend that row"
                 ) from error
@@ -89,6 +94,22 @@ def parsed(
     )
     cells = pyarrow.csv.ParseOptions(delimiter=dialect.delimiter)
     return pyarrow.csv.read_csv(text_source(path), rows, cells, how)
+
+
+def refuse_swallowed(path: Path, dialect: Dialect, rows: int) -> None:
+    """Raise InputError if a quote that was left open took the lines below it into its cell."""
+    if dialect.delimiter == " ":
+        return
+    lines, opening = -dialect.skipped - dialect.header, 0
+    with opened(path) as file:
+        for number, line in enumerate(file, 1):
+            lines += number <= dialect.skipped or bool(line.strip())
+            opening = opening or (number if line.count(b'"') % 2 else 0)
+    if rows < lines and opening:
+        raise InputError(
+            f"{path}: the quote in line {opening} is open at its end, and would take the lines "
+            f"below into its cell; close it: a cell is in one line"
+        )
 
 
 def as_numbers_if_all_are(column: pyarrow.ChunkedArray, decimal: Decimal) -> pyarrow.ChunkedArray:

@@ -17,6 +17,9 @@ from aelab.models.variational import LatentVariableModel
 DRAWS = 8
 """Codes that a variational model's score is averaged over."""
 
+BEYOND = 1e300
+"""The score of an input beyond a model's arithmetic: none is more of an anomaly."""
+
 Scores = Float[Tensor, " batch"]
 
 
@@ -44,6 +47,11 @@ def anomaly_scores(model: Autoencoder, x: InputBatch) -> Scores:
         negative_log = model.likelihood.negative_log(model.decoder_output(z), x)
         bounds.append(negative_log + model.divergence(posterior, z))
     return torch.stack(bounds).mean(0).double()
+
+
+def finite_scores(model: Autoencoder, x: InputBatch) -> Scores:
+    """The same; as BEYOND, where an input is beyond the model's arithmetic."""
+    return anomaly_scores(model, x).nan_to_num(nan=BEYOND, posinf=BEYOND)
 
 
 def split_scores(model: Autoencoder, images: InputSplit) -> Scores:
