@@ -75,10 +75,14 @@ def test_what_a_class_tells_needs_no_latent_number() -> None:
     assert np.abs(swapped.round() - patterns.numpy()[::-1].astype(float)).max() < 30
 
 
+@pytest.mark.parametrize("components", [None, 40])
 @pytest.mark.parametrize("initialisation", ["random", "pca"])
-def test_training_may_start_from_principal_components(initialisation: str) -> None:
+def test_training_may_start_from_principal_components(
+    initialisation: str, components: int | None
+) -> None:
     digits = load("digits", condition="class")
-    own = {"hidden": (64,), "activation": "leaky-relu", "initialisation": initialisation}
+    own: dict[str, Any] = {"hidden": (64,), "activation": "leaky-relu"}
+    own |= {"initialisation": initialisation, "components": components}
     model = resolve("vae").build(digits.spec, latent_dim=8, **own)
     model.initialise(digits.split("train"))
     images = digits.split("test").batch(torch.arange(100))

@@ -119,6 +119,9 @@ class DenseNetwork(Network):
         coordinates = self.coordinates.take(components) if self.coordinates else None
         if self.initialisation == "random":
             return None
+        if code is not None and code.numbers is not None:  # the decoder is given more than these
+            components = components.first(min(size, len(components)))
+            coordinates = coordinates and coordinates.first(min(size, len(coordinates)))
         if code is not None and code.follows == "few largest":
             components = components.first(min(size, len(components))).signed()
             coordinates = coordinates and coordinates.first(min(size, len(coordinates))).signed()
