@@ -496,6 +496,13 @@ def test_marks_of_a_gap_are_numbers_where_their_column_is(tmp_path: Path, suffix
     assert np.argwhere(np.isnan(stored(data))).tolist() == [[3, 0]]
 
 
+def test_a_mark_of_a_gap_may_have_a_mark_between_thousands(tmp_path: Path) -> None:
+    rows = NUMBERS.copy()
+    rows[3, 0] = -9999
+    data = opened(tmp_path / "t.csv", text_of(rows), missing_values=("-9,999",), impute=True)
+    assert np.argwhere(np.isnan(stored(data))).tolist() == [[3, 0]]
+
+
 def test_years_above_numbers_are_names_beside_a_word(tmp_path: Path) -> None:
     lines = [f"Land {i},{line}" for i, line in enumerate(text_of().splitlines())]
     data = opened(tmp_path / "t.csv", "\n".join(["country,2000,2010,2020,2030", *lines]))

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from aelab.data.dialect import is_number
 from aelab.data.found_edges import Kinds
-from aelab.data.table_files import is_number
 
 ENDS = (
     ("source", "target"),

@@ -15,6 +15,7 @@ import pyarrow  # type: ignore[import-untyped]
 import pyarrow.compute  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
+from aelab.data.dialect import is_number
 from aelab.data.edge_columns import (
     DIRECTIONS,
     UNNAMED,
@@ -32,7 +33,6 @@ from aelab.data.table_files import (
     as_ids,
     as_text,
     is_columnar,
-    is_number,
     layout_of,
     read_columnar,
     read_text,

@@ -13,13 +13,13 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from aelab.data.dialect import is_number
 from aelab.data.table_files import (
     Ids,
     as_ids,
     as_numbers,
     as_text,
     is_columnar,
-    is_number,
     layout_of,
     listed,
     read_columnar,

@@ -154,7 +154,7 @@ def named_ones(table: pyarrow.Table) -> tuple[pyarrow.Table, list[str]]:
 
 def without_marks(table: pyarrow.Table, marks: Sequence[str]) -> pyarrow.Table:
     """A table whose cells that stand for a missing value are missing: numbers by their value."""
-    numbers = [float(mark) for mark in marks if is_number(mark)]
+    numbers = [float(mark.replace(",", "")) for mark in marks if is_number(mark)]
     for place, (name, column) in enumerate(zip(table.column_names, table.columns, strict=True)):
         kind = column.type
         if numbers and (pyarrow.types.is_integer(kind) or pyarrow.types.is_floating(kind)):

@@ -192,16 +192,3 @@ def listed(names: Sequence[str]) -> str:
     """The first few of some names."""
     more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
     return f"{', '.join(names[:SHOWN])}{more}"
-
-
-def is_number(cell: str) -> bool:
-    """Whether a cell reads as a number.
-
-    >>> is_number("1e3"), is_number("one")
-    (True, False)
-    """
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
