@@ -51,7 +51,7 @@ class GivenClass(Prior):
         self.latent, self.class_names = latent, class_names
         equal = torch.full((len(class_names),), 1 / len(class_names))
         self.register_buffer("shares", equal if shares is None else shares.clone())
-        self.told = f"{latent.told}, and its classes as often as in training"
+        self.told = latent.told
 
     @property
     def classes(self) -> int:
