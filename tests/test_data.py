@@ -26,7 +26,7 @@ from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.data.published import Place
 from aelab.data.specs import InputSpec
 from aelab.evaluate.protocol import evaluate
-from aelab.evaluate.reconstruction import pca_mse, reconstruction_mse
+from aelab.evaluate.reconstruction import pca_mse, reconstruction_errors
 from aelab.files import AelabError, InputError, MissingFileError
 from aelab.machine import seeded
 from aelab.models.contract import Autoencoder
@@ -490,7 +490,7 @@ def test_every_model_is_evaluated_on_the_same_draws(blobs: InputDataset) -> None
         drawn = seen.setdefault(name, [])
         first = model.network.encoder
         first.register_forward_pre_hook(lambda _, x, drawn=drawn: drawn.append(x[0]))
-        reconstruction_mse(model, data.split("test"))
+        reconstruction_errors(model, data.split("test"))
     assert seen["vae"][0].equal(seen["vanilla"][0])
     assert set(seen["vae"][0].unique().tolist()) == {0, 1}
 

@@ -154,6 +154,7 @@ CASES = [
     of_data("--window 512", "window", 512),
     of_data("--strict", "strict", True),
     of_data("--impute", "impute", True),
+    of_data("--missing mask", "missing", "mask"),
     of_data("--label kind", "label", "kind"),
     of_data("--group-by kind", "group_by", "kind"),
     of_data("--split-by day", "split_by", "day"),

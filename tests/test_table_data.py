@@ -41,7 +41,7 @@ def frame(rows: int = 40) -> Columns:
     return {
         "age": random.integers(18, 90, rows),
         "income": random.normal(3e4, 1e4, rows),
-        "city": random.choice(["Delft", "Oslo"], rows),
+        "city": [f"town {row}" for row in range(rows)],
         "member": random.random(rows) < 0.5,
         "time": 1.7e9 + np.arange(rows) / 7,
         "kind": np.arange(rows) % 3,
@@ -75,6 +75,8 @@ def test_columns_are_standardised_on_the_training_rows(tmp_path: Path, suffix: s
     rows = train.index.numpy()
     numbers = np.stack([table[name].astype(float) for name in NUMBERS], 1)
     scaler = StandardScaler().fit(numbers[rows])
+    place = NUMBERS.index("member")
+    scaler.mean_[place], scaler.scale_[place] = 0, 1  # false and true are 0 and 1
     for split in data.splits.values():
         expected = scaler.transform(numbers[split.index.numpy()])
         assert np.allclose(split.batch(torch.arange(len(split))), expected, atol=1e-5)
@@ -83,7 +85,8 @@ def test_columns_are_standardised_on_the_training_rows(tmp_path: Path, suffix: s
     assert (data.spec.shape, data.spec.bounded, data.spec.peak) == ((4,), False, 1)
     assert data.classes == ("0", "1", "2")
     assert train.labels.tolist() == table["kind"].tolist()
-    assert "columns left out: city ('" in data.notes[1]
+    assert data.notes[1] == "columns left out: city (another word in each row)"
+    assert data.notes[2] == "columns of words: member (false, true); one value a word"
     x = train.batch(torch.arange(len(train)))
     assert np.allclose(restore(x, data.spec), numbers[rows], rtol=1e-6, atol=1e-6)
 
@@ -126,7 +129,7 @@ def test_inputs_are_found_by_the_names_of_their_columns(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has no column 'income'; did you mean 'incom'"):
         open_inputs(without, spec)
     words = written(tmp_path / "w.csv", {**table, "age": ["old"] * 40})
-    with pytest.raises(InputError, match=r"columns that hold no numbers: age \('old' in row 1\)"):
+    with pytest.raises(InputError, match=r"age \('old' in row 1, and in training numbers\)"):
         open_inputs(words, spec)
 
 
@@ -180,7 +183,7 @@ def test_a_table_without_a_head(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "settings", "told"),
     [
-        ({}, {"strict": True}, r"columns that are no inputs: city \('"),
+        ({}, {"strict": True}, r"columns that are no inputs: city \(another"),
         ({}, {"label": "knd"}, "has no column 'knd'; did you mean 'kind'"),
         ({"age": np.inf}, {}, r"infinite values: age \(row 1 and 39 more\)"),
         ({"age": np.nan}, {"impute": True}, "no value in any training row: age"),
@@ -202,10 +205,10 @@ def test_files_that_are_no_tables(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read as a table"):
         opened(tmp_path / "ragged.csv")
     (tmp_path / "words.csv").write_text("a,b\nx,y\nz,w\n")
-    with pytest.raises(InputError, match=r"columns that hold no numbers: a \('x' in row 1\), b"):
+    with pytest.raises(InputError, match=r"no inputs: a \(another word in each row\), b"):
         opened(tmp_path / "words.csv")
     (tmp_path / "head.csv").write_text("a,b\n")
-    with pytest.raises(InputError, match=r"holds no rows|hold no numbers"):
+    with pytest.raises(InputError, match=r"holds no rows|no inputs"):
         opened(tmp_path / "head.csv")
     (tmp_path / "twice.csv").write_text("a,a\n1,2\n")
     with pytest.raises(InputError, match="two columns have the same name"):

@@ -129,8 +129,8 @@ class TrainedRun(Run):
         class_name: str | None = None,
         seed: int | None = None,
         temperature: float = 1.0,
-    ) -> Tensor:
-        """`n` new inputs, as inputs are stored, by the run's own seed unless another is given.
+    ) -> Any:  # noqa: ANN401
+        """`n` new inputs as they are stored, by the run's own seed unless given; words as a table.
 
         Codes come from the prior that was chosen on validation data, or from the one that is
         named: "own", or one of `zoo.FITTED_PRIORS`, which is fitted and kept if the run lacks it.

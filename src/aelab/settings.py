@@ -102,15 +102,18 @@ class DataSettings:
     """Refuse the data if a file of a folder, or a column of a table, would be left out."""
 
     impute: bool = False
-    """Take a missing value of a table to be the mean of the training rows; otherwise it is
-    refused."""
+    """Take a missing value of a table to be the mean of the training rows, or none of a column's
+    words; otherwise it is refused."""
+
+    missing: Literal["mask"] | None = None
+    """mask: show a model which values of a table are missing, and train it on the others."""
 
     label: str | None = None
     """Column of a table with the class of each row; it is no input."""
 
     columns: tuple[str, ...] | None = None
     """The columns of a table that are inputs, the only ones; unless given, all that hold
-    numbers."""
+    numbers, or a few words again and again."""
 
     leave_out: tuple[str, ...] = ()
     """Columns of a table that are no inputs."""
@@ -146,6 +149,8 @@ class DataSettings:
                 f"binarise takes intensities for probabilities: leave scale at 1/255, for it "
                 f"cannot be {self.scale:g}"
             )
+        if self.impute and self.missing is not None:
+            raise InputError("missing values are imputed or masked: leave impute or missing out")
         if self.header and self.no_header:
             raise InputError("the first line has names or it has none: header, or no_header")
         if self.condition and self.classes is not None:

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pyarrow  # type: ignore[import-untyped]
 import torch
 from jaxtyping import Shaped
 from PIL.Image import Image
@@ -14,9 +13,11 @@ from aelab.apps.pixels import MODES, write_image
 from aelab.apps.streams import TABLES, OnDone, array, table, using
 from aelab.data.inputs import open_inputs
 from aelab.data.preparation import restore
-from aelab.data.specs import InputSpec, told_kind
+from aelab.data.specs import InputSpec, plain_columns, told_kind
+from aelab.data.words import in_words, types_of
 from aelab.figures import grids
 from aelab.files import InputError, atomic_folder, write_picture
+from aelab.machine import generator_at
 from aelab.models.contract import Autoencoder, InputBatch
 from aelab.models.priors.contract import Prior
 from aelab.models.sampling import between, refuse_number, sample_chunks
@@ -64,7 +65,7 @@ def write_samples(
         elif kind == ".npy":
             write_array(path, n, spec, told)
         elif kind:
-            write_table(path, spec, told)
+            write_table(path, spec, told, seed)
         else:
             write_folder(path, n, spec, told)
 
@@ -120,13 +121,13 @@ def write_array(path: Path, n: int, spec: InputSpec, drawn: Iterator[InputBatch]
             rows(restore(x, spec).numpy())
 
 
-def write_table(path: Path, spec: InputSpec, drawn: Iterator[InputBatch]) -> None:
-    """Samples as a table, a column an input's, in the table's own units."""
-    names = [f"x{i}" for i in range(spec.size)] if spec.columns is None else spec.columns.names
-    with table(path, dict.fromkeys(names, pyarrow.float64())) as rows:
+def write_table(path: Path, spec: InputSpec, drawn: Iterator[InputBatch], seed: int) -> None:
+    """Samples as a table, in its own columns and units; words drawn by their probabilities."""
+    columns = spec.columns or plain_columns(spec.size)
+    generator = generator_at(seed, "words")
+    with table(path, types_of(columns)) as rows:
         for x in drawn:
-            values = restore(x, spec).float().numpy()
-            rows({name: values[:, i] for i, name in enumerate(names)})
+            rows(in_words(restore(x, spec), columns, generator))
 
 
 def write_folder(path: Path, n: int, spec: InputSpec, drawn: Iterator[InputBatch]) -> None:

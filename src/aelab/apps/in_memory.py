@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
+import pyarrow  # type: ignore[import-untyped]
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -17,14 +18,18 @@ from aelab.data.arrays import as_array
 from aelab.data.inputs import of_memory
 from aelab.data.loading import is_frame
 from aelab.data.preparation import restore
+from aelab.data.specs import InputSpec
+from aelab.data.words import in_words, types_of
 from aelab.files import InputError
+from aelab.machine import generator_at
 from aelab.models.contract import Autoencoder
 from aelab.models.priors.contract import Prior
 from aelab.models.sampling import CHUNK, sample_chunks
 from aelab.runs.store import Run
 
 A = TypeVar("A", NDArray[Any], Tensor)
-"""An array or a tensor, whichever is given: the same comes back; of a data frame, an array."""
+"""An array or a tensor, whichever is given: the same comes back; of a data frame, an array, or a
+pyarrow.Table where inputs are restored that hold words."""
 
 
 def codes(run: Run, x: A, labels: object | None = None) -> A:
@@ -36,7 +41,7 @@ def reconstructions(run: Run, x: A, labels: object | None = None) -> A:
     """What the model makes of each input, with the axes and the type of x."""
     restored = each(run, x, labels, lambda model, batch: restore(model(batch), model.spec))
     if is_frame(x):
-        return like(restored, x)
+        return as_table(restored, run.autoencoder.spec) or like(restored, x)
     layout = Layout.like(as_array(x, "x"), run.autoencoder.spec.shape)
     return like(torch.from_numpy(layout.arranged(restored.numpy())), x)
 
@@ -59,7 +64,7 @@ def decoded(run: Run, z: A) -> A:
     with using(run) as model:
         parts = torch.from_numpy(given.astype(np.float32)).split(CHUNK)
         found = [restore(model.decode(part), model.spec) for part in parts]
-    return like(torch.cat(found), z)
+    return as_table(torch.cat(found), run.autoencoder.spec) or like(torch.cat(found), z)
 
 
 def samples(
@@ -70,7 +75,7 @@ def samples(
     seed: int | None,
     temperature: float,
     class_name: str | None,
-) -> Tensor:
+) -> Any:  # noqa: ANN401 - a tensor, or a table of words
     """New inputs."""
     seed = run.settings.seed if seed is None else seed
     with using(run) as model:
@@ -78,7 +83,16 @@ def samples(
             model, n, seed=seed, prior=prior, temperature=temperature, class_name=class_name
         )
         found = [restore(x, model.spec) for x in drawn]
-    return torch.cat(found)
+    generator = generator_at(seed, "words")
+    return as_table(torch.cat(found), run.autoencoder.spec, generator) or torch.cat(found)
+
+
+def as_table(stored: Tensor, spec: InputSpec, generator: torch.Generator | None = None) -> Any:  # noqa: ANN401 - a pyarrow.Table
+    """Rows of a run that was trained on words, as a table of its columns; None of another run."""
+    if spec.columns is None or not spec.columns.mixed:
+        return None
+    columns = in_words(stored, spec.columns, generator)
+    return pyarrow.table(columns, schema=pyarrow.schema(list(types_of(spec.columns).items())))
 
 
 def each(

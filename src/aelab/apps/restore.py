@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow  # type: ignore[import-untyped]
 import torch
 from jaxtyping import Int64, Shaped
 from numpy.typing import NDArray
@@ -19,6 +18,8 @@ from aelab.data.arrays import open_array
 from aelab.data.axes import Axes, fitting_axes
 from aelab.data.inputs import Inputs
 from aelab.data.preparation import restore
+from aelab.data.specs import plain_columns
+from aelab.data.words import in_words, types_of
 from aelab.files import InputError, atomic_folder
 from aelab.runs.store import Run
 
@@ -38,8 +39,8 @@ def reconstruct(
     """Write the reconstruction ``decode(encode(x))`` of each input into a new folder.
 
     Image files give image files of the same names and format. An array gives an array of the same
-    name, layout and type; a table a table of the same name, its columns float32. Values are as
-    they are stored: rounded where they are whole numbers, and clipped to their range. With
+    name, layout and type; a table a table of the same name, in its own units and words. Values are
+    as they are stored: rounded where they are whole numbers, and clipped to their range. With
     `side_by_side`, each image has its original on the left.
 
     Raises:
@@ -89,10 +90,10 @@ def writer(inputs: Inputs, folder: Path, *, wide: bool) -> Iterator[Write]:
         yield lambda numbers, stored: write_images(inputs, folder, numbers, stored)
         return
     if inputs.table is not None:
-        columns = inputs.split.spec.columns
-        names = columns.names if columns else [f"x{i}" for i in range(inputs.split.spec.size)]
-        with table(folder / inputs.table.name, dict.fromkeys(names, pyarrow.float64())) as rows:
-            yield lambda _, stored: rows(dict(zip(names, stored.numpy().T, strict=True)))
+        spec = inputs.split.spec
+        columns = spec.columns or plain_columns(spec.size)
+        with table(folder / inputs.table.name, types_of(columns)) as rows:
+            yield lambda _, stored: rows(in_words(stored, columns))
         return
     layout = Layout.of(inputs)
     shape = list(inputs.split.spec.shape)

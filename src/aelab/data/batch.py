@@ -68,6 +68,14 @@ class Batch(Tensor):
         )
         return Batch(self.x[i], present=present, labels=labels, noise_level=noise_level)
 
+    def repeated(self, times: int) -> "Batch":
+        """Each example so many times, one after another.
+
+        >>> Batch(torch.zeros(2, 3), labels=torch.tensor([4, 1])).repeated(2).labels
+        tensor([4, 4, 1, 1])
+        """
+        return self.at(torch.arange(len(self), device=self.device).repeat_interleave(times))
+
     def with_inputs(self, x: Float[Tensor, "batch *shape"]) -> "Batch":
         """Other inputs, of which the same is known.
 

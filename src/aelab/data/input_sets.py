@@ -38,14 +38,17 @@ class InputSplit:
         return len(self.index)
 
     def batch(self, i: Int64[Tensor, " batch"]) -> Batch:
-        """Give the prepared inputs of the examples `i` of this split, float32, and their labels.
+        """Give the prepared inputs of the examples `i` of this split, float32, with their labels.
 
         Binarised ones are drawn from the global generator, by a probability that stays one where
         a value lies beyond the range of the training values.
         """
-        x = prepare(self.stored(i), self.spec)
+        stored, columns = self.stored(i), self.spec.columns
+        x = prepare(stored, self.spec)
         return Batch(
-            x.clamp(0, 1).bernoulli() if self.spec.binarise else x, labels=self.classes_of(i)
+            x.clamp(0, 1).bernoulli() if self.spec.binarise else x,
+            present=~stored.isnan() if columns is not None and columns.mask else None,
+            labels=self.classes_of(i),
         )
 
     def stored(self, i: Int64[Tensor, " batch"]) -> Shaped[Tensor, "batch *shape"]:

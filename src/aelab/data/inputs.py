@@ -24,7 +24,8 @@ from aelab.data.sounds import SoundKind, read_sounds
 from aelab.data.specs import InputSpec
 from aelab.data.splits import class_numbers, one_class
 from aelab.data.table_columns import ColumnsWanted, frame_columns
-from aelab.data.table_rows import as_rows, read_rows, refuse_bad
+from aelab.data.table_rows import Rows, as_rows, read_rows, refuse_bad
+from aelab.data.words import one_hot, recoded, refuse_unseen
 from aelab.files import InputError, MissingFileError
 from aelab.settings import DataSettings
 
@@ -188,6 +189,8 @@ def of_memory(x: object, spec: InputSpec, where: str = "x", labels: object | Non
     """
     if is_frame(x):
         inputs = of_frame(x, spec, where)
+    elif spec.columns is not None and spec.columns.mixed:
+        raise InputError(f"{where} is an array; the run takes words too: give a data frame")
     else:
         array = as_array(x, where)
         refuse_single(array.shape, spec, where)
@@ -229,8 +232,8 @@ def of_values(where: str, values: Shaped[Tensor, "n *shape"], spec: InputSpec) -
     dtype = FULL.get(values.dtype, ("float32", 0.0))[0]
     refuse_other(where, tuple(values.shape[1:]), dtype, spec)
     if values.is_floating_point():  # what is not finite is refused
-        impute = spec.columns is not None and spec.columns.impute
-        known = torch.where(values.isnan(), 0.0, values) if impute else values
+        may_lack = spec.columns is not None and spec.columns.may_lack
+        known = torch.where(values.isnan(), 0.0, values) if may_lack else values
         extremes(where, known, np.arange(len(values)))
     images = InputSplit(values, one_class(len(values)), torch.arange(len(values)), spec)
     return Inputs(images, RowNumbers(len(values)))
@@ -241,23 +244,41 @@ def of_table(path: Path, spec: InputSpec, said: Said) -> Inputs:
 
     Those of a run that was trained on an array have no names: they are taken in their order.
     """
-    columns = spec.columns
-    named = columns is not None and not columns.numbered
-    names, label = (columns.names, columns.label) if columns and named else (None, None)
-    rows = read_rows(path, ColumnsWanted(names, label=label, said=said))
-    refuse_bad(path, rows, impute=columns is not None and columns.impute)
-    found = replace(of_values(str(path), rows.values, spec), table=path)
-    return found if rows.of_each is None else labelled(found, rows.of_each, path)
+    wanted = replace(wanted_by(spec), said=said)
+    return replace(of_rows(path, read_rows(path, wanted), spec), table=path)
 
 
 def of_frame(frame: object, spec: InputSpec, where: str) -> Inputs:
     """The rows of a data frame, by the columns that the run was trained on."""
     if spec.columns is None:
         raise InputError(f"{where} is a data frame; the run takes {described_shape(spec.shape)}")
-    wanted = ColumnsWanted(spec.columns.names, label=spec.columns.label)
-    rows = as_rows(where, frame_columns(frame, where, wanted), wanted)
-    refuse_bad(where, rows, impute=spec.columns.impute)
-    found = of_values(where, rows.values, spec)
+    wanted = wanted_by(spec)
+    return of_rows(where, as_rows(where, frame_columns(frame, where, wanted), wanted), spec)
+
+
+def wanted_by(spec: InputSpec) -> ColumnsWanted:
+    """The columns of a table that a run takes, and which of them hold words."""
+    columns = spec.columns
+    if columns is None or columns.numbered:
+        return ColumnsWanted()
+    words = frozenset(block.name for block in columns.blocks if block.words)
+    return ColumnsWanted(columns.names, label=columns.label, words=words)
+
+
+def of_rows(where: Path | str, rows: Rows, spec: InputSpec) -> Inputs:
+    """Rows of a table, made sure to be such as the run takes.
+
+    Raises:
+        InputError: one has a word that no training row had, or they are not like the run's.
+    """
+    columns = spec.columns
+    refuse_bad(where, rows, may_lack=columns is not None and columns.may_lack)
+    values = rows.values
+    if columns is not None and columns.mixed:
+        known = recoded(values, rows.words_of_each, columns.words)
+        refuse_unseen(where, values, known, rows.words_of_each, columns)
+        values = one_hot(known, columns)
+    found = of_values(str(where), values, spec)
     return found if rows.of_each is None else labelled(found, rows.of_each, where)
 
 

@@ -53,6 +53,7 @@ MEANT_FOR = {
     "leave_out": {TABLE: "tables of inputs"},
     "label": {TABLE: "tables of inputs"},
     "impute": {TABLE: "tables of inputs"},
+    "missing": {TABLE: "tables of inputs"},
     "header": {TABLE: "tables of inputs"},
     "no_header": {TABLE: "tables of inputs"},
     "decimal": {TABLE: "tables of inputs"},

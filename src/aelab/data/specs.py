@@ -30,32 +30,108 @@ class SignalGraph:
     """Coordinates of each node."""
 
 
+BOOLEAN = ("false", "true")
+"""The words of a column that holds nothing else: one value is made of them."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """The values of an input that one column gives.
+
+    >>> Block("colour", ("blue", "red"), start=3).stop, Block("married", BOOLEAN, start=5).stop
+    (5, 6)
+    """
+
+    name: str
+    words: tuple[str, ...]
+    """One value each, in this order; none of numbers."""
+
+    start: int
+
+    @property
+    def kind(self) -> Literal["number", "boolean", "words"]:
+        """What the column holds."""
+        if not self.words:
+            return "number"
+        return "boolean" if self.words == BOOLEAN else "words"
+
+    @property
+    def stop(self) -> int:
+        """Where the next column's values begin."""
+        return self.start + (len(self.words) if self.kind == "words" else 1)
+
+    @property
+    def values(self) -> slice:
+        """Where they stand."""
+        return slice(self.start, self.stop)
+
+
 @dataclass(frozen=True)
 class Columns:
     """Columns that are inputs, each standardised by itself: ``x = (stored - mean) / std``.
 
-    They are a table's, or those of an array of features, whose names are their numbers.
+    They are a table's, or those of an array of features, whose names are their numbers. A column
+    of words gives a value for each of them, 1 for the word of a row and 0 for the others
+    (one-hot); a column of false and true gives one, 0 or 1.
 
     >>> columns = Columns(('height', 'weight'), mean=(170.0, 70.0), std=(10.0, 12.0))
     >>> InputSpec((2,), 1.0, dtype='float32', columns=columns).bounded
     False
+    >>> mixed = Columns(('cm', 'eyes'), (170.0, 0.0), (10.0, 1.0), words=((), ('blue', 'brown')))
+    >>> [block.values for block in mixed.blocks], mixed.size
+    ([slice(0, 1, None), slice(1, 3, None)], 3)
     """
 
     names: tuple[str, ...]
     mean: tuple[float, ...]
-    """Of the training rows, missing values left aside."""
+    """Of the training rows, missing values left aside; 0 of words."""
 
     std: tuple[float, ...]
-    """Of the training rows; 1 for a column that does not vary."""
+    """Of the training rows; 1 for a column that does not vary, and of words."""
 
     impute: bool = False
-    """A missing value is taken to be the mean; otherwise it is refused."""
+    """A missing value is taken to be the mean, or none of the words; otherwise it is refused."""
 
     label: str | None = None
     """The column with the class of each row, where a model is told it."""
 
     numbered: bool = False
     """They are an array's: known by their places, and not by names."""
+
+    words: tuple[tuple[str, ...], ...] = ()
+    """Of each column the words that its training rows hold, none of a column of numbers; nothing at
+    all where every column is of numbers."""
+
+    mask: bool = False
+    """A model is shown which values are missing, and trained on the others."""
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """The values that each column gives, in the order of the columns."""
+        found: list[Block] = []
+        for name, words in zip(self.names, self.words or ((),) * len(self.names), strict=True):
+            found.append(Block(name, words, found[-1].stop if found else 0))
+        return tuple(found)
+
+    @property
+    def size(self) -> int:
+        """How many values an input has."""
+        return self.blocks[-1].stop
+
+    @property
+    def mixed(self) -> bool:
+        """Whether any column holds words, or false and true."""
+        return any(self.words)
+
+    @property
+    def may_lack(self) -> bool:
+        """Whether a value may be missing."""
+        return self.impute or self.mask
+
+
+def plain_columns(size: int) -> Columns:
+    """Columns of numbers that have no names of their own: x0, x1 and so on."""
+    return Columns(tuple(f"x{i}" for i in range(size)), (0.0,) * size, (1.0,) * size)
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,11 @@ import pyarrow.compute  # type: ignore[import-untyped]
 from aelab.data.dialect import FOUND_OUT, Said, is_number
 from aelab.data.table_files import is_columnar, listed, read_columnar
 from aelab.data.text_tables import read_text_table
+from aelab.data.words import NUMBER, first_that, holds_words, is_numeric, no_input
 from aelab.files import InputError
 
 IDENTIFIERS = ("id", "index", "idx", "row", "no", "nr", "number", "rowid", "row_id", "unnamed: 0")
 """Names, in small letters, of columns that may do no more than count the rows."""
-
-NUMBER = r"^\s*[-+]?[\d.]+([eE][-+]?\d+)?\s*$"
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,9 @@ class ColumnsWanted:
     gaps: bool = False
     """Whether a column that is asked for may have no value at all."""
 
+    words: frozenset[str] | None = None
+    """Which of `columns` hold words, where a run knows; found out unless given."""
+
 
 @dataclass(frozen=True)
 class Chosen:
@@ -57,6 +59,9 @@ class Chosen:
     inputs: tuple[str, ...]
     left_out: tuple[str, ...] = ()
     """The other columns, with why."""
+
+    words: frozenset[str] = frozenset()
+    """The inputs that hold words, or false and true."""
 
     told: str = ""
     """How it was read, where that was found out."""
@@ -109,19 +114,19 @@ def chosen(path: Path | str, table: pyarrow.Table, wanted: ColumnsWanted, told: 
         reasons |= dict.fromkeys(wanted.leave_out, "as asked")
         reasons = {name: why for name, why in reasons.items() if name not in aside}
     else:
-        reasons = {
-            name: "" if wanted.gaps and is_empty(table[name]) else no_numbers(table[name])
-            for name in wanted.columns
-        }
+        reasons = {name: refusal(name, table[name], wanted) for name in wanted.columns}
     if wanted.label is not None:
         reasons.pop(wanted.label, None)
     others = [f"{name} ({why})" for name, why in reasons.items() if why]
     inputs = tuple(name for name, why in reasons.items() if not why)
     if others and (wanted.columns is not None or not inputs):
-        raise InputError(f"{path}: columns that hold no numbers: {listed(others)}")
+        raise InputError(f"{path}: columns that can be no inputs: {listed(others)}")
     if not table.num_rows or not inputs:
-        raise InputError(f"{path} holds no rows of numbers")
-    return Chosen(table, inputs, (*left_out, *others), told)
+        raise InputError(f"{path} holds no rows that can be inputs")
+    words = wanted.words
+    if words is None:
+        words = frozenset(name for name in inputs if holds_words(table[name].type))
+    return Chosen(table, inputs, (*left_out, *others), words, told)
 
 
 def named_ones(table: pyarrow.Table) -> tuple[pyarrow.Table, list[str]]:
@@ -182,9 +187,36 @@ def pandas_index(table: pyarrow.Table) -> list[str]:
 
 def reason(name: str, column: pyarrow.ChunkedArray) -> str:
     """Why a column that nobody asked for is no input; nothing if it is one."""
-    if name.strip().lower() in IDENTIFIERS and counts_rows(column):
+    if is_called_id(name) and counts_rows(column):
         return "it counts the rows"
-    return no_numbers(column)
+    if is_called_id(name) and names_rows(column):
+        return "it has another value in each row"
+    return no_input_of_kind(column, asked=False)
+
+
+def refusal(name: str, column: pyarrow.ChunkedArray, wanted: ColumnsWanted) -> str:
+    """Why a column that is asked for is no input; nothing if it is one."""
+    if wanted.gaps and is_empty(column):
+        return ""
+    if wanted.words is None:
+        return no_input_of_kind(column, asked=True)
+    if name in wanted.words:  # numbers may be words, as 1 and 2 of a class
+        fits = holds_words(column.type) or is_numeric(column.type) or is_empty(column)
+        return "" if fits else f"{column.type}, and in training words"
+    if holds_words(column.type) and not is_empty(column):
+        return f"{first_that(column, NUMBER)}, and in training numbers"
+    return no_input_of_kind(column, asked=True)
+
+
+def is_called_id(name: str) -> bool:
+    """Whether a column's name says that its values tell rows apart and nothing else.
+
+    >>> is_called_id("Patient_ID"), is_called_id("PassengerId"), is_called_id("humid")
+    (True, True, False)
+    """
+    small = name.strip().lower()
+    ends = name.strip().endswith(("Id", "ID")) or small.endswith(("_id", " id", "-id"))
+    return small in IDENTIFIERS or ends
 
 
 def counts_rows(column: pyarrow.ChunkedArray) -> bool:
@@ -201,8 +233,10 @@ def counts_up(column: pyarrow.ChunkedArray) -> bool:
 
 
 def names_rows(column: pyarrow.ChunkedArray) -> bool:
-    """Whether a column of text has another word in each row."""
-    if not pyarrow.types.is_string(column.type) or column.null_count:
+    """Whether a column of text or whole numbers has another value in each row."""
+    kind = column.type
+    names = pyarrow.types.is_string(kind) or pyarrow.types.is_integer(kind)
+    if not names or column.null_count or len(column) < 2:
         return False
     return len(pyarrow.compute.unique(column)) == len(column)
 
@@ -215,18 +249,13 @@ def refuse_absent(path: Path | str, name: str, present: Sequence[str]) -> None:
         raise InputError(f"{path} has no column {name!r}{meant}")
 
 
-def no_numbers(column: pyarrow.ChunkedArray) -> str:
-    """Why a column is no input; nothing if it is one."""
+def no_input_of_kind(column: pyarrow.ChunkedArray, *, asked: bool) -> str:
+    """Why a column is no input by what it holds; nothing if it is one."""
     kind = column.type
-    numeric = pyarrow.types.is_boolean(kind) or pyarrow.types.is_decimal(kind)
-    if numeric or pyarrow.types.is_integer(kind) or pyarrow.types.is_floating(kind):
-        return "no value" if column.null_count == len(column) else ""
-    if column.null_count == len(column):
-        return "empty"
-    if pyarrow.types.is_dictionary(kind) or pyarrow.types.is_large_string(kind):
-        return no_numbers(column.cast(pyarrow.string()))
-    if not pyarrow.types.is_string(kind):
-        return str(kind)
-    number = pyarrow.compute.match_substring_regex(column, NUMBER)
-    row = pyarrow.compute.index(number, False).as_py()
-    return f"{column[row].as_py()!r} in row {row + 1}" if row >= 0 else str(kind)
+    if is_empty(column):
+        return "no value" if is_numeric(kind) or pyarrow.types.is_boolean(kind) else "empty"
+    if is_numeric(kind):
+        return ""
+    if holds_words(kind):
+        return no_input(column, asked=asked)
+    return "dates" if pyarrow.types.is_date(kind) or pyarrow.types.is_timestamp(kind) else str(kind)

@@ -1,13 +1,13 @@
-"""Tables whose rows are inputs: text with a delimiter, or Parquet; numeric columns, standardised.
+"""Tables whose rows are inputs: text with a delimiter, or Parquet; columns of numbers and of words.
 
-Columns are standardised by mean and standard deviation of the training rows; one that does not
-vary there is no input. Missing values are refused by name, or taken to be the mean. A folder with
-the tables ``train``, ``validation`` (or ``val``) and ``test`` has its splits so.
+Numbers are standardised by mean and standard deviation of the training rows, and words are one-hot;
+a column that does not vary there is no input. Missing values are refused by name, taken to be the
+mean, or shown to the model as missing. A folder with the tables ``train``, ``validation`` (or
+``val``) and ``test`` has its splits so.
 """
 
 import hashlib
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,31 +15,27 @@ from typing import Any
 import numpy as np
 import pyarrow  # type: ignore[import-untyped]
 import torch
-from jaxtyping import Float
 from numpy.typing import NDArray
-from torch import Tensor
 
 from aelab.data import cache
 from aelab.data.compressed import inner_suffix
 from aelab.data.dialect import FOUND_OUT, TABLE_SUFFIXES, Said
 from aelab.data.input_sets import InputDataset
-from aelab.data.specs import Columns, InputSpec
+from aelab.data.specs import InputSpec
 from aelab.data.split_columns import by_column, column_values
-from aelab.data.splits import ALL, Index, Part, assemble, divide, split_named, with_classes
+from aelab.data.splits import ALL, assemble, divide, split_named, with_classes
 from aelab.data.table_columns import Chosen, ColumnsWanted, frame_columns, read_columns
 from aelab.data.table_files import SHOWN, first_missing, listed
+from aelab.data.table_moments import standardise, told_words, with_training_words
+from aelab.data.words import (
+    Codes,
+    Words,
+    codes_of,
+    recoded,
+    together,
+)
 from aelab.files import InputError, MissingFileError
 from aelab.settings import DataSettings
-
-ROUNDING, SINGLE_ROUNDING = 1e-13, 5e-7
-"""Of a column's largest value: a range below the first is the rounding of a constant, and so is one
-below the second of a few different values: numbers that once were of single precision."""
-
-FEW_VALUES = 5
-
-LOST = 1e-6
-"""Of a column's deviation: where the middle half of its values is closer together than that, the
-others cannot be told apart by a model, for a float32 has seven digits."""
 
 FEW_CLASSES, CLASS_SHARE = 20, 0.1
 """A label of more different values, and than so many a row, names no classes."""
@@ -47,10 +43,10 @@ FEW_CLASSES, CLASS_SHARE = 20, 0.1
 
 @dataclass(frozen=True)
 class Rows:
-    """The numbers of a table.
+    """The values of a table's inputs.
 
     >>> rows = Rows(("cm", "kg"), torch.tensor([[170.0, torch.inf]]), left_out=(), of_each=None)
-    >>> refuse_bad(Path("people.csv"), rows, impute=False)
+    >>> refuse_bad(Path("people.csv"), rows, may_lack=False)
     Traceback (most recent call last):
     aelab.files.InputError: people.csv: infinite values: kg (row 1); mend them
     """
@@ -58,8 +54,8 @@ class Rows:
     names: tuple[str, ...]
     """Of the columns that hold them."""
 
-    values: Float[Tensor, "rows features"]
-    """NaN where a value is missing."""
+    values: Codes
+    """Numbers, and of a column of words each one's place among these; NaN where one is missing."""
 
     left_out: tuple[str, ...]
     """The other columns, with why."""
@@ -72,6 +68,20 @@ class Rows:
 
     by: NDArray[Any] | None = None
     """The value of the column that decides the split."""
+
+    words: Words = ()
+    """The words of each column, none of one of numbers; nothing at all where all are."""
+
+    @property
+    def words_of_each(self) -> Words:
+        """The words of each column."""
+        return self.words or ((),) * len(self.names)
+
+    @property
+    def with_words(self) -> frozenset[str]:
+        """The columns that have any."""
+        found = zip(self.names, self.words_of_each, strict=True)
+        return frozenset(name for name, words in found if words)
 
 
 def said_of(settings: DataSettings) -> Said:
@@ -99,13 +109,13 @@ def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) ->
     model = read_rows(files.get("train") or files[ALL], wanted)
     if settings.strict and model.left_out:
         raise InputError(f"{root}: columns that are no inputs: {listed(model.left_out)}")
-    same = replace(wanted, columns=model.names, leave_out=())
+    same = replace(wanted, columns=model.names, leave_out=(), words=model.with_words)
     tables = {
         path: read_rows(path, same) for part, path in files.items() if part not in ("train", ALL)
     }
     of_parts = {part: tables.get(path, model) for part, path in files.items()}
     for part, rows in of_parts.items():
-        refuse_bad(files[part], rows, impute=settings.impute)
+        refuse_bad(files[part], rows, may_lack=may_lack(settings))
     digests = cache.hashes(list(files.values()), root)
     return of_rows(settings, of_parts, cache.key_of(dict(zip(files, digests, strict=True))))
 
@@ -125,10 +135,12 @@ def from_frame(frame: object, settings: DataSettings) -> InputDataset:
     rows = as_rows(settings.name, frame_columns(frame, settings.name, wanted), wanted)
     if settings.strict and rows.left_out:
         raise InputError(f"{settings.name}: columns that are no inputs: {listed(rows.left_out)}")
-    refuse_bad(settings.name, rows, impute=settings.impute)
+    refuse_bad(settings.name, rows, may_lack=may_lack(settings))
     digest = hashlib.sha256(
         repr((rows.names, None if rows.of_each is None else rows.of_each.tolist())).encode()
     )
+    if rows.words:
+        digest.update(repr(rows.words).encode())
     digest.update(rows.values.numpy().data)
     return of_rows(settings, {ALL: rows}, digest.hexdigest())
 
@@ -137,10 +149,13 @@ def of_rows(settings: DataSettings, tables: Mapping[str, Rows], sha256: str) -> 
     """The data set of the rows of each part."""
     model = tables.get("train") or tables[ALL]
     of_each, kept_out = classes_in(settings, tables)
-    classes, parts = with_classes({p: rows.values for p, rows in tables.items()}, of_each)
+    words = together([rows.words_of_each for rows in tables.values()])
+    codes = {p: recoded(rows.values, rows.words_of_each, words) for p, rows in tables.items()}
+    classes, parts = with_classes(codes, of_each)
     deciding = by_column(settings, {part: rows.by for part, rows in tables.items()})
     splits, drawn = divide(parts, settings.name, deciding)
-    columns, splits, constant = standardise(splits, model.names, settings)
+    splits, words, unseen = with_training_words(splits, model.names, words)
+    columns, splits, constant = standardise(splits, model.names, words, settings)
     many = f"{len(classes)} classes" if len(classes) > 1 else "no classes"
     count = sum(len(rows.values) for rows in tables.values())
     inputs = f"{len(columns.names)} column{'s' if len(columns.names) > 1 else ''} as inputs"
@@ -152,8 +167,9 @@ def of_rows(settings: DataSettings, tables: Mapping[str, Rows], sha256: str) -> 
         )
     left_out = [*model.left_out, *(f"{name} (it does not vary)" for name in constant)]
     notes += [f"columns left out: {listed(left_out)}"] if left_out else []
-    notes += [*kept_out, *([f"read with {model.told}"] if model.told else [])]
-    spec = InputSpec((len(columns.names),), 1.0, dtype="float32", columns=columns)
+    notes += [*told_words(columns), *unseen, *kept_out]
+    notes += [f"read with {model.told}"] if model.told else []
+    spec = InputSpec((columns.size,), 1.0, dtype="float32", columns=columns)
     return assemble(settings.name, splits, spec, classes, sha256, notes)
 
 
@@ -184,15 +200,22 @@ def read_rows(path: Path, wanted: ColumnsWanted) -> Rows:
 
 
 def as_rows(where: Path | str, found: Chosen, wanted: ColumnsWanted) -> Rows:
-    """The numbers of a table's inputs, its labels, and what decides its splits."""
+    """The values of a table's inputs, its labels, and what decides its splits."""
     table, label, by = found.table, wanted.label, wanted.by
     numbers = np.empty((table.num_rows, len(found.inputs)))
+    words: list[tuple[str, ...]] = []
     for place, name in enumerate(found.inputs):
-        numbers[:, place] = table[name].cast(pyarrow.float64(), safe=False).to_numpy()
+        if name in found.words:
+            numbers[:, place], of_column = codes_of(table[name])
+        else:
+            numbers[:, place] = table[name].cast(pyarrow.float64(), safe=False).to_numpy()
+            of_column = ()
+        words.append(of_column)
     of_each = None if label is None else label_values(where, label, table[label])
     deciding = None if by is None else column_values(where, by, table[by])
     values = torch.from_numpy(numbers)
-    return Rows(found.inputs, values, found.left_out, of_each, found.told, deciding)
+    some = tuple(words) if any(words) else ()
+    return Rows(found.inputs, values, found.left_out, of_each, found.told, deciding, some)
 
 
 def label_values(path: Path | str, name: str, column: pyarrow.ChunkedArray) -> NDArray[Any]:
@@ -227,79 +250,22 @@ def classes_in(
     return {}, [told]
 
 
-def standardise(
-    splits: Mapping[str, tuple[Part, Index]], names: tuple[str, ...], settings: DataSettings
-) -> tuple[Columns, dict[str, tuple[Part, Index]], list[str]]:
-    """Mean and standard deviation of each column over the training rows, and the columns that vary.
-
-    Raises:
-        InputError: a column has no value in the training rows, or a value so far from the others
-            that these would all be one; or no column varies.
-    """
-    part, index = splits["train"]
-    values = part.values[torch.from_numpy(index)].numpy()
-    means, deviations = moments_of(settings.name, names, values, index)
-    constant = [name for name, d in zip(names, deviations, strict=True) if d == 0]
-    kept = [place for place, name in enumerate(names) if name not in constant]
-    if not kept:
-        raise InputError(f"{settings.name}: no column varies in the training rows")
-    mean, std = (tuple(float(of[i]) for i in kept) for of in (means, deviations))
-    columns = Columns(tuple(names[i] for i in kept), mean, std, settings.impute)
-    if not constant:
-        return columns, dict(splits), []
-    narrowed = {id(p): replace(p, values=p.values[:, kept]) for p, _ in splits.values()}
-    return columns, {s: (narrowed[id(p)], i) for s, (p, i) in splits.items()}, constant
+def may_lack(settings: DataSettings) -> bool:
+    """Whether a table may lack values."""
+    return settings.impute or settings.missing is not None
 
 
-def moments_of(
-    where: str, names: Sequence[str], values: NDArray[np.float64], rows: Index
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation of each column's known values; 0, where they do not vary."""
-    with np.errstate(over="ignore", invalid="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # columns without a value are told below
-        means, deviations = np.nanmean(values, 0), np.nanstd(values, 0)
-    for place, name in enumerate(names):
-        known = ~np.isnan(values[:, place])
-        if not known.any():
-            raise InputError(f"{where}: no value in any training row: {name}")
-        column = values[known, place]
-        largest = float(np.abs(column).max()) or 1.0
-        scaled = column / largest
-        if not np.isfinite(deviations[place]):  # squares of values of 1e200 have no float
-            means[place], deviations[place] = scaled.mean() * largest, scaled.std() * largest
-        extent = np.ptp(scaled)
-        rounded = extent <= SINGLE_ROUNDING and len(np.unique(scaled)) <= FEW_VALUES
-        if extent <= ROUNDING or rounded:
-            deviations[place] = 0
-        else:
-            refuse_far(where, name, column, deviations[place], rows[known])
-    return means, deviations
-
-
-def refuse_far(
-    where: str, name: str, column: NDArray[np.float64], deviation: float, rows: Index
-) -> None:
-    """Raise InputError if a value makes a column so wide that its others would all be one."""
-    low, middle, high = np.quantile(column, (0.25, 0.5, 0.75))
-    if 0 < high - low < LOST * deviation:
-        far = int(np.abs(column - middle).argmax())
-        raise InputError(
-            f"{where}: {column[far]:g} in row {rows[far] + 1} of the column {name} is so far from "
-            f"the others that a model could not tell these apart; mend it, leave the row out, or "
-            f"the column with --leave-out {name}"
-        )
-
-
-def refuse_bad(path: Path | str, rows: Rows, *, impute: bool) -> None:
-    """Raise InputError if a value is infinite, or missing and not to be imputed."""
+def refuse_bad(path: Path | str, rows: Rows, *, may_lack: bool) -> None:
+    """Raise InputError if a value is infinite, or missing where none may be."""
     infinite = {n: c.isinf().numpy() for n, c in zip(rows.names, rows.values.T, strict=True)}
     if told := places(infinite):
         raise InputError(f"{path}: infinite values: {told}; mend them")
     missing = {n: c.isnan().numpy() for n, c in zip(rows.names, rows.values.T, strict=True)}
-    if (told := places(missing)) and not impute:
+    if (told := places(missing)) and not may_lack:
         raise InputError(
             f"{path}: missing values: {told}; fill them in, take the mean of the training rows "
-            f"with --impute, or leave columns out with --leave-out"
+            f"with --impute, show the model that they are missing with --missing mask, or leave "
+            f"columns out with --leave-out"
         )
 
 

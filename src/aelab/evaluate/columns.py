@@ -81,6 +81,7 @@ LIKELIHOODS: dict[str, tuple[str, str]] = {
     "gaussian": ("Gauss", "Gaussian"),
     "bernoulli": ("Bern.", "Bernoulli"),
     "continuous_bernoulli": ("CB", "continuous Bernoulli"),
+    "mixed": ("mixed", "mixed"),
 }
 """What the likelihoods of each name are called, in a column's title and in full."""
 
@@ -105,6 +106,17 @@ METRICS: dict[str, Metric] = {
     ),
     "pca_share": Metric(
         "share", "of PCA's", 2, "the MSE as a share of PCA's", "reconstruction", "less"
+    ),
+    "words_wrong": Metric(
+        "words",
+        "wrong",
+        3,
+        "share of a row's words, false and true among them, that are restored wrongly",
+        "reconstruction",
+        "less",
+    ),
+    "pca_words_wrong": Metric(
+        "PCA's", "words", 3, "the same of PCA with the same code size", "reconstruction"
     ),
     "psnr": Metric(
         "PSNR", "dB", 1, "decibels, of the mean squared error", "reconstruction", "more"
@@ -210,6 +222,7 @@ FACTS = (
     "split",
     "inputs",
     "mean_mse",
+    "mean_words_wrong",
     "groups",
     "code_size",
     "side_channel_size",

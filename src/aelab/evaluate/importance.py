@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from aelab.data.batch import Batch
 from aelab.data.input_sets import InputSplit
 from aelab.evaluate.reconstruction import SEED, chunks
 from aelab.evaluate.subject import Subject
@@ -121,7 +122,7 @@ def log_weights(
         z = posterior.sample(torch.randn(len(part), posterior.noise_size, device=x.device))
         prior_to_posterior = model.prior.log_prob(z).double() - posterior.log_prob(z).double()
         output = model.decoder_output(z)
-        negative_log = model.likelihood.negative_log(output, x.expand_as(output))
+        negative_log = model.likelihood.negative_log(output, Batch.of(x).repeated(len(z)))
         weights.append(prior_to_posterior - negative_log.double())
     return torch.cat(weights)
 

@@ -11,9 +11,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from aelab.data.batch import Batch
 from aelab.data.input_sets import InputDataset, InputSplit
+from aelab.data.specs import InputSpec
 from aelab.evaluate.columns import Figures
 from aelab.evaluate.kept import Tensors, kept
-from aelab.evaluate.metrics import psnr, squared_errors
+from aelab.evaluate.metrics import psnr, restored_errors, squared_errors
 from aelab.machine import seeded, set_global, threads
 from aelab.models.contract import NUMBER_BITS, Autoencoder, Code, InputBatch
 from aelab.models.layers import NoiseKind, corrupt
@@ -58,18 +59,20 @@ def evaluate_inputs(
     """
     images = data.split(split)
     figures, codes = figures_of_each(model, images, groups)
-    result: dict[str, Any] = {name: values.mean().item() for name, values in figures.items()}
+    result: dict[str, Any] = {name: values.nanmean().item() for name, values in figures.items()}
     if "reconstruction" in groups:
         # Of a code that says more by which numbers are 0, or by a class, as many as its bits fill.
         numbers = model.code_size
         if model.spec.classes or not model.side_channel[0]:
             numbers = min(numbers, math.ceil(model.code_bits / NUMBER_BITS))
-        result |= relative_to_pca(result["mse"], data, split, numbers)
+        result |= relative_to_pca(result.get("mse"), data, split, numbers)
         # Of no error at all it is infinite, and without a largest value there is none.
-        measurable = result["mse"] > 0 and model.spec.bounded
+        measurable = model.spec.bounded and result["mse"] > 0
         result["psnr"] = psnr(result["mse"]) if measurable else None
-        result["by_class"] = mean_by_class(figures["mse"], images, data.classes)
-        result["worst"] = worst(figures["mse"])
+        of_each = figures.get("mse", figures.get("words_wrong"))
+        assert of_each is not None
+        result["by_class"] = mean_by_class(of_each, images, data.classes)
+        result["worst"] = worst(of_each)
     if "bound" in groups and isinstance(model, LatentVariableModel):
         name = model.likelihood.name
         result[f"negative_elbo_{name}"] = result[f"reconstruction_{name}"] + result["kl"]
@@ -106,7 +109,7 @@ def figures_of_chunk(
     peak = model.spec.peak
     figures: dict[str, PerExample] = {}
     if "reconstruction" in groups:
-        figures |= reconstruction_figures(model.decode(z), x, peak)
+        figures |= reconstruction_figures(model.decode(z), x, model.spec)
     for name, (kind, level) in (
         CORRUPTIONS.items() if "robustness" in groups and model.spec.bounded else ()
     ):
@@ -118,11 +121,13 @@ def figures_of_chunk(
     return figures
 
 
-def reconstruction_figures(x_hat: InputBatch, x: InputBatch, peak: float) -> dict[str, PerExample]:
-    """The figures of reconstructions of x, whose largest value can be `peak`."""
-    figures = {"mse": squared_errors(x_hat, x, peak)}
+def reconstruction_figures(
+    x_hat: InputBatch, x: InputBatch, spec: InputSpec
+) -> dict[str, PerExample]:
+    """The figures of reconstructions of x."""
+    figures = restored_errors(x_hat, x, spec)
     if x.dim() == 4 and min(x.shape[2:]) >= SSIM_WINDOW:
-        figures["ssim"] = ssim(x_hat, x, peak)
+        figures["ssim"] = ssim(x_hat, x, spec.peak)
     return figures
 
 
@@ -140,11 +145,19 @@ def ssim(x_hat: InputBatch, x: InputBatch, peak: float) -> PerExample:
     return similarity
 
 
-def relative_to_pca(mse: float, data: InputDataset, split: str, code_size: int) -> Figures:
-    """What PCA of that code size reaches, the share of it that `mse` is, and the mean's error."""
-    reference, mean = pca_mse(data, split, code_size), pca_mse(data, split, 0)
-    share = mse / reference if reference else None
-    return {"pca_mse": reference, "pca_share": share, "mean_mse": mean}
+def relative_to_pca(mse: float | None, data: InputDataset, split: str, code_size: int) -> Figures:
+    """What PCA of that code size reaches, the share of it that `mse` is, and the mean's errors."""
+    reference, mean = pca_errors(data, split, code_size), pca_errors(data, split, 0)
+    pca = reference.get("mse")
+    found = {
+        "pca_mse": pca,
+        "pca_share": mse / pca if mse is not None and pca else None,
+        "mean_mse": mean.get("mse"),
+    }
+    if "words_wrong" in mean:
+        found["pca_words_wrong"] = reference.get("words_wrong")
+        found["mean_words_wrong"] = mean["words_wrong"]
+    return found
 
 
 def mean_by_class(
@@ -152,12 +165,12 @@ def mean_by_class(
 ) -> dict[str, float]:
     """Mean over the examples of each class that the split has."""
     members = {name: values[images.classes == number] for number, name in enumerate(classes)}
-    return {name: of_class.mean().item() for name, of_class in members.items() if len(of_class)}
+    return {name: of_class.nanmean().item() for name, of_class in members.items() if len(of_class)}
 
 
 def worst(errors: Float[Tensor, " images"]) -> list[dict[str, float]]:
     """The images with the largest errors, by their place in the split."""
-    found = errors.topk(min(WORST, len(errors)))
+    found = errors.nan_to_num(nan=0.0).topk(min(WORST, len(errors)))
     return [
         {"index": index, "mse": error}
         for index, error in zip(found.indices.tolist(), found.values.tolist(), strict=True)
@@ -192,12 +205,20 @@ def bag_operations(weight: Any, indices: Any, *_: Any, **__: Any) -> int:  # noq
 
 def mean_over(images: InputSplit, figure: Callable[[Tensor], PerExample]) -> float:
     """Mean over a split of a figure of each example; its noise is the same for every model."""
-    total = 0.0
+    return means_over(images, lambda x: {"": figure(x)})[""]
+
+
+def means_over(
+    images: InputSplit, figures: Callable[[Tensor], dict[str, PerExample]]
+) -> dict[str, float]:
+    """The same of several figures, each over the examples that have it (NaN says they have not)."""
+    found: dict[str, list[PerExample]] = {}
     with seeded(SEED), torch.inference_mode():
         for number, x in enumerate(chunks(images)):
             set_global(SEED, "evaluate", number)
-            total += figure(x).double().sum().item()
-    return total / len(images)
+            for name, values in figures(x).items():
+                found.setdefault(name, []).append(values.double())
+    return {name: torch.cat(values).nanmean().item() for name, values in found.items()}
 
 
 def chunks(images: InputSplit) -> Iterator[Tensor]:
@@ -223,9 +244,9 @@ def restored(
         return [x, given, model(given)]
 
 
-def reconstruction_mse(model: Autoencoder, images: InputSplit) -> float:
-    """Error of ``decode(encode(x))``, per pixel, on a scale of [0, 1]."""
-    return mean_over(images, lambda x: squared_errors(model(x), x, model.spec.peak))
+def reconstruction_errors(model: Autoencoder, images: InputSplit) -> Figures:
+    """Errors of ``decode(encode(x))``: see `metrics.restored_errors`."""
+    return {**means_over(images, lambda x: restored_errors(model(x), x, model.spec))}
 
 
 def validation_loss(model: Autoencoder, images: InputSplit) -> float:
@@ -238,18 +259,27 @@ def validation_loss(model: Autoencoder, images: InputSplit) -> float:
     return total / len(images)
 
 
-def pca_mse(data: InputDataset, split: str, code_size: int) -> float | None:
-    """Error on `split` of PCA fitted on the training split; None for an overcomplete code."""
+def pca_errors(data: InputDataset, split: str, code_size: int) -> dict[str, float]:
+    """Errors on `split` of PCA fitted on the training split; none for an overcomplete code.
+
+    Of a table with words, PCA is that of its one-hot values.
+    """
     if code_size >= data.spec.size:
-        return None
+        return {}
     mean, basis = fitted_components(data, code_size)
 
-    def error(x: Tensor) -> Tensor:
-        centred = x.flatten(1) - mean
-        return squared_errors(centred @ basis.T @ basis, centred, data.spec.peak)
+    def errors(x: Tensor) -> dict[str, PerExample]:
+        flat = x.flatten(1)
+        x_hat = (flat - mean) @ basis.T @ basis + mean
+        return restored_errors(x_hat.reshape(x.shape), x, data.spec)
 
     with threads(1):
-        return mean_over(data.split(split), error)
+        return means_over(data.split(split), errors)
+
+
+def pca_mse(data: InputDataset, split: str, code_size: int) -> float | None:
+    """The squared error alone."""
+    return pca_errors(data, split, code_size).get("mse")
 
 
 def fitted_components(

@@ -11,20 +11,21 @@ from aelab.models.layers import (
     activation_named,
     corrupt,
     one_of,
-    output_activation,
     positive,
 )
-from aelab.models.losses import batch_mean, squared_error
+from aelab.models.losses import batch_mean
+from aelab.models.mixed import Output
 from aelab.models.networks.contract import CodeLayer, Network
 
 
 class DeterministicAutoencoder(Autoencoder):
-    """Autoencoder of a network E, D, trained on the squared error of reconstruction.
+    """Autoencoder of a network E, D, trained on the error of reconstruction.
 
     ``z = a(W E(x))``, ``x_hat = g(D(z))`` (Rumelhart, Hinton & Williams 1986): W is a dense layer
-    to the code, a an activation or nothing. With `noise_level` above 0 it is a denoising
-    autoencoder (Vincent et al. 2008): the loss is ``|x_hat(corrupt(x)) - x|^2``, so the code of a
-    noisy input must say what the clean one was. Only the loss corrupts; `encode` takes x as it is.
+    to the code, a an activation or nothing. The error is the squared one, and of a table's words
+    their cross-entropy. With `noise_level` above 0 it is a denoising autoencoder (Vincent et al.
+    2008): the loss is ``|x_hat(corrupt(x)) - x|^2``, so the code of a noisy input must say what the
+    clean one was. Only the loss corrupts; `encode` takes x as it is.
 
     Args:
         spec: Shape and preparation of the input.
@@ -73,7 +74,7 @@ class DeterministicAutoencoder(Autoencoder):
             positive("latent_dim", latent_dim)
             self.to_code = nn.Linear(network.features, latent_dim)
         self.activate = activation_named(network.activation) if activated_code else nn.Identity()
-        self.output = output_activation(output, spec)
+        self.output = Output(spec, output)
 
     @property
     def code_size(self) -> int:
@@ -85,7 +86,7 @@ class DeterministicAutoencoder(Autoencoder):
         code = None
         if self.to_code is not None:
             code = CodeLayer(self.to_code, "rectifier" if self.activated_code else "nothing")
-        self.network.initialise(data, code, squashed=isinstance(self.output, nn.Sigmoid))
+        self.network.initialise(data, code, squashed=self.output.squashed)
 
     def encode(self, x: InputBatch) -> Code:
         """The dense layer's numbers, or the network's features."""
@@ -99,10 +100,11 @@ class DeterministicAutoencoder(Autoencoder):
         return x_hat
 
     def loss(self, x: InputBatch) -> Losses:
-        """Squared error against the clean input."""
+        """Errors against the clean input."""
         given = x
         if self.noise_level > 0:
             given = corrupt(
                 x, self.noise, self.noise_level, self.spec.peak, bounded=self.spec.bounded
             )
-        return {"squared_error": batch_mean(squared_error(self(given), x))}
+        errors = self.output.errors(self.network.decode(self.encode(given)), x)
+        return {name: batch_mean(error) for name, error in errors.items()}

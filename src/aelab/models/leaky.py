@@ -172,12 +172,12 @@ class SwitchesVAE(LatentVariableModel):
         assert isinstance(self.prior, SwitchesPrior)
         return self.prior.latent
 
-    def bound(self, x: InputBatch) -> tuple[PerExample, PerExample]:
+    def bound_terms(self, x: InputBatch) -> tuple[dict[str, PerExample], PerExample]:
         """As the base class has it, without writing the switches into a code and reading them."""
         posterior, switches = self.encoded(x)
         z = posterior.sample()
-        negative_log = self.likelihood.negative_log(self.decoded(z, switches), x)
-        return negative_log, self.divergence(posterior, z)
+        terms = self.likelihood.terms(self.decoded(z, switches), x)
+        return terms, self.divergence(posterior, z)
 
     def decoder_output(self, z: Code) -> InputBatch:
         """Un-pools by the switches that follow the latent numbers in z."""

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.distributions import ContinuousBernoulli as TorchContinuousBernoulli
 from torch.nn import functional as F
 
+from aelab.data.batch import Batch
+
 PerExample = Float[Tensor, " batch"]
 
 
@@ -32,8 +34,30 @@ def batch_mean(values: PerExample) -> Float[Tensor, ""]:
 def squared_error(
     x_hat: Float[Tensor, "batch *dimensions"], x: Float[Tensor, "batch *dimensions"]
 ) -> PerExample:
-    """Squared error ``sum_d (x_hat_d - x_d)^2``."""
-    return sum_dimensions(F.mse_loss(x_hat, x, reduction="none"))
+    """Squared error ``sum_d (x_hat_d - x_d)^2``, of the values that are known."""
+    x = Batch.of(x)
+    errors = F.mse_loss(x_hat, x.x, reduction="none")
+    return sum_dimensions(errors if x.present is None else errors * x.present)
+
+
+def binary_cross_entropy(
+    logits: Float[Tensor, "batch *dimensions"], x: Float[Tensor, "batch *dimensions"]
+) -> PerExample:
+    """``-sum_d x_d log p_d + (1 - x_d) log(1 - p_d)``, p = sigmoid(logits), of known values."""
+    x = Batch.of(x)
+    terms = F.binary_cross_entropy_with_logits(logits, x.x, reduction="none")
+    return sum_dimensions(terms if x.present is None else terms * x.present)
+
+
+def cross_entropy(
+    logits: Float[Tensor, "batch words"], x: Float[Tensor, "batch words"]
+) -> PerExample:
+    """``-sum_w x_w log softmax(logits)_w`` of one column: x is one-hot, or 0 where it is unknown.
+
+    >>> cross_entropy(torch.zeros(2, 4), torch.tensor([[0.0, 1, 0, 0], [0, 0, 0, 0]]))  # log 4, 0
+    tensor([1.3863, 0.0000])
+    """
+    return -(Tensor(x) * logits.log_softmax(1)).sum(1)
 
 
 def kl_standard_normal(
@@ -113,6 +137,12 @@ class Likelihood(nn.Module, ABC):
     ) -> PerExample:
         """``-log p(x | z)`` in nats."""
 
+    def terms(
+        self, output: Float[Tensor, "batch *shape"], x: Float[Tensor, "batch *shape"]
+    ) -> dict[str, PerExample]:
+        """What `negative_log` is the sum of, by name."""
+        return {"reconstruction": self.negative_log(output, x)}
+
     def initialise(self, variance: float) -> None:
         """Start from the variance of the training inputs, where there is a variance to fit."""
 
@@ -157,7 +187,8 @@ class Gaussian(Likelihood):
         self, output: Float[Tensor, "batch *shape"], x: Float[Tensor, "batch *shape"]
     ) -> PerExample:
         """As in the class's docstring; a density's, so it may be negative."""
-        dimensions = x[0].numel()
+        present = Batch.of(x).present
+        dimensions = x[0].numel() if present is None else present.flatten(1).sum(1)
         constant = dimensions * (0.5 * math.log(2 * math.pi) + self.log_std)
         return squared_error(self.mean(output), x) * (-2 * self.log_std).exp() / 2 + constant
 
@@ -189,7 +220,7 @@ class Bernoulli(Likelihood):
         self, output: Float[Tensor, "batch *shape"], x: Float[Tensor, "batch *shape"]
     ) -> PerExample:
         """Binary cross-entropy summed over the dimensions."""
-        return sum_dimensions(F.binary_cross_entropy_with_logits(output, x, reduction="none"))
+        return binary_cross_entropy(output, x)
 
 
 class ContinuousBernoulli(Likelihood):

@@ -13,10 +13,10 @@ from aelab.models.layers import (
     OutputActivation,
     activation_named,
     one_of,
-    output_activation,
     positive,
 )
-from aelab.models.losses import batch_mean, l1, parameter_l1, squared_error
+from aelab.models.losses import batch_mean, l1, parameter_l1
+from aelab.models.mixed import Output
 from aelab.models.networks.contract import CodeLayer, Network
 
 Sparsity = Literal["top-k", "l1-activations", "l1-parameters"]
@@ -71,7 +71,7 @@ class SparseAutoencoder(Autoencoder):
         self.network = network
         self.to_code = nn.Linear(network.features, latent_dim)
         self.activate = activation_named(network.activation)
-        self.output = output_activation(output, spec)
+        self.output = Output(spec, output)
 
     @property
     def code_size(self) -> int:
@@ -88,7 +88,7 @@ class SparseAutoencoder(Autoencoder):
     def initialise(self, data: TrainingData) -> None:
         """Let the network start from the data; a component takes two numbers, one a sign."""
         code = CodeLayer(self.to_code, "few largest")
-        self.network.initialise(data, code, squashed=isinstance(self.output, nn.Sigmoid))
+        self.network.initialise(data, code, squashed=self.output.squashed)
 
     def encode(self, x: InputBatch) -> Code:
         """The activations, of which top-k keeps only the k largest."""
@@ -107,9 +107,10 @@ class SparseAutoencoder(Autoencoder):
         return x_hat
 
     def loss(self, x: InputBatch) -> Losses:
-        """The squared error and, for the L1 kinds, the penalty."""
+        """The errors and, for the L1 kinds, the penalty."""
         z = self.encode(x)
-        terms = {"squared_error": batch_mean(squared_error(self.decode(z), x))}
+        errors = self.output.errors(self.network.decode(z), x)
+        terms = {name: batch_mean(error) for name, error in errors.items()}
         if self.sparsity == "l1-activations":
             terms["sparsity"] = self.weight * batch_mean(l1(z))
         elif self.sparsity == "l1-parameters":

@@ -23,6 +23,7 @@ from aelab.models.losses import (
     batch_mean,
     likelihood_named,
 )
+from aelab.models.mixed import Mixed
 from aelab.models.networks.contract import CodeLayer, Network
 from aelab.models.posterior import Gaussian, Posterior
 from aelab.models.priors.contract import Prior
@@ -74,6 +75,8 @@ class Bound:
         """
         activation = output_activation(self.output, spec)
         likelihood = likelihood_named(self.likelihood, self.variance, activation)
+        if spec.columns is not None and spec.columns.mixed and not likelihood.in_unit_interval:
+            likelihood = Mixed(spec.columns, likelihood)
         if likelihood.in_unit_interval and not spec.in_unit_interval:
             raise ValueError(
                 f"the likelihood {self.likelihood} is of inputs in [0, 1], and these lie beyond; "
@@ -133,15 +136,21 @@ class LatentVariableModel(Autoencoder):
         """The likelihood's mean."""
         return self.likelihood.mean(self.decoder_output(z))
 
-    def bound(self, x: InputBatch) -> tuple[PerExample, PerExample]:
-        """The two terms of minus the evidence lower bound, in nats.
+    def bound_terms(self, x: InputBatch) -> tuple[dict[str, PerExample], PerExample]:
+        """The terms of minus the evidence lower bound, in nats.
 
-        ``-log p(x | z)`` at one sample z of the posterior, and ``KL(q(z | x) || p(z))``.
+        Those of ``-log p(x | z)`` at one sample z of the posterior, by name, and
+        ``KL(q(z | x) || p(z))``.
         """
         posterior = self.posterior(x)
         z = posterior.sample()
-        negative_log = self.likelihood.negative_log(self.decoder_output(z), x)
-        return negative_log, self.divergence(posterior, z)
+        terms = self.likelihood.terms(self.decoder_output(z), x)
+        return terms, self.divergence(posterior, z)
+
+    def bound(self, x: InputBatch) -> tuple[PerExample, PerExample]:
+        """``-log p(x | z)`` as a whole, and the divergence."""
+        terms, kl = self.bound_terms(x)
+        return torch.stack(list(terms.values())).sum(0), kl
 
     @property
     def latent_prior(self) -> Prior:
@@ -157,7 +166,7 @@ class LatentVariableModel(Autoencoder):
         posterior = self.posterior(x).repeated(samples)
         z = posterior.sample()
         output = self.decoder_output(z)
-        negative_log = self.likelihood.negative_log(output, x.repeat_interleave(samples, 0))
+        negative_log = self.likelihood.negative_log(output, Batch.of(x).repeated(samples))
         # A few nats between weights decide, and bfloat16 rounds their sums to a nat.
         latent = z[:, : self.latent_dim].float()
         log_ratio = self.latent_prior.log_prob(latent) - posterior.log_prob(latent)
@@ -169,8 +178,9 @@ class LatentVariableModel(Autoencoder):
         """The bound's two terms, the KL divergence times beta; or the importance-weighted bound."""
         if self.training and self.iwae_samples > 1:
             return {"importance_bound": batch_mean(self.importance_bound(x, self.iwae_samples))}
-        reconstruction, kl = self.bound(x)
-        return {"reconstruction": batch_mean(reconstruction), "kl": self.beta * batch_mean(kl)}
+        terms, kl = self.bound_terms(x)
+        means = {name: batch_mean(term) for name, term in terms.items()}
+        return {**means, "kl": self.beta * batch_mean(kl)}
 
     def initialise(self, data: TrainingData) -> None:
         """Tell the likelihood the training inputs' variance (of up to 1,000); start the prior."""

@@ -40,6 +40,12 @@ def advice(run: Run) -> list[str]:
             f"PCA with as many numbers does better ({pca:.4g}, and this {error:.4g}): try more "
             f"--epochs{options_of(run)}, or take pca"
         )
+    wrong, pca_wrong = metrics.get("words_wrong"), metrics.get("pca_words_wrong")
+    if wrong is not None and pca_wrong is not None and wrong > pca_wrong:
+        found.append(
+            f"PCA with as many numbers restores words better ({pca_wrong:.3f} of them wrong, and "
+            f"this {wrong:.3f}): try more --epochs{options_of(run)}"
+        )
     if (kl := metrics.get("kl")) is not None and kl < COLLAPSED:
         found.append(
             f"its codes say nothing of their inputs (KL {kl:.2g} nats): try a lower --beta, as 0.1"

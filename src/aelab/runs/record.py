@@ -116,7 +116,9 @@ def parse_spec(config: Mapping[str, Any]) -> InputSpec | GraphSpec:
             edges=tuple(tuple(edge) for edge in of["edges"]),
             positions=tuple(tuple(position) for position in of["positions"]),
         )
-        columns = given.get("columns") and Columns(**thaw(given["columns"]))
+        columns = (of := given.get("columns")) and Columns(
+            **{**thaw(of), "words": tuple(tuple(words) for words in of.get("words", ()))}
+        )
         return InputSpec(**{**thaw(given), "graph": graph, "columns": columns})
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise damaged(error) from error

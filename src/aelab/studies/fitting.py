@@ -10,6 +10,7 @@ from typing import Any
 
 from aelab.data.dataset import Dataset
 from aelab.data.input_sets import InputDataset
+from aelab.data.specs import InputSpec
 from aelab.models.blueprint import Blueprint
 from aelab.models.zoo import DEFAULT_NETWORK
 from aelab.settings import Recipe, RunSettings
@@ -62,11 +63,16 @@ def fitted_settings(blueprint: Blueprint, data: Dataset) -> RunSettings:
     assert isinstance(data, InputDataset)
     return RunSettings(
         blueprint.name,
-        fitted_hyperparameters(blueprint, data.spec.size),
+        fitted_hyperparameters(blueprint, size_of(data.spec)),
         recipe=fitted_recipe(Recipe(), blueprint, len(data.split("train"))),
         network=blueprint.network_name,
         prior=blueprint.prior_name,
     )
+
+
+def size_of(spec: InputSpec) -> int:
+    """How many values an input has; of a table with words, how many columns."""
+    return spec.size if spec.columns is None else len(spec.columns.names)
 
 
 def fitted_recipe(recipe: Recipe, blueprint: Blueprint, inputs: int) -> Recipe:
