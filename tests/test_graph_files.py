@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -404,6 +405,63 @@ def test_an_index_before_weights(tmp_path: Path) -> None:
     network = read(str(write(tmp_path / "a.csv", ",a,b,weight", *lines)))
     assert weights(network)["0", "1"] == 1
     assert weights(network)["1", "2"] == 2
+
+
+def random_pairs(count: int = 80, nodes: int = 30) -> list[tuple[int, int]]:
+    pairs = np.random.default_rng(0).integers(0, nodes, (count, 2))
+    return [(int(i), int(j)) for i, j in pairs if i != j]
+
+
+@pytest.mark.parametrize("words", ["", "n"])
+@pytest.mark.parametrize(
+    ("header", "first", "said"),
+    [
+        (None, lambda row: row, "the first column counts the rows (--plain-edges takes"),
+        (None, lambda row: row + 1, "the first column counts the rows (--plain-edges takes"),
+        (",0,1", lambda row: row, "the first column has no name and counts the rows"),
+        ("id,x,y", lambda row: row * 7919 % 10007, "is called 'id' and has another value in"),
+        ("Edge ID,x,y", lambda row: f"e{row}", "is called 'Edge ID' and has another value in"),
+        ("id,source,target", lambda row: f"e{row}", "is called 'id' and has another value in"),
+        ("nr.,x,y", lambda row: row, "is called 'nr.' and has another value in each row"),
+    ],
+)
+def test_a_first_column_that_numbers_the_rows_is_no_node(
+    header: str | None, first: Callable[[int], object], said: str, words: str, tmp_path: Path
+) -> None:
+    pairs = random_pairs()
+    right = read(str(write(tmp_path / "r.csv", *(f"{words}{i},{words}{j}" for i, j in pairs))))
+    lines = [f"{first(row)},{words}{i},{words}{j}" for row, (i, j) in enumerate(pairs)]
+    network = read(str(write(tmp_path / "a.csv", *([header] if header else []), *lines)))
+    assert edges(network) == edges(right)
+    assert network.node_ids == right.node_ids
+    assert told(network, said)
+    assert not told(network, "columns not read")
+
+
+def test_a_first_column_of_parquet_that_numbers_the_rows_is_no_node(tmp_path: Path) -> None:
+    pairs = random_pairs()
+    right = read(str(write(tmp_path / "r.csv", *(f"{i},{j}" for i, j in pairs))))
+    columns = {"id": range(9, len(pairs) + 9), "a": [i for i, _ in pairs]}
+    pq.write_table(pa.table({**columns, "b": [j for _, j in pairs]}), tmp_path / "a.parquet")
+    assert read(str(tmp_path / "a.parquet")).sha256 == right.sha256
+
+
+def test_weights_stand_behind_an_index_and_its_ends(tmp_path: Path) -> None:
+    """As the road networks of California have them."""
+    pairs = sorted({(min(pair), max(pair)) for pair in random_pairs()})
+    lines = [f"{row} {i} {j} {row + 0.5}" for row, (i, j) in enumerate(pairs)]
+    network = read(str(write(tmp_path / "cal.edges", *lines)))
+    assert edges(network) == {tuple(sorted(map(str, pair))) for pair in pairs}
+    assert weights(network)[str(pairs[3][0]), str(pairs[3][1])] == 3.5
+
+
+@pytest.mark.parametrize("header", [None, "id,parent,weight", "id,parent,rank"])
+def test_the_nodes_of_a_tree_that_count_up_are_nodes(header: str | None, tmp_path: Path) -> None:
+    lines = [f"{i},{i // 2},{i % 7 + 1}" for i in range(1, 60)]
+    network = read(str(write(tmp_path / "a.csv", *([header] if header else []), *lines)))
+    assert edges(network) == {tuple(sorted((str(i), str(i // 2)))) for i in range(1, 60)}
+    unsure = told(network, "the first column counts the rows, and is taken for nodes")
+    assert unsure == (header is None)
 
 
 DECIMALS = [f"{i / 7 + 0.1:.3f},{i}" for i in range(NODES)]

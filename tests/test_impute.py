@@ -1,17 +1,22 @@
 """Missing values filled in by a model, and how well."""
 
+import csv
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow
 import pyarrow.csv
+import pyarrow.parquet
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.impute import KNNImputer
 
 import aelab
+from aelab.apps.filled import with_cells
 from aelab.apps.impute import filled, impute
 from aelab.cli import main
 from aelab.data.input_sets import InputDataset
@@ -136,3 +141,85 @@ def test_a_single_row_is_filled_in_and_the_input_is_not_written_over(
     assert found.filled == 1
     with pytest.raises(InputError, match="is the table itself"):
         impute(run, path, run.own_data(), path)
+
+
+# Everything else stays as it was written
+
+
+def with_gap(path: Path, gap: str, encoding: str = "utf-8", end: str = "\n") -> Path:
+    """A table as people write them, with a gap in the first row's column a."""
+    rows = [
+        f'{i};000{37 + i};03.0{1 + i % 9}.2024;{gap if i == 0 else f"{i},50"};"{i},25";'
+        f' {i * i % 7},0 ;+{i}e0;00{i};"Zoë; {i}"'
+        for i in range(9)
+    ]
+    text = end.join(["# from the clinic", "", ";no;date;a;b;c;d;e;word", *rows, "", ""])
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+@pytest.mark.parametrize("gap", ["", " NA ", '"NA"'])
+@pytest.mark.parametrize(("encoding", "end"), [("utf-8", "\n"), ("cp1252", "\r\n")])
+def test_a_filled_text_table_is_the_same_but_for_its_gaps(
+    run: aelab.TrainedRun, tmp_path: Path, gap: str, encoding: str, end: str
+) -> None:
+    path, out = with_gap(tmp_path / "t.csv", gap, encoding, end), tmp_path / "full.csv"
+    assert impute(run, path, run.own_data(), out).filled == 1
+    before, after = path.read_bytes().split(b";"), out.read_bytes().split(b";")
+    assert [i for i, cell in enumerate(before) if after[i] != cell] == [11]
+    assert len(before) == len(after)
+    assert before[11].decode() == gap
+    assert float(after[11].decode().replace(",", ".")) == pytest.approx(5, abs=50)
+    assert b"." not in after[11]
+
+
+@pytest.mark.parametrize("suffix", [".tsv", ".parquet"])
+def test_a_filled_table_of_another_kind_has_every_column_in_its_order(
+    run: aelab.TrainedRun, tmp_path: Path, suffix: str
+) -> None:
+    out = tmp_path / f"full{suffix}"
+    impute(run, with_gap(tmp_path / "t.csv", ""), run.own_data(), out)
+    if suffix == ".tsv":
+        with out.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.reader(file, delimiter="\t"))
+        assert rows[0] == ["", "no", "date", "a", "b", "c", "d", "e", "word"]
+        known = ["1", "00038", "03.02.2024", "1,50", "1,25", " 1,0 ", "+1e0", "001", "Zoë; 1"]
+        assert rows[2] == known
+        assert float(rows[1][3].replace(",", ".")) == pytest.approx(5, abs=50)
+    else:
+        table = pyarrow.parquet.read_table(out)
+        assert table.column_names == ["column 1", "no", "date", "a", "b", "c", "d", "e", "word"]
+        assert table["column 1"].to_pylist() == list(range(9))
+
+
+def test_an_index_that_pandas_wrote_is_kept(run: aelab.TrainedRun, tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(plane(9), columns=list("abcde"), index=[f"p{i}" for i in range(9)])
+    frame.iloc[2, 1] = np.nan
+    frame.to_parquet(tmp_path / "t.parquet")
+    impute(run, tmp_path / "t.parquet", run.own_data(), tmp_path / "full.parquet")
+    full = pandas.read_parquet(tmp_path / "full.parquet")
+    assert full.index.tolist() == frame.index.tolist()
+    assert full.notna().all().all()
+    np.testing.assert_array_equal(full.values[frame.notna().values], frame.values[frame.notna()])
+
+
+@given(
+    cells=st.lists(
+        st.one_of(
+            st.text(alphabet='ab1 ,;"', max_size=4).map(
+                lambda text: '"' + text.replace('"', '""') + '"'
+            ),
+            st.text(alphabet="ab1 ;", max_size=4),
+        ),
+        min_size=2,
+        max_size=5,
+    ),
+    data=st.data(),
+)
+def test_one_cell_is_changed_and_no_other(cells: list[str], data: st.DataObject) -> None:
+    place = data.draw(st.integers(0, len(cells) - 1))
+    line = ",".join(cells)
+    changed = with_cells(line + "\r\n", {place: "1.5"}, ",")
+    assert changed == ",".join([*cells[:place], "1.5", *cells[place + 1 :]]) + "\r\n"
+    assert next(csv.reader([changed.rstrip()]))[place] == "1.5"

@@ -297,6 +297,12 @@ def test_few_anomalies_go_to_validation_and_test(tmp_path: Path) -> None:
     assert all((split.classes == 0).all() for split in data.splits.values())
 
 
+def test_a_gap_in_the_first_row_is_no_name(tmp_path: Path) -> None:
+    data = opened(tmp_path / "t.csv", f"NA,1,2,3\n{text_of()}", impute=True)
+    assert names_of(data) == ("1", "2", "3", "4")
+    assert len(stored(data)) == 61
+
+
 # What values must be
 
 

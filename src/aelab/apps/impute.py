@@ -9,15 +9,18 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from aelab.apps.streams import TABLES, chunks, table, using
+from aelab.apps.filled import DELIMITERS, Filling, write_columns, write_lines
+from aelab.apps.streams import TABLES, chunks, using
 from aelab.data.dataset import Dataset
-from aelab.data.dialect import FOUND_OUT, Said
+from aelab.data.dialect import FOUND_OUT, Dialect, Said
 from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.data.inputs import of_values
 from aelab.data.preparation import restore
 from aelab.data.specs import Columns
-from aelab.data.table_columns import ColumnsWanted, read_columns
+from aelab.data.table_columns import ColumnsWanted, chosen
+from aelab.data.table_files import is_columnar, read_columnar
 from aelab.data.table_rows import as_rows
+from aelab.data.text_tables import read_text_table
 from aelab.files import InputError
 from aelab.machine import generator_at
 from aelab.models.contract import Autoencoder
@@ -70,9 +73,9 @@ def impute(run: Run, path: Path, data: Dataset, out: Path, *, said: Said = FOUND
     """Write the table at `path` with its missing values filled in, and measure such filling.
 
     Missing values start at their column's mean; the model restores each row, its answers take
-    their place, and so on, twenty times: what is known is never changed. Columns that are no
-    inputs of the run's are written as they are. `data` are the run's own: a tenth of the known
-    validation values are hidden, by a fixed seed, and filled in as well.
+    their place, and so on, twenty times: what is known is never changed. All other cells are
+    written as they are: text is text. `data` are the run's own: a tenth of the known validation
+    values are hidden, by a fixed seed, and filled in as well.
 
     Raises:
         InputError: the run is of no table, the table lacks a column, or `out` cannot be written.
@@ -82,7 +85,8 @@ def impute(run: Run, path: Path, data: Dataset, out: Path, *, said: Said = FOUND
         raise InputError(f"{out}: tables are written as {', '.join(TABLES)}")
     if out.resolve() == path.resolve():
         raise InputError(f"{out} is the table itself: name another file with --out")
-    found = read_columns(path, ColumnsWanted(columns.names, said=said, gaps=True))
+    table, dialect = read_table(path, said)
+    found = chosen(path, table, ColumnsWanted(columns.names, said=said, gaps=True))
     values = as_rows(path, found, ColumnsWanted()).values
     spec = replace(run.autoencoder.spec, columns=replace(columns, impute=True), classes=())
     inputs = of_values(str(path), values, spec)
@@ -91,16 +95,28 @@ def impute(run: Run, path: Path, data: Dataset, out: Path, *, said: Said = FOUND
         for i in chunks(inputs):
             stored = restore(filled(model, inputs.batch(i), missing[i]), spec)
             values[i] = torch.where(missing[i], stored, values[i])
-    whole = found.table
-    for place, name in enumerate(found.inputs):
-        if missing[:, place].any():  # the others keep their type
-            whole = whole.set_column(
-                whole.column_names.index(name), name, pyarrow.array(values[:, place].numpy())
-            )
-    types = dict(zip(whole.column_names, whole.schema.types, strict=True))
-    with table(out, types) as rows:
-        rows({name: whole[name] for name in whole.column_names})
+    filling = Filling(values, missing, tuple(map(table.column_names.index, found.inputs)))
+    if dialect is None or out.suffix.lower() not in DELIMITERS:
+        write_columns(table, filling, out)
+    else:
+        write_lines(path, dialect, filling, out)
     return measured(run, data, int(missing.sum()))
+
+
+def read_table(path: Path, said: Said) -> tuple[pyarrow.Table, Dialect | None]:
+    """A table with all its columns, those without a name by their places; of text also how.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    dialect = None
+    if is_columnar(path):
+        table = read_columnar(path)
+    else:
+        table, dialect = read_text_table(path, said)
+    names = [name or f"column {place + 1}" for place, name in enumerate(table.column_names)]
+    named = table.rename_columns(names).replace_schema_metadata(table.schema.metadata)
+    return named, dialect
 
 
 def columns_of(run: Run) -> Columns:

@@ -275,7 +275,7 @@ def has_header(first: Cells, body: Sequence[Cells], decimal: Decimal) -> bool:
     that increase from cell to cell, above rows that do not. Where all is words, names are words
     that do not come again.
     """
-    numeric = [cell == "" or is_number(cell, (decimal,)) for cell in first]
+    numeric = [cell in MISSING or is_number(cell, (decimal,)) for cell in first]
     if not body:
         return not all(numeric)
     shifted = len(body[0]) - len(first) == 1  # names of the rows stand before the others

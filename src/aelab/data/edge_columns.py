@@ -1,5 +1,6 @@
 """Which column of an edge list is what, by the columns' names."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,6 +30,12 @@ WEIGHTS = ("weight", "weights", "w", "value", "count", "strength", "frequency")
 UNNAMED = ("", "unnamed: 0", "__index_level_0__")
 """What the column of pandas' index is called."""
 
+ROW_IDS = {
+    *("id", "index", "idx", "row", "rowid", "no", "nr", "number", "key"),
+    *("edge", "edgeid", "eid", "edgeno", "link", "linkid", "lineid"),
+}
+"""Names, in small letters and digits, of columns that number the rows."""
+
 LEFT_RIGHT = ("left", "right")
 
 
@@ -56,13 +63,13 @@ class Roles:
 def roles_by_name(names: Sequence[str]) -> Roles | None:
     """Which column is what, by names that edge lists are known by; None if they name no ends."""
     folded = [lowered(name) for name in names]
-    index = 0 if len(names) > 2 and folded[0] in UNNAMED else None
+    index = 0 if len(names) > 2 and is_row_id(names[0]) else None
     found = [(place, kind) for place, name in enumerate(folded) if (kind := _kind(name)) in KINDS]
     kinds = None
     if (ends := _known_ends(names)) is None:
         if len(found) > 1 and found[0][1] != found[1][1]:
             ends, kinds = (found[0][0], found[1][0]), (found[0][1], found[1][1])
-        elif index is not None and not any(map(is_number, folded[1:3])):
+        elif folded[0] in UNNAMED and len(names) > 2 and not any(map(is_number, folded[1:3])):
             ends = (1, 2)
         else:
             return None
@@ -89,6 +96,15 @@ def _known_ends(names: Sequence[str]) -> tuple[int, int] | None:
         if folded.count(first) == 1 == folded.count(second):
             return folded.index(first), folded.index(second)
     return None
+
+
+def is_row_id(name: str) -> bool:
+    """Whether a column is called as those are that number the rows.
+
+    >>> is_row_id("Edge ID"), is_row_id("Unnamed: 0"), is_row_id("user_id")
+    (True, True, False)
+    """
+    return lowered(name) in UNNAMED or re.sub(r"[^a-z0-9]", "", name.lower()) in ROW_IDS
 
 
 def lowered(name: str) -> str:

@@ -21,12 +21,14 @@ from aelab.data.edge_columns import (
     UNNAMED,
     WEIGHTS,
     Roles,
+    is_row_id,
     kinds_of_header,
     lowered,
     plain_roles,
     roles_by_name,
     weight_by_name,
 )
+from aelab.data.edge_index import counts, counts_from_start, is_index
 from aelab.data.found_edges import FoundEdges, Kinds, with_kind
 from aelab.data.table_files import (
     Layout,
@@ -45,6 +47,11 @@ MOST_WEIGHT = 1e30  # of float32 there is more, but not of its sums
 EARLIEST_TIME = 1e8  # seconds after 1970 are more, and are no weights
 DECIMALS = r"^[+-]?(\d+\.\d*|\.\d+)([eE][+-]?\d+)?$"
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+
+UNSURE = (
+    "the first column counts the rows, and is taken for nodes: if it only numbers the rows, leave "
+    "it out, or call the columns of nodes source and target in a first line"
+)
 
 
 @dataclass(frozen=True)
@@ -148,21 +155,47 @@ def _text_rows(path: Path, plain: bool) -> Rows:
         columns = _text_columns(path, layout, roles, skip=True)
         if roles.kinds is None or not _holds_its_name(roles, cells, columns):
             return Rows(cells, roles, columns)
-    elif not plain and len(cells) > 2 and lowered(cells[0]) in UNNAMED:
+    wide = len(cells) > 2 and not plain
+    roles = Roles(weight=2 if wide else None)
+    columns = _text_columns(path, layout, roles, skip=False)
+    if wide and (indexed := _indexed_rows(path, layout, columns)) is not None:
+        return indexed
+    if wide and lowered(cells[0]) in UNNAMED:
         raise InputError(
             f"{path} is no edge list: its first line begins with a column without a name, and "
             f"names no two columns of nodes; call them source and target (a table of inputs is "
             f"read with --rows inputs)"
         )
-    roles = Roles(weight=2 if len(cells) > 2 and not plain else None)
-    columns = _text_columns(path, layout, roles, skip=False)
     if not _is_header(cells[:2], [columns[0], columns[1]]):
-        return Rows([f"{place + 1}" for place in range(len(cells))], roles, columns)
+        unsure = wide and counts_from_start(columns[0]) and _are_whole(columns[2])
+        return Rows(numbered(cells), roles, columns, (UNSURE,) if unsure else ())
     columns = {place: column.slice(1) for place, column in columns.items()}
     if roles.weight is not None and lowered(cells[roles.weight]) not in WEIGHTS:
         roles = replace(roles, weight=None)
     note = f"the first line, {cells[0]!r} and {cells[1]!r}, was taken as a header"
     return Rows(cells, roles, columns, (note,))
+
+
+def _indexed_rows(
+    path: Path, layout: Layout, columns: Mapping[int, pyarrow.ChunkedArray]
+) -> Rows | None:
+    """The rows of a list whose first column numbers them, before the ends; None of all others."""
+    cells = layout.cells
+    header = is_row_id(cells[0]) or _is_header(cells[:2], [columns[0], columns[1]])
+    weight = weight_by_name(cells, (1, 2)) if header else min(3, len(cells))
+    first = [columns[place].slice(header) for place in range(3)]
+    names = cells if header else numbered(cells)
+    if (header and weight_by_name(cells, (0, 1)) == 2) or not is_index(names[0], first):
+        return None
+    roles = Roles(1, 2, weight if weight != len(cells) else None, index=0)
+    told = f"the first line, {cells[0]!r} and {cells[1]!r}, was taken as a header"
+    read = _text_columns(path, layout, roles, skip=header)
+    return Rows(names, roles, read, (told,) if header else ())
+
+
+def numbered(cells: Sequence[str]) -> list[str]:
+    """What columns without names are called."""
+    return [f"{place + 1}" for place in range(len(cells))]
 
 
 def _text_columns(
@@ -190,12 +223,25 @@ def _columnar_rows(path: Path, plain: bool) -> Rows:
         raise InputError(f"{path} has {len(names)} column(s); an edge list has two")
     roles = plain_roles(names) if plain else roles_by_name(names)
     if roles is None:
-        weight = None if plain else weight_by_name(names, (0, 1))
-        roles = Roles(weight=weight)
+        roles = Roles(weight=None if plain else weight_by_name(names, (0, 1)))
+        if len(names) > 2 and roles.weight != 2 and not plain and _is_index(table):
+            roles = Roles(1, 2, weight_by_name(names, (1, 2)), index=0)
     columns = {place: table.column(place) for place in roles.places}
     for place in (roles.first, roles.second):
         columns[place] = as_ids(path, names[place], columns[place])
     return Rows(names, roles, columns)
+
+
+def _is_index(table: pyarrow.Table) -> bool:
+    """Whether the first of three columns with types numbers the rows, before the ends."""
+    columns = table.columns[:3]
+    if any(pyarrow.types.is_floating(column.type) for column in columns):
+        return False
+    try:
+        texts = [column.cast(pyarrow.string()) for column in columns]
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError):
+        return False
+    return is_index(table.column_names[0], texts)
 
 
 def _ends(path: Path, rows: Rows) -> list[pyarrow.ChunkedArray]:
@@ -271,9 +317,9 @@ def _left_out(rows: Rows, *, plain: bool, told: bool) -> list[str]:
     roles, names = rows.roles, rows.names
     used = {roles.first, roles.second} | ({roles.weight} if told else set())
     notes, index = [], roles.index
-    if index is not None and _counts(rows.columns[index]):
+    if index is not None and (why := _numbers_rows(names[index], rows.columns[index])):
         used.add(index)
-        notes.append("the first column has no name and counts the rows: it was left out")
+        notes.append(f"the first column {why}: it was left out")
     others = [
         name or f"number {place + 1}" for place, name in enumerate(names) if place not in used
     ]
@@ -287,13 +333,14 @@ def _left_out(rows: Rows, *, plain: bool, told: bool) -> list[str]:
     return [*notes, f"columns not read: {some}{unless}"]
 
 
-def _counts(column: pyarrow.ChunkedArray) -> bool:
-    """Whether a column counts the rows, from whatever number."""
-    try:
-        numbers = column.cast(pyarrow.int64()).to_numpy()
-    except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError):
-        return False
-    return not column.null_count and bool((np.diff(numbers) == 1).all())
+def _numbers_rows(name: str, column: pyarrow.ChunkedArray) -> str:
+    """How a column numbers the rows, in words; nothing if it does not."""
+    if lowered(name) in UNNAMED:
+        return "has no name and counts the rows" if counts(column) else ""
+    if not is_row_id(name):
+        return "counts the rows (--plain-edges takes the first two for nodes)"
+    different = len(column.unique()) == len(column)
+    return f"is called {name!r} and has another value in each row" if different else ""
 
 
 def _is_header(cells: Sequence[str], columns: list[pyarrow.ChunkedArray]) -> bool:
@@ -301,5 +348,10 @@ def _is_header(cells: Sequence[str], columns: list[pyarrow.ChunkedArray]) -> boo
     if len(columns[0]) < 2 or any(map(is_number, cells)):
         return False
     rest = pyarrow.chunked_array([c for column in columns for c in column.slice(1).chunks])
-    whole = pyarrow.compute.match_substring_regex(rest, r"^[+-]?\d+$")
+    return _are_whole(rest)
+
+
+def _are_whole(column: pyarrow.ChunkedArray) -> bool:
+    """Whether all cells are whole numbers."""
+    whole = pyarrow.compute.match_substring_regex(column, r"^[+-]?\d+$")
     return bool(pyarrow.compute.all(whole).as_py())
