@@ -15,7 +15,7 @@ PROTOCOL = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
 MODELS = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-LIKELIHOODS = ("gaussian", "bernoulli", "continuous_bernoulli")
+LIKELIHOODS = ("gaussian", "bernoulli", "continuous_bernoulli", "mixed")
 
 
 def explained_columns() -> Iterator[str]:

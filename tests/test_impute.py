@@ -48,7 +48,7 @@ def write(path: Path, values: NDArray[np.float64], gaps: NDArray[np.bool_] | Non
 def run(tmp_path_factory: pytest.TempPathFactory) -> aelab.TrainedRun:
     folder = tmp_path_factory.mktemp("plane")
     table = write(folder / "t.csv", plane())
-    return aelab.train("pca", str(table), latent_dim=2, out=folder / "run")
+    return aelab.train("pca", str(table), latent_dim=2, leave_out=("name",), out=folder / "run")
 
 
 def test_what_follows_from_the_known_values_is_found(run: aelab.TrainedRun, tmp_path: Path) -> None:
@@ -67,7 +67,9 @@ def test_what_follows_from_the_known_values_is_found(run: aelab.TrainedRun, tmp_
     spread = values.std(0)
     errors = ((full - values) / spread)[gaps]
     assert np.square(errors).mean() < 0.05  # the mean of the column leaves 1
-    assert found.model < 0.1 * found.mean
+    assert found.numbers is not None
+    assert found.words is None
+    assert found.numbers.model < 0.1 * found.numbers.mean
 
 
 def test_the_rivals_are_the_mean_and_scikit_learns_neighbours(
@@ -83,10 +85,54 @@ def test_the_rivals_are_the_mean_and_scikit_learns_neighbours(
     train, x = (of.batch(torch.arange(len(of))).x.numpy() for of in of_split.values())
     hidden = torch.rand(x.shape, generator=generator).numpy() < 0.1
     nearest = KNNImputer(n_neighbors=5).fit(train).transform(np.where(hidden, np.nan, x))
-    assert found.hidden == hidden.sum()
-    assert found.neighbours == pytest.approx(np.square(nearest - x)[hidden].mean(), rel=1e-4)
-    assert found.mean == pytest.approx(np.square(x)[hidden].mean(), rel=1e-4)
-    assert 0 < found.neighbours < found.mean
+    numbers = found.numbers
+    assert numbers is not None
+    assert numbers.count == hidden.sum()
+    assert numbers.neighbours == pytest.approx(np.square(nearest - x)[hidden].mean(), rel=1e-4)
+    assert numbers.mean == pytest.approx(np.square(x)[hidden].mean(), rel=1e-4)
+    assert 0 < numbers.neighbours < numbers.mean
+
+
+def towns(folder: Path, *, gaps: bool) -> Path:
+    """Rows of which each column follows from any other."""
+    random = np.random.default_rng(0)
+    town = random.integers(0, 3, 600)
+    lines = ["town,height,coast"]
+    for row, place in enumerate(town.tolist()):
+        cells = [("Bern", "Lima", "Oslo")[place], f"{10 * place + random.normal():.3f}"]
+        cells.append(str(place > 0).lower())
+        if gaps and row % 4 == 0:
+            cells[row // 4 % 3] = ""
+        lines.append(",".join(cells))
+    path = folder / f"towns{'-gaps' if gaps else ''}.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.mark.parametrize(("missing", "suffix"), [("mask", "csv"), (None, "parquet")])
+def test_words_are_filled_in_with_words(tmp_path: Path, missing: str | None, suffix: str) -> None:
+    gaps, whole = (towns(tmp_path, gaps=of) for of in (True, False))
+    run = aelab.train(
+        "multilayer", str(gaps), missing=missing, impute=missing is None, latent_dim=2, epochs=25,
+        learning_rate=5e-3, hidden=(32,), out=tmp_path / "run",
+    )  # fmt: skip
+    out = tmp_path / f"full.{suffix}"
+    found = impute(run, gaps, run.own_data(), out)
+    read = pyarrow.csv.read_csv if suffix == "csv" else pyarrow.parquet.read_table
+    full, truth = read(out), pyarrow.csv.read_csv(whole)
+    assert found.filled == 150
+    assert full["coast"].type == pyarrow.bool_()
+    for name in ("town", "coast"):
+        pairs = list(zip(full[name].to_pylist(), truth[name].to_pylist(), strict=True))
+        wrong = sum(one != other for one, other in pairs)
+        assert wrong <= (8 if missing else 30)  # of 50; by chance 33, or 17
+    assert found.words is not None
+    assert found.numbers is not None
+    assert found.words.neighbours < found.words.mean
+    if missing:
+        assert found.words.model < found.words.mean
+    assert "of the variance of their columns" in found.told
+    assert "most frequent word" in found.told
 
 
 def test_known_values_stay_and_rounds_do_not_depend_on_what_was_missing() -> None:

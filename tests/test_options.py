@@ -355,7 +355,7 @@ def workplace(blobs: InputDataset, tmp_path_factory: pytest.TempPathFactory) -> 
         "train_run": lambda to: run,
         "asked_for": lambda to: to["data"]() and run.prior,
         "find_anomalies": lambda to: Found(0.5, 0, ()),
-        "impute": lambda to: Imputed(0, 0, 0.0, 0.0, 0.0),
+        "impute": lambda to: Imputed(0, None, None),
         "interpolation": lambda to: Image.new("L", (1, 1)),
         "write_picture": lambda to: to["path"],
         "score_pairs": lambda to: [],

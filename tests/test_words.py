@@ -29,6 +29,7 @@ from aelab.evaluate.reconstruction import pca_errors
 from aelab.files import InputError
 from aelab.models.losses import squared_error
 from aelab.models.mixed import Mixed, Output
+from aelab.models.networks.missing import MissingValues
 from aelab.models.zoo import build
 from aelab.runs.record import parse_spec
 
@@ -308,6 +309,7 @@ def test_a_masked_value_is_the_mean_until_the_model_has_learnt_better() -> None:
     model = build("vae", SPEC, latent_dim=2)
     present = torch.tensor([[True] * 6, [True, True, True, True, True, False]])
     shown = Batch(torch.where(present, X, torch.tensor(0.0)), present=present)
+    model.eval()
     assert torch.equal(model.encode(shown), model.encode(shown.x))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     sum(model.loss(shown).values()).backward()
@@ -316,9 +318,24 @@ def test_a_masked_value_is_the_mean_until_the_model_has_learnt_better() -> None:
     assert differs.tolist() == [False, True]
 
 
+def test_in_training_a_fifth_of_the_columns_is_hidden_each_with_all_its_values() -> None:
+    torch.manual_seed(0)
+    rows = MissingValues(MIXED)
+    torch.nn.init.eye_(rows.of_missing.weight)  # so that what is missing is seen
+    x = torch.tensor([[5.0, 0, 1, 0, 1, 5]]).expand(20_000, 6)
+    seen = rows(x)
+    hidden = seen != x
+    words = hidden[:, 1:4]  # of the second word it is 1 in place of 1
+    assert (words[:, 0] == words[:, 2]).all()
+    torch.testing.assert_close(seen[hidden[:, 0], 0].unique(), torch.tensor([1.0]))
+    torch.testing.assert_close(seen[hidden[:, 4], 4].unique(), torch.tensor([1.5]))
+    assert hidden[:, [0, 1, 4, 5]].float().mean(0).tolist() == pytest.approx([0.2] * 4, abs=0.02)
+    assert torch.equal(rows.eval()(x), x)
+
+
 def test_the_importance_bound_knows_what_is_missing() -> None:
     torch.manual_seed(0)
-    model = build("vae", SPEC, latent_dim=2, iwae_samples=4)
+    model = build("vae", SPEC, latent_dim=2, iwae_samples=4).eval()
     present = torch.tensor([[True] * 6, [True, True, True, True, True, False]])
     one, other = (
         Batch(torch.where(present, X, torch.tensor(value)), present=present) for value in (0.0, 0.0)

@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 import pyarrow  # type: ignore[import-untyped]
+import pyarrow.compute  # type: ignore[import-untyped]
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -34,31 +35,56 @@ class Filling:
     """
 
     values: Float[Tensor, "rows inputs"]
+    """Numbers, and of words their places among these."""
+
     missing: Bool[Tensor, "rows inputs"]
     """Which of the values take a gap's place."""
 
     places: tuple[int, ...]
     """Of the inputs, among the columns of the table."""
 
+    words: tuple[tuple[str, ...], ...] = ()
+    """Of each input, none of numbers; nothing at all where all are."""
+
     def texts(self, row: int, decimal: str) -> dict[int, str]:
         """What the gaps of a row become, by their places, as text."""
         gaps = self.missing[row].nonzero().flatten().tolist()
-        return {
-            self.places[i]: f"{float(self.values[row, i]):.9g}".replace(".", decimal) for i in gaps
-        }
+        return {self.places[i]: self.text(row, i, decimal) for i in gaps}
+
+    def text(self, row: int, i: int, decimal: str) -> str:
+        """What one gap becomes."""
+        value = float(self.values[row, i])
+        if self.words and self.words[i]:
+            return self.words[i][int(value)]
+        return f"{value:.9g}".replace(".", decimal)
 
 
 def write_columns(table: pyarrow.Table, filling: Filling, out: Path) -> None:
     """Write columns with types; those without a gap keep theirs."""
-    for place, values, gaps in zip(
-        filling.places, filling.values.T, filling.missing.T, strict=True
+    words = filling.words or ((),) * len(filling.places)
+    for place, values, gaps, of_column in zip(
+        filling.places, filling.values.T, filling.missing.T, words, strict=True
     ):
         if gaps.any():
             name = table.column_names[place]
-            table = table.set_column(place, name, pyarrow.array(values.numpy()))
+            column = pyarrow.array(values.numpy())
+            if of_column:
+                column = with_words(table[name], column, gaps, of_column)
+            table = table.set_column(place, name, column)
     writer_class = TABLES[out.suffix.lower()]
     with atomic_path(out) as temporary, writer_class(str(temporary), table.schema) as writer:
         writer.write_table(table)
+
+
+def with_words(
+    column: pyarrow.ChunkedArray, codes: pyarrow.Array, gaps: Tensor, words: Sequence[str]
+) -> pyarrow.ChunkedArray:
+    """A column of words, or of false and true, with a word in each of its gaps."""
+    filled = pyarrow.array(list(words)).take(codes.cast(pyarrow.int64()))
+    kind = column.type if pyarrow.types.is_boolean(column.type) else pyarrow.string()
+    return pyarrow.compute.if_else(
+        pyarrow.array(gaps.numpy()), filled.cast(kind), column.cast(kind)
+    )
 
 
 def write_lines(path: Path, dialect: Dialect, filling: Filling, out: Path) -> None:

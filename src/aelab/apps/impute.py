@@ -11,16 +11,18 @@ from torch import Tensor
 
 from aelab.apps.filled import DELIMITERS, Filling, write_columns, write_lines
 from aelab.apps.streams import TABLES, chunks, using
+from aelab.data.batch import Batch
 from aelab.data.dataset import Dataset
 from aelab.data.dialect import FOUND_OUT, Dialect, Said
 from aelab.data.input_sets import InputDataset, InputSplit
-from aelab.data.inputs import of_values
-from aelab.data.preparation import restore
+from aelab.data.inputs import of_values, wanted_by
+from aelab.data.preparation import restore, unknown
 from aelab.data.specs import Columns
 from aelab.data.table_columns import ColumnsWanted, chosen
 from aelab.data.table_files import is_columnar, read_columnar
 from aelab.data.table_rows import as_rows
 from aelab.data.text_tables import read_text_table
+from aelab.data.words import as_codes, one_hot, recoded, refuse_unseen
 from aelab.files import InputError
 from aelab.machine import generator_at
 from aelab.models.contract import Autoencoder
@@ -40,42 +42,63 @@ Missing = Bool[Tensor, "rows features"]
 
 
 @dataclass(frozen=True)
+class Hidden:
+    """What filling in is worth, on known values of one kind that were hidden.
+
+    Of numbers, mean squared errors in units of the variance of their columns; of words, the share
+    that is wrong.
+    """
+
+    count: int
+    model: float
+    mean: float
+    """Of the training rows' means, and of their most frequent words."""
+
+    neighbours: float
+    """Of the five nearest training rows (scikit-learn's KNNImputer)."""
+
+
+@dataclass(frozen=True)
 class Imputed:
     """How many values were filled in, and what such filling is worth on hidden ones.
 
-    >>> Imputed(3, 200, model=0.4, mean=1.0, neighbours=0.5).told
-    'hidden values (200 of validation): mean squared error 0.4 of the variance of their columns;
+    >>> Imputed(3, Hidden(200, model=0.4, mean=1.0, neighbours=0.5), None).told
+    'hidden numbers (200 of validation): mean squared error 0.4 of the variance of their columns;
     the mean 1, 5 nearest neighbours 0.5'
     """
 
     filled: int
-    hidden: int
-    model: float
-    """Mean squared error at the hidden values, in units of the variance of their columns."""
-
-    mean: float
-    """The same of the training rows' means."""
-
-    neighbours: float
-    """The same of the five nearest training rows (scikit-learn's KNNImputer)."""
+    numbers: Hidden | None
+    words: Hidden | None
+    """None where a table has none, or none could be hidden."""
 
     @property
     def told(self) -> str:
-        """The three errors, in words."""
-        return (
-            f"hidden values ({self.hidden:,} of validation): mean squared error {self.model:.3g} "
-            f"of the variance of their columns; the mean {self.mean:.3g}, {NEIGHBOURS} nearest "
-            f"neighbours {self.neighbours:.3g}"
-        )
+        """The errors, in words."""
+        told = []
+        if (of := self.numbers) is not None:
+            told.append(
+                f"hidden numbers ({of.count:,} of validation): mean squared error {of.model:.3g} "
+                f"of the variance of their columns; the mean {of.mean:.3g}, {NEIGHBOURS} nearest "
+                f"neighbours {of.neighbours:.3g}"
+            )
+        if (of := self.words) is not None:
+            told.append(
+                f"hidden words ({of.count:,}): {of.model:.1%} wrong; the most frequent word "
+                f"{of.mean:.1%}, {NEIGHBOURS} nearest neighbours {of.neighbours:.1%}"
+            )
+        return "; ".join(told)
 
 
 def impute(run: Run, path: Path, data: Dataset, out: Path, *, said: Said = FOUND_OUT) -> Imputed:
     """Write the table at `path` with its missing values filled in, and measure such filling.
 
-    Missing values start at their column's mean; the model restores each row, its answers take
-    their place, and so on, twenty times: what is known is never changed. All other cells are
-    written as they are: text is text. `data` are the run's own: a tenth of the known validation
-    values are hidden, by a fixed seed, and filled in as well.
+    A model that was trained with masks is shown which values are missing, and answers once. For
+    another one, they start at their column's mean, or at none of its words; the model restores each
+    row, its answers take their place, and so on, twenty times. Of words the likeliest is taken.
+    What is known is never changed, and all other cells are written as they are: text is text.
+    `data` are the run's own: a tenth of the known validation values are hidden, by a fixed seed,
+    and filled in as well.
 
     Raises:
         InputError: the run is of no table, the table lacks a column, or `out` cannot be written.
@@ -86,21 +109,26 @@ def impute(run: Run, path: Path, data: Dataset, out: Path, *, said: Said = FOUND
     if out.resolve() == path.resolve():
         raise InputError(f"{out} is the table itself: name another file with --out")
     table, dialect = read_table(path, said)
-    found = chosen(path, table, ColumnsWanted(columns.names, said=said, gaps=True))
-    values = as_rows(path, found, ColumnsWanted()).values
     spec = replace(run.autoencoder.spec, columns=replace(columns, impute=True), classes=())
-    inputs = of_values(str(path), values, spec)
-    missing = values.isnan()
+    found = chosen(path, table, replace(wanted_by(spec), said=said, gaps=True))
+    rows = as_rows(path, found, ColumnsWanted())
+    words = tuple(block.words for block in columns.blocks)
+    codes = recoded(rows.values, rows.words_of_each, words)
+    refuse_unseen(path, rows.values, codes, rows.words_of_each, columns)
+    inputs = of_values(str(path), one_hot(codes, columns), spec)
+    gaps = codes.isnan()
     with using(run) as model:
         for i in chunks(inputs):
-            stored = restore(filled(model, inputs.batch(i), missing[i]), spec)
-            values[i] = torch.where(missing[i], stored, values[i])
-    filling = Filling(values, missing, tuple(map(table.column_names.index, found.inputs)))
+            missing = inputs.split.stored(i).isnan()
+            stored = restore(filled(model, inputs.batch(i), missing), spec)
+            codes[i] = torch.where(gaps[i], as_codes(stored, columns), codes[i])
+    places = tuple(map(table.column_names.index, found.inputs))
+    filling = Filling(codes, gaps, places, words)
     if dialect is None or out.suffix.lower() not in DELIMITERS:
         write_columns(table, filling, out)
     else:
         write_lines(path, dialect, filling, out)
-    return measured(run, data, int(missing.sum()))
+    return measured(run, data, int(gaps.sum()))
 
 
 def read_table(path: Path, said: Said) -> tuple[pyarrow.Table, Dialect | None]:
@@ -129,11 +157,19 @@ def columns_of(run: Run) -> Columns:
 
 
 def filled(model: Autoencoder, x: RowsOfInputs, missing: Missing) -> RowsOfInputs:
-    """Rows with what the model makes of them where a value is missing, found in some rounds."""
-    x = torch.where(missing, 0.0, Tensor(x))
+    """Rows with what the model makes of them where a value is missing."""
+    x = torch.where(missing, unknown_values(model).to(x.device), Tensor(x))
+    if model.spec.columns is not None and model.spec.columns.mask:
+        return torch.where(missing, model(Batch(x, present=~missing)), x)
     for _ in range(ROUNDS):
         x = torch.where(missing, model(x), x)
     return x
+
+
+def unknown_values(model: Autoencoder) -> Float[Tensor, " features"]:
+    """What each value of an input is taken to be where it is missing."""
+    columns = model.spec.columns
+    return torch.zeros(model.spec.size) if columns is None else unknown(columns).float()
 
 
 def measured(run: Run, data: Dataset, count: int) -> Imputed:
@@ -141,27 +177,62 @@ def measured(run: Run, data: Dataset, count: int) -> Imputed:
     from sklearn.impute import KNNImputer  # takes a second
 
     assert isinstance(data, InputDataset)
+    columns = columns_of(run)
     validation, training = data.split("validation"), data.split("train")
-    x, known = rows_of(validation)
-    hidden = known & (torch.rand(x.shape, generator=generator_at(0, "hidden")) < HIDDEN)
+    x, present = rows_of(validation)
+    firsts = [block.start for block in columns.blocks]
+    known = present[:, firsts]  # of a column's values, all are known or none
+    hidden = known & (torch.rand(known.shape, generator=generator_at(0, "hidden")) < HIDDEN)
     if not hidden.any():
         hidden = known
-    seen = torch.where(known & ~hidden, x, torch.nan)
+    seen = present & ~spread(hidden, columns)
     with using(run) as model:
-        answers = filled(model, x, ~known | hidden)
-    rows, present = rows_of(training, MOST_ROWS)
+        answers = filled(model, x, ~seen)
+    rows, given = rows_of(training, MOST_ROWS)
     rival = KNNImputer(n_neighbors=NEIGHBOURS, keep_empty_features=True)
-    rival.fit(np.where(present, rows, np.nan))
-    nearest = torch.from_numpy(rival.transform(seen.numpy()))
+    rival.fit(np.where(given, rows, np.nan))
+    nearest = torch.from_numpy(rival.transform(np.where(seen, x, np.nan))).float()
+    shares = torch.where(given, rows, torch.nan).nanmean(0).nan_to_num(nan=0.0)
+    found = (answers, shares.expand_as(x), nearest)
+    of_numbers = torch.tensor([block.kind == "number" for block in columns.blocks])
+    return Imputed(
+        count,
+        of_kind(*found, x, hidden & of_numbers, columns),
+        of_kind(*found, x, hidden & ~of_numbers, columns),
+    )
 
-    def error(found: RowsOfInputs) -> float:
-        return (found - x)[hidden].square().mean().item()
 
-    of_mean = error(torch.zeros_like(x))
-    return Imputed(count, int(hidden.sum()), error(answers), of_mean, error(nearest))
+def of_kind(
+    model: RowsOfInputs,
+    mean: RowsOfInputs,
+    neighbours: RowsOfInputs,
+    x: RowsOfInputs,
+    hidden: Missing,
+    columns: Columns,
+) -> Hidden | None:
+    """The errors of three answers at hidden values, which are of one kind; None if there are none.
+
+    Numbers are held against each other as they are, and words as the places of the likeliest.
+    """
+    if not hidden.any():
+        return None
+    truth = as_codes(x, columns)
+
+    def error(answers: RowsOfInputs) -> float:
+        off = (as_codes(answers, columns) - truth)[hidden]
+        words = columns.blocks[int(hidden.nonzero()[0, 1])].words
+        return (off != 0).double().mean().item() if words else off.square().mean().item()
+
+    return Hidden(int(hidden.sum()), error(model), error(mean), error(neighbours))
+
+
+def spread(of_columns: Missing, columns: Columns) -> Missing:
+    """What holds of each column, for each of its values."""
+    widths = torch.tensor([block.stop - block.start for block in columns.blocks])
+    return of_columns.repeat_interleave(widths, 1)
 
 
 def rows_of(split: InputSplit, most: int | None = None) -> tuple[RowsOfInputs, Missing]:
-    """The first rows of a split, standardised, and which of their values are known."""
+    """The first rows of a split, prepared, and which of their values are known."""
     i = torch.arange(len(split) if most is None else min(most, len(split)))
     return split.batch(i).x, ~split.stored(i).isnan()

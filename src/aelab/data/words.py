@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow  # type: ignore[import-untyped]
 import pyarrow.compute  # type: ignore[import-untyped]
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -168,6 +168,24 @@ def one_hot(codes: Codes, columns: Columns) -> Float[Tensor, "rows features"]:
     return found
 
 
+def as_codes(values: Float[Tensor, "rows features"], columns: Columns) -> Codes:
+    """The inverse of `one_hot`, of probabilities too: the place of the likeliest word.
+
+    >>> columns = Columns(("eyes",), (0.0,), (1.0,), words=(("blue", "brown"),))
+    >>> as_codes(torch.tensor([[0.3, 0.7]]), columns)
+    tensor([[1.]])
+    """
+    found = []
+    for block in columns.blocks:
+        of = values[:, block.values]
+        if block.kind == "words":
+            of = of.argmax(1, keepdim=True)
+        elif block.kind == "boolean":
+            of = of > 0.5
+        found.append(of.to(values))
+    return torch.cat(found, 1)
+
+
 def refuse_unseen(
     where: Path | str, codes: Codes, known: Codes, words: Words, columns: Columns
 ) -> None:
@@ -213,24 +231,29 @@ def in_words(
     >>> in_words(torch.tensor([[0.2, 0.8]]), columns)["eyes"].tolist()
     ['brown']
     """
+    if generator is not None:
+        stored = drawn(stored, columns, generator)
     found: dict[str, NDArray[Any]] = {}
-    for block in columns.blocks:
-        values = stored[:, block.values]
-        if block.kind == "number":
-            found[block.name] = values[:, 0].numpy()
-        elif block.kind == "boolean":
-            limit = (
-                torch.tensor(0.5)
-                if generator is None
-                else torch.rand(len(values), 1, generator=generator)
-            )
-            found[block.name] = (values > limit)[:, 0].numpy()
-        else:
-            which = values.argmax(1) if generator is None else draw(values, generator)
-            found[block.name] = np.array(block.words, dtype=object)[which.numpy()]
+    for block, codes in zip(columns.blocks, as_codes(stored, columns).T, strict=True):
+        values = codes.numpy()
+        if block.kind == "boolean":
+            values = values > 0
+        elif block.kind == "words":
+            values = np.array(block.words, dtype=object)[values.astype(int)]
+        found[block.name] = values
     return found
 
 
-def draw(shares: Float[Tensor, "rows words"], generator: torch.Generator) -> Int64[Tensor, " rows"]:
-    """A word of each row, by its probability; a share below 0, as PCA has, is 0."""
-    return torch.multinomial(shares.clamp(min=0) + 1e-12, 1, generator=generator)[:, 0]
+def drawn(
+    stored: Float[Tensor, "rows features"], columns: Columns, generator: torch.Generator
+) -> Float[Tensor, "rows features"]:
+    """Rows with a word of each column, drawn by its probability; a share below 0 is none."""
+    found = stored.clone()
+    for block in columns.blocks:
+        shares = stored[:, block.values].clamp(0, 1)
+        if block.kind == "boolean":
+            found[:, block.values] = torch.bernoulli(shares, generator=generator)
+        elif block.kind == "words":
+            word = torch.multinomial(shares + 1e-12, 1, generator=generator)
+            found[:, block.values] = torch.zeros_like(shares).scatter(1, word, 1.0)
+    return found

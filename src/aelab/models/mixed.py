@@ -53,7 +53,7 @@ class Output(nn.Module):
         activation: Output activation; unless given, sigmoid for inputs in [0, 1] and linear for
             others. Of numbers only.
 
-    >>> Output(InputSpec((2,), 1.0)).errors(torch.zeros(1, 2), torch.tensor([[0.5, 0.5]]))
+    >>> Output(InputSpec((2,))).errors(torch.zeros(1, 2), torch.tensor([[0.5, 0.5]]))
     {'squared_error': tensor([0.])}
     """
 

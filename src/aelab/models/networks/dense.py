@@ -6,7 +6,6 @@ from typing import ClassVar, Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from aelab.data.batch import Batch
 from aelab.data.dataset import TrainingData
 from aelab.data.specs import InputSpec, Kind
 from aelab.models.layers import (
@@ -25,6 +24,7 @@ from aelab.models.networks.initialisation import (
     posterior_variance,
     start_from_components,
 )
+from aelab.models.networks.missing import MissingValues
 
 Initialisation = Literal["random", "pca"]
 
@@ -37,8 +37,7 @@ class DenseNetwork(Network):
     (Dauphin et al. 2017, arXiv 1612.08083); a code of activations over such layers is one of silu,
     where V is W.
 
-    Where a table's missing values are masked, what is added to x for each of them is learnt:
-    ``x + U m`` takes the place of x, m is 1 where a value is missing and else 0; U begins at 0.
+    Of a table whose missing values are masked, the encoder sees what `MissingValues` shows it.
 
     Args:
         spec: Shape and preparation of the input.
@@ -90,17 +89,13 @@ class DenseNetwork(Network):
         self.features = widths[-1]
         self.encoder = hidden_layers(widths, activation) if hidden else nn.Identity()
         masked = spec.columns is not None and spec.columns.mask
-        self.of_missing = nn.Linear(spec.size, spec.size, bias=False) if masked else None
-        if self.of_missing is not None:
-            nn.init.zeros_(self.of_missing.weight)
+        self.shown = MissingValues(spec.columns) if spec.columns is not None and masked else None
         mirrored = hidden[::-1] if decoder_hidden is None else decoder_hidden
         self.decoder = multilayer_perceptron([self.code_size, *mirrored, spec.size], activation)
 
     def encode(self, x: InputBatch) -> Features:
         """The last hidden layer."""
-        seen = x.flatten(1)
-        if self.of_missing is not None and (present := Batch.of(x).present) is not None:
-            seen = seen + self.of_missing((~present).to(seen))
+        seen = x.flatten(1) if self.shown is None else self.shown(x)
         if self.coordinates is not None:
             seen = self.coordinates(seen)
         h: Tensor = self.encoder(seen)
