@@ -85,6 +85,7 @@ def impute(run: Run, path: Path, data: Dataset, out: Path, *, said: Said = FOUND
         raise InputError(f"{out}: tables are written as {', '.join(TABLES)}")
     if out.resolve() == path.resolve():
         raise InputError(f"{out} is the table itself: name another file with --out")
+    said = replace(said, usual=said.usual or columns.decimal)
     table, dialect = read_table(path, said)
     found = chosen(path, table, ColumnsWanted(columns.names, said=said, gaps=True))
     values = as_rows(path, found, ColumnsWanted()).values

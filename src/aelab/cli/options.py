@@ -7,7 +7,7 @@ from argparse import ArgumentError, ArgumentParser
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 from tyro.conf import Positional
@@ -48,7 +48,20 @@ class EvaluateOptions(FolderOptions, DataOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReconstructOptions(FolderOptions, DataOptions):
+class TextOptions:
+    """How the numbers of a text table are written.
+
+    >>> tyro.cli(TextOptions, args=["--decimal", ","]).decimal
+    ','
+    """
+
+    decimal: Literal[".", ","] | None = None
+    """The decimal mark of a text table; found out unless given, and as in the run's own table
+    where a number could have either."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReconstructOptions(FolderOptions, DataOptions, TextOptions):
     """A trained run, what it restores, and where that goes.
 
     >>> tyro.cli(ReconstructOptions, args=["runs/vae", "photos/", "--side-by-side"]).side_by_side
@@ -74,7 +87,7 @@ class ReconstructOptions(FolderOptions, DataOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class InputOptions(FolderOptions, DataOptions):
+class InputOptions(FolderOptions, DataOptions, TextOptions):
     """A trained run and inputs for it.
 
     >>> tyro.cli(InputOptions, args=["runs/vae", "digits:test"]).data
@@ -102,7 +115,7 @@ class EncodeOptions(InputOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImputeOptions(FolderOptions, DataOptions):
+class ImputeOptions(FolderOptions, DataOptions, TextOptions):
     """Whose missing values are filled in by which run, and where the table goes.
 
     >>> tyro.cli(ImputeOptions, args=["runs/vae", "gaps.csv", "--out", "filled.csv"]).data.name

@@ -20,6 +20,7 @@ from aelab.cli.opening import (
     opened_run,
     parse,
     run_in,
+    said_by,
 )
 from aelab.files import AelabError, write_picture
 
@@ -200,11 +201,10 @@ def impute(arguments: list[str]) -> int:
 
     options = parse(ImputeOptions, "impute", arguments, impute.__doc__)
     from aelab.apps.impute import impute as fill
-    from aelab.data.table_rows import said_of
 
     run = opened_run(options)
-    data, said = run.data_to_fit(options.data_dir), said_of(run.settings.data)
-    found = fill(run, options.data, data, options.out, said=said)
+    data = run.data_to_fit(options.data_dir)
+    found = fill(run, options.data, data, options.out, said=said_by(run, options))
     print(f"{found.filled:,} values filled in: {options.out}\n{found.told}")
     return 0
 

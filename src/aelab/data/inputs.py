@@ -24,7 +24,7 @@ from aelab.data.sounds import SoundKind, read_sounds
 from aelab.data.specs import InputSpec
 from aelab.data.splits import class_numbers, one_class
 from aelab.data.table_columns import ColumnsWanted, frame_columns
-from aelab.data.table_rows import as_rows, read_rows, refuse_bad
+from aelab.data.table_rows import OF_RUN, as_rows, read_rows, refuse_bad
 from aelab.files import InputError, MissingFileError
 from aelab.settings import DataSettings
 
@@ -244,8 +244,9 @@ def of_table(path: Path, spec: InputSpec, said: Said) -> Inputs:
     columns = spec.columns
     named = columns is not None and not columns.numbered
     names, label = (columns.names, columns.label) if columns and named else (None, None)
+    said = replace(said, usual=said.usual or (columns.decimal if columns else None))
     rows = read_rows(path, ColumnsWanted(names, label=label, said=said))
-    refuse_bad(path, rows, impute=columns is not None and columns.impute)
+    refuse_bad(path, rows, impute=columns is not None and columns.impute, mend=OF_RUN)
     found = replace(of_values(str(path), rows.values, spec), table=path)
     return found if rows.of_each is None else labelled(found, rows.of_each, path)
 
@@ -256,7 +257,7 @@ def of_frame(frame: object, spec: InputSpec, where: str) -> Inputs:
         raise InputError(f"{where} is a data frame; the run takes {described_shape(spec.shape)}")
     wanted = ColumnsWanted(spec.columns.names, label=spec.columns.label)
     rows = as_rows(where, frame_columns(frame, where, wanted), wanted)
-    refuse_bad(where, rows, impute=spec.columns.impute)
+    refuse_bad(where, rows, impute=spec.columns.impute, mend=OF_RUN)
     found = of_values(where, rows.values, spec)
     return found if rows.of_each is None else labelled(found, rows.of_each, where)
 

@@ -57,6 +57,9 @@ class Columns:
     numbered: bool = False
     """They are an array's: known by their places, and not by names."""
 
+    decimal: Literal[".", ","] | None = None
+    """The decimal mark of the text that they were read from, if a number had one."""
+
 
 @dataclass(frozen=True)
 class InputSpec:

@@ -23,6 +23,7 @@ from aelab.data import cache
 from aelab.data.compressed import inner_suffix
 from aelab.data.dialect import FOUND_OUT, TABLE_SUFFIXES, Said
 from aelab.data.input_sets import InputDataset
+from aelab.data.numbers import Decimal
 from aelab.data.specs import Columns, InputSpec
 from aelab.data.split_columns import by_column, column_values
 from aelab.data.splits import ALL, Index, Part, assemble, divide, split_named, with_classes
@@ -43,6 +44,13 @@ others cannot be told apart by a model, for a float32 has seven digits."""
 
 FEW_CLASSES, CLASS_SHARE = 20, 0.1
 """A label of more different values, and than so many a row, names no classes."""
+
+OF_TRAINING = (
+    "fill them in, take the mean of the training rows with --impute, or leave columns out with "
+    "--leave-out"
+)
+OF_RUN = "fill them in, as `aelab impute` does for any run of a table"
+"""What can be done about missing values: of a table to train on, and of one for a run."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,9 @@ class Rows:
 
     by: NDArray[Any] | None = None
     """The value of the column that decides the split."""
+
+    decimal: Decimal | None = None
+    """Of a text's numbers, if any has one."""
 
 
 def said_of(settings: DataSettings) -> Said:
@@ -141,6 +152,7 @@ def of_rows(settings: DataSettings, tables: Mapping[str, Rows], sha256: str) -> 
     deciding = by_column(settings, {part: rows.by for part, rows in tables.items()})
     splits, drawn = divide(parts, settings.name, deciding)
     columns, splits, constant = standardise(splits, model.names, settings)
+    columns = replace(columns, decimal=model.decimal)
     many = f"{len(classes)} classes" if len(classes) > 1 else "no classes"
     count = sum(len(rows.values) for rows in tables.values())
     inputs = f"{len(columns.names)} column{'s' if len(columns.names) > 1 else ''} as inputs"
@@ -192,7 +204,8 @@ def as_rows(where: Path | str, found: Chosen, wanted: ColumnsWanted) -> Rows:
     of_each = None if label is None else label_values(where, label, table[label])
     deciding = None if by is None else column_values(where, by, table[by])
     values = torch.from_numpy(numbers)
-    return Rows(found.inputs, values, found.left_out, of_each, found.told, deciding)
+    told, decimal = found.told, found.decimal
+    return Rows(found.inputs, values, found.left_out, of_each, told, deciding, decimal)
 
 
 def label_values(path: Path | str, name: str, column: pyarrow.ChunkedArray) -> NDArray[Any]:
@@ -290,17 +303,14 @@ def refuse_far(
         )
 
 
-def refuse_bad(path: Path | str, rows: Rows, *, impute: bool) -> None:
+def refuse_bad(path: Path | str, rows: Rows, *, impute: bool, mend: str = OF_TRAINING) -> None:
     """Raise InputError if a value is infinite, or missing and not to be imputed."""
     infinite = {n: c.isinf().numpy() for n, c in zip(rows.names, rows.values.T, strict=True)}
     if told := places(infinite):
         raise InputError(f"{path}: infinite values: {told}; mend them")
     missing = {n: c.isnan().numpy() for n, c in zip(rows.names, rows.values.T, strict=True)}
     if (told := places(missing)) and not impute:
-        raise InputError(
-            f"{path}: missing values: {told}; fill them in, take the mean of the training rows "
-            f"with --impute, or leave columns out with --leave-out"
-        )
+        raise InputError(f"{path}: missing values: {told}; {mend}")
 
 
 def places(bad: Mapping[str, NDArray[np.bool_]]) -> str:
