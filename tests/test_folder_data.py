@@ -241,6 +241,46 @@ def test_own_splits(zoo: Path, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("folders", "told"),
+    [
+        (["train/cat", "test/cat", "more"], "test, train; for splits, take more out of the folder"),
+        (["train/cat", "test/cat", ""], "test, train; for splits, take images in no folder out"),
+        (["all/train/cat", "all/test/cat"], "all/test, all/train; for splits, give --data"),
+        (["cat/train", "cat/test", "dog/train"], "cat/test, cat/train, dog/train; for splits, put"),
+        (["val/cat", "test/cat"], "test, val; for splits, call a folder train"),
+        (["train/cat", "val/cat", "Test/cat"], None),
+        (["cat", "dog"], None),
+        (["train/test", "test/test"], None),  # a class may be called so
+    ],
+)
+def test_folders_called_as_splits_are_splits_or_that_is_told(
+    tmp_path: Path, folders: list[str], told: str | None
+) -> None:
+    for number, folder in enumerate(folders * 4):
+        save(tmp_path / "zoo" / folder / f"{number}.png", noise(6, 5, seed=number))
+    data = opened(tmp_path / "zoo")
+    notes = [note for note in data.notes if "not for splits" in note]
+    if told is None:
+        assert notes == []
+    else:
+        assert told in notes[0]
+        assert "by a fixed seed" in data.notes[0]
+    if told and "--data" in told:
+        below = opened(Path(notes[0].rpartition("--data ")[2]))
+        assert "validation drawn" in below.notes[0]
+        assert len(below.split("test")) == 4
+
+
+@pytest.mark.parametrize("folders", [("", "", ""), ("train", "train", "test")])
+def test_a_folder_of_tables_is_told_in_a_line(tmp_path: Path, folders: tuple[str, ...]) -> None:
+    for name, folder in zip("abc", folders, strict=True):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / f"{name}.csv").write_text("x,y\n1,2\n3,4\n")
+    with pytest.raises(InputError, match=r"no image but tables \(.*a\.csv.*give one of them, or"):
+        load(str(tmp_path))
+
+
 def test_a_folder_without_classes(tmp_path: Path) -> None:
     for i in range(5):
         save(tmp_path / "flat" / f"{i}.png", noise(6, 5, seed=i))

@@ -789,6 +789,12 @@ def test_pairs_are_asked_for_by_the_kinds_columns(tmp_path: Path) -> None:
     assert read_pairs(write(tmp_path / "p.csv", "user,item", "1,7"))[-1] == ("1", "7")
 
 
+def test_pairs_that_cannot_be_read_are_not_advised_an_option_of_training(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="its first line has one column") as error:
+        read_pairs(write(tmp_path / "p.csv", "1", "2"))
+    assert "--rows" not in str(error.value)
+
+
 # From the command line, and in runs of before
 
 

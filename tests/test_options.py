@@ -131,6 +131,7 @@ def of_inputs(command: str) -> list[Case]:
         *of_folder(command),
         Case(command, "data", "others.npy", "open_inputs.path", "others.npy"),
         Case(command, "strict", "--strict", "open_inputs.strict", True),
+        Case(command, "decimal", "--decimal ,", "open_inputs.said.decimal", ","),
         Case(command, "data_dir", elsewhere, "open_inputs.data_dir", Path("elsewhere")),
     ]
 
@@ -187,6 +188,7 @@ CASES = [
     *of_folder("impute"),
     *of_data_dir("impute", "load_settings"),
     Case("impute", "data", "others.csv", "impute.path", Path("others.csv")),
+    Case("impute", "decimal", "--decimal ,", "impute.said.decimal", ","),
     Case("impute", "out", "--out there.csv", "impute.out", Path("there.csv")),
     Case("encode", "out", "--out there.npy", "encode.path", Path("there.npy")),
     *of_inputs("reconstruct"),

@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 
 import aelab
 from aelab.cli import main
-from aelab.data.dialect import Said, dialect_of, is_number
+from aelab.data.dialect import Said, dialect_of
 from aelab.data.input_sets import InputDataset
 from aelab.data.loading import load
+from aelab.data.numbers import is_number
 from aelab.data.text_tables import read_text_table
 from aelab.files import InputError
+from aelab.runs.record import same_work
 
 NUMBERS = np.random.default_rng(0).normal(size=(60, 4)).round(6)
 
@@ -349,6 +351,124 @@ def test_the_decimal_mark_that_is_said_decides(tmp_path: Path) -> None:
     text = "a;b\n" + "".join(f"{1 + i % 5},234;{i}\n" for i in range(30))
     assert stored(opened(tmp_path / "t.csv", text, decimal=","))[0, 0] == 1.234
     assert stored(opened(tmp_path / "t.csv", text, decimal="."))[0, 0] == 1234
+
+
+THOUSANDS = ["1.892", "12.345", "1.234.567", "845", "-3.100"]
+
+
+@pytest.mark.parametrize("between", [";", "\t"])
+def test_a_number_with_two_points_has_them_between_thousands(tmp_path: Path, between: str) -> None:
+    rows = [between.join([THOUSANDS[i % 5], THOUSANDS[(i + 2) % 4], str(i)]) for i in range(30)]
+    data = opened(tmp_path / "t.csv", "\n".join([between.join("abc"), *rows]))
+    expected = [1892, 12345, 1234567, 845, -3100]
+    assert stored(data)[:5, 0].tolist() == expected
+    assert stored(data)[1:3, 1].tolist() == [845, 1892]
+    assert "points between thousands (1.234.567)" in data.notes[-1]
+
+
+def test_points_before_three_digits_are_decimals_and_told(tmp_path: Path) -> None:
+    rows = [f"1.{100 + i};{2 + i}.500" for i in range(30)]
+    data = opened(tmp_path / "t.csv", "\n".join(["a;b", *rows]))
+    assert stored(data)[0].tolist() == [1.1, 2.5]
+    assert "1.100 and the like read with decimals (--decimal , reads them as" in data.notes[-1]
+    said = opened(tmp_path / "t.csv", "\n".join(["a;b", *rows]), decimal=",")
+    assert stored(said)[0].tolist() == [1100, 2500]
+
+
+@pytest.mark.parametrize(
+    ("between", "cell", "other"),
+    [
+        (",", "1.892", "2.500"),  # no cell could have a comma
+        (";", "0.892", "2.500"),  # 0 is no thousand
+        (";", "1.892", "2.5"),
+    ],
+)
+def test_points_that_are_decimals_are_not_told(
+    tmp_path: Path, between: str, cell: str, other: str
+) -> None:
+    rows = [f"{cell}{between}{i}{between}{other}" for i in range(30)]
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(rows))
+    table, dialect = read_text_table(path)
+    assert table["1"].to_pylist()[-1] == float(cell)
+    assert "decimals" not in dialect.told
+    assert "thousands" not in dialect.told
+
+
+def test_an_address_that_looks_like_a_number_says_nothing_of_points(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("".join(f"1.{100 + i};192.168.100.{95 + i}\n" for i in range(30)))
+    table, dialect = read_text_table(path)
+    assert dialect.decimal == "."
+    assert table["1"].to_pylist()[0] == 1.1
+
+
+def test_a_zero_before_three_digits_is_no_thousand(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("a;b\n" + "".join(f"0,{100 + i};{i}\n" for i in range(30)))
+    table, dialect = read_text_table(path)
+    assert dialect.decimal == ","
+    assert table["a"].to_pylist()[:2] == [0.1, 0.101]
+
+
+# What a run reads as its own table was read
+
+
+def semicolons(path: Path, cell: str, rows: int = 30) -> Path:
+    lines = [f"{i % 4},{100 + i};{i % 7},5" for i in range(rows)]
+    path.write_text("\n".join(["a;b", f"{cell};{cell}", *lines[1:]]) + "\n")
+    return path
+
+
+def test_a_run_reads_what_could_be_either_as_its_own_table(tmp_path: Path) -> None:
+    run, out = str(tmp_path / "run"), tmp_path / "z.npy"
+    path = semicolons(tmp_path / "t.csv", "1,5")
+    assert main(["train", "pca", "--data", str(path), "--latent-dim", "1", "--out", run]) == 0
+    new = tmp_path / "new.csv"
+    new.write_text("a;b\n1,234;2,345\n3,456;4,567\n")
+    assert main(["encode", run, str(new), "--out", str(out)]) == 0
+    opened_run = aelab.load(run)
+    right = opened_run.encode(np.array([[1.234, 2.345], [3.456, 4.567]]))
+    np.testing.assert_allclose(np.load(out), right, rtol=1e-6)
+    inputs = aelab.open_inputs(new, opened_run.spec)
+    assert inputs.split.values.tolist() == [[1.234, 2.345], [3.456, 4.567]]
+    new.write_text("a;b\n1.234;2.345\n3.456;4.567\n")  # thousands, in that country
+    assert aelab.open_inputs(new, opened_run.spec).split.values.tolist()[0] == [1234, 2345]
+    new.write_text("a,b\n1.234,2.345\n3.456,4.567\n")
+    assert aelab.open_inputs(new, opened_run.spec).split.values.tolist()[0] == [1.234, 2.345]
+
+
+def test_what_is_advised_of_inputs_for_a_run_can_be_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, out = str(tmp_path / "run"), tmp_path / "z.npy"
+    path = tmp_path / "t.csv"
+    path.write_text(text_of(np.arange(60).reshape(30, 2), names="a;b", between=";"))
+    assert main(["train", "pca", "--data", str(path), "--latent-dim", "1", "--out", run]) == 0
+    new = tmp_path / "new.csv"
+    new.write_text("a;b\n1,234;2,345\n3,456;4,567\n")
+    encode = ["encode", run, str(new), "--out", str(out)]
+    capsys.readouterr()
+    assert main(encode) == 2  # nothing in the run's own table tells
+    assert "say which is the decimal mark with --decimal" in capsys.readouterr().err
+    assert main([*encode, "--decimal", ","]) == 0
+    new.write_text("a;b\n1,5;\n2;2,5\n")
+    assert main(encode) == 2
+    told = capsys.readouterr().err
+    assert "missing values: b (row 1); fill them in, as `aelab impute` does" in told
+    assert "--" not in told
+    assert main(["impute", run, str(new), "--out", str(tmp_path / "full.csv")]) == 0
+    assert main(["encode", run, str(tmp_path / "full.csv"), "--out", str(out)]) == 0
+
+
+def test_a_run_of_before_marks_were_recorded_is_the_same_work(tmp_path: Path) -> None:
+    path = semicolons(tmp_path / "t.csv", "1,5")
+    run = aelab.train("pca", str(path), latent_dim=1, out=tmp_path / "run")
+    config = {**run.config, "input": {**run.config["input"]}}
+    assert config["input"]["columns"]["decimal"] == ","
+    old = {key: of for key, of in config["input"]["columns"].items() if key != "decimal"}
+    config["input"]["columns"] = old
+    assert same_work(config, run.config)
 
 
 def test_a_damaged_archive_is_told(tmp_path: Path) -> None:

@@ -108,6 +108,7 @@ def impute(run: Run, path: Path, data: Dataset, out: Path, *, said: Said = FOUND
         raise InputError(f"{out}: tables are written as {', '.join(TABLES)}")
     if out.resolve() == path.resolve():
         raise InputError(f"{out} is the table itself: name another file with --out")
+    said = replace(said, usual=said.usual or columns.decimal)
     table, dialect = read_table(path, said)
     spec = replace(run.autoencoder.spec, columns=replace(columns, impute=True), classes=())
     found = chosen(path, table, replace(wanted_by(spec), said=said, gaps=True))

@@ -2,14 +2,15 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from aelab.api import TrainedRun
-    from aelab.cli.options import FolderOptions, InputOptions, ReconstructOptions
+    from aelab.cli.options import FolderOptions, InputOptions, ReconstructOptions, TextOptions
     from aelab.data.dataset import Dataset
+    from aelab.data.dialect import Said
     from aelab.data.inputs import Inputs
 
 LEFT_OUT_SHOWN = 10
@@ -84,16 +85,23 @@ def opened_inputs(
 ) -> "Inputs":
     """Inputs for a run; what of them is left out is told."""
     from aelab.data.inputs import open_inputs
-    from aelab.data.table_rows import said_of
 
     spec = run.autoencoder.spec
-    said = said_of(run.settings.data)
+    said = said_by(run, options)
     inputs = open_inputs(where, spec, strict=options.strict, data_dir=options.data_dir, said=said)
     for name, why in inputs.skipped[:LEFT_OUT_SHOWN]:
         print(f"left out: {name} {why}", file=sys.stderr)
     if (more := len(inputs.skipped) - LEFT_OUT_SHOWN) > 0:
         print(f"left out: {more:,} more", file=sys.stderr)
     return inputs
+
+
+def said_by(run: "TrainedRun", options: "TextOptions") -> "Said":
+    """What is said of text tables: by the user, or when the run was trained."""
+    from aelab.data.table_rows import said_of
+
+    before = said_of(run.settings.data)
+    return replace(before, decimal=options.decimal, usual=before.decimal)
 
 
 def import_own_class(model: str) -> None:

@@ -7,12 +7,13 @@ from argparse import ArgumentError, ArgumentParser
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 from tyro.conf import Positional
 
 from aelab.evaluate.columns import QUICK_GROUPS, Group
+from aelab.settings import seconds_of
 from aelab.studies.asked import DataOptions, Split
 
 
@@ -48,7 +49,20 @@ class EvaluateOptions(FolderOptions, DataOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReconstructOptions(FolderOptions, DataOptions):
+class TextOptions:
+    """How the numbers of a text table are written.
+
+    >>> tyro.cli(TextOptions, args=["--decimal", ","]).decimal
+    ','
+    """
+
+    decimal: Literal[".", ","] | None = None
+    """The decimal mark of a text table; found out unless given, and as in the run's own table
+    where a number could have either."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReconstructOptions(FolderOptions, DataOptions, TextOptions):
     """A trained run, what it restores, and where that goes.
 
     >>> tyro.cli(ReconstructOptions, args=["runs/vae", "photos/", "--side-by-side"]).side_by_side
@@ -74,7 +88,7 @@ class ReconstructOptions(FolderOptions, DataOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class InputOptions(FolderOptions, DataOptions):
+class InputOptions(FolderOptions, DataOptions, TextOptions):
     """A trained run and inputs for it.
 
     >>> tyro.cli(InputOptions, args=["runs/vae", "digits:test"]).data
@@ -102,7 +116,7 @@ class EncodeOptions(InputOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImputeOptions(FolderOptions, DataOptions):
+class ImputeOptions(FolderOptions, DataOptions, TextOptions):
     """Whose missing values are filled in by which run, and where the table goes.
 
     >>> tyro.cli(ImputeOptions, args=["runs/vae", "gaps.csv", "--out", "filled.csv"]).data.name
@@ -279,3 +293,41 @@ def named(arguments: Sequence[str]) -> Named:
         return Named(**vars(parser.parse_known_args(arguments)[0]))
     except ArgumentError:  # for the real parser to tell
         return Named()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChooseOptions(DataOptions):
+    """What a model is chosen for, and within what.
+
+    >>> tyro.cli(ChooseOptions, args=["--for", "codes", "--budget", "2m"]).seconds
+    120.0
+    """
+
+    goal: Annotated[
+        Literal["reconstruction", "denoising", "anomalies", "samples", "codes"],
+        tyro.conf.arg(name="for"),
+    ]
+    """reconstruction and denoising: the error of what is restored. anomalies: the area under the
+    ROC curve, of the classes that --classes leaves out; without, of inputs of which a half is
+    another's. samples: their Fréchet distance to real images. codes: how well logistic regression
+    tells the classes from them."""
+
+    budget: str = "10m"
+    """How long it may take in all: 90s, 10m, 1h."""
+
+    latent_dim: int | None = None
+    """Numbers in the code of every candidate. Unless given, half of an input's, at most 32."""
+
+    seed: int = 0
+    """Governs initialisation, order and noise."""
+
+    out: Path | None = None
+    """Folder for all that is tried; runs/choose-DATA-for-GOAL unless given."""
+
+    def __post_init__(self) -> None:
+        seconds_of(self.budget)
+
+    @property
+    def seconds(self) -> float:
+        """The budget."""
+        return seconds_of(self.budget)

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aelab.cli.choosing import choose
 from aelab.cli.opening import (
     NoOptions,
     applied,
@@ -20,6 +21,7 @@ from aelab.cli.opening import (
     opened_run,
     parse,
     run_in,
+    said_by,
 )
 from aelab.files import AelabError, write_picture
 
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 SHOWN = 10
 """Links that are printed; the file has all."""
 
-RESUMABLE = ("train", "compare")
+RESUMABLE = ("train", "compare", "choose")
 """Verbs that take up what they were stopped at."""
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
@@ -200,11 +202,10 @@ def impute(arguments: list[str]) -> int:
 
     options = parse(ImputeOptions, "impute", arguments, impute.__doc__)
     from aelab.apps.impute import impute as fill
-    from aelab.data.table_rows import said_of
 
     run = opened_run(options)
-    data, said = run.data_to_fit(options.data_dir), said_of(run.settings.data)
-    found = fill(run, options.data, data, options.out, said=said)
+    data = run.data_to_fit(options.data_dir)
+    found = fill(run, options.data, data, options.out, said=said_by(run, options))
     print(f"{found.filled:,} values filled in: {options.out}\n{found.told}")
     return 0
 
@@ -390,6 +391,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
         anomalies,
         links,
         compare,
+        choose,
         report,
     )
 }

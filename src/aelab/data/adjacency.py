@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from aelab.data.dialect import is_number
 from aelab.data.edge_columns import UNNAMED
 from aelab.data.edge_list import told_kinds, told_weights
 from aelab.data.found_edges import FoundEdges, with_kind
+from aelab.data.numbers import is_number
 from aelab.data.table_files import Ids, Layout, as_text, layout_of, read_text, trimmed
 from aelab.files import InputError, MissingFileError
 

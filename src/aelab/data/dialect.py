@@ -12,12 +12,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import Literal
 
 from aelab.data.compressed import opened
+from aelab.data.numbers import MISSING, Cells, Decimal, Numbers, is_number, numbers_in
 from aelab.files import InputError, MissingFileError
-
-Decimal = Literal[".", ","]
 
 TABLE_SUFFIXES = (
     ".csv",
@@ -35,26 +33,11 @@ DELIMITERS = ("\t", ";", "|", ",", " ")
 
 BETWEEN = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas", " ": "blanks"}
 
-MISSING = ("", "?", "NA", "N/A", "n/a", "NaN", "nan", "None", "none", "null", "NULL", "-")
-"""Cells without a value."""
-
 LINES, CHARACTERS = 1000, 2**20
 """Most that is looked at, the first line apart."""
 
 LINE_LIMIT = 2**22
 """Characters of one line."""
-
-NUMBER = {
-    ".": re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|infinity)", re.IGNORECASE),
-    ",": re.compile(r"[+-]?(\d+,?\d*|,\d+)([eE][+-]?\d+)?|[+-]?(inf|infinity)", re.IGNORECASE),
-}
-"""A number, by its decimal mark."""
-
-GROUPED = {
-    ".": re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?"),
-    ",": re.compile(r"[+-]?\d{1,3}(\.\d{3})+(,\d+)?"),
-}
-"""One with marks between thousands, by its decimal mark."""
 
 STRONG = "\t;|"
 """Delimiters that cells seldom hold."""
@@ -63,8 +46,6 @@ MOSTLY = 0.9
 
 FEW_COLUMNS = 3
 """With fewer, increasing whole numbers in the first line are as likely a row."""
-
-Cells = Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -81,6 +62,9 @@ class Said:
     decimal: Decimal | None = None
     missing: tuple[str, ...] = ()
     """Cells without a value, beside those known."""
+
+    usual: Decimal | None = None
+    """The decimal mark of the tables that this one belongs to, where it could have either."""
 
 
 FOUND_OUT = Said()
@@ -102,21 +86,25 @@ class Dialect:
     """Comment lines (# or %) and empty ones above."""
 
     delimiter: str
-    decimal: Decimal
     header: bool
     names: tuple[str, ...]
     """Of the columns; empty where there is none."""
 
+    numbers: Numbers
     encoding: str = "utf-8"
+
+    @property
+    def decimal(self) -> Decimal:
+        """The decimal mark."""
+        return self.numbers.decimal
 
     @property
     def told(self) -> str:
         """In words."""
         between = BETWEEN[self.delimiter]
-        comma = ", decimal comma" if self.decimal == "," else ""
         header = "names in the first line" if self.header else "no names in the first line"
         other = "" if self.encoding == "utf-8" else f", {self.encoding} text"
-        return f"{between} between columns{comma}, {header}{other}"
+        return f"{between} between columns{self.numbers.told}, {header}{other}"
 
 
 def dialect_of(path: Path, said: Said = FOUND_OUT) -> Dialect:
@@ -133,12 +121,15 @@ def dialect_of(path: Path, said: Said = FOUND_OUT) -> Dialect:
     rows = [split(line, delimiter) for line in lines]
     first, width = rows[0], common_width(rows)
     body = [row for row in rows[1:] if len(row) == width]
-    decimal = said.decimal or decimal_of(path, body or [first])
-    header = has_header(first, body, decimal) if said.header is None else said.header
+    if said.decimal is None:
+        numbers = numbers_in(path, body or [first], commas=delimiter in STRONG, usual=said.usual)
+    else:
+        numbers = Numbers(said.decimal, seen=True)
+    header = has_header(first, body, numbers.decimal) if said.header is None else said.header
     if not header and said.header is None and (above := commented(comment, delimiter, width)):
-        return Dialect(skipped - 1, delimiter, decimal, True, above, encoding)
+        return Dialect(skipped - 1, delimiter, True, above, numbers, encoding)
     names = padded(path, first, body, width) if header else tuple("" for _ in range(width))
-    return Dialect(skipped, delimiter, decimal, header, names, encoding)
+    return Dialect(skipped, delimiter, header, names, numbers, encoding)
 
 
 def commented(comment: str, delimiter: str, width: int) -> tuple[str, ...]:
@@ -228,44 +219,6 @@ def delimiter_of(lines: Sequence[str]) -> str:
             alike,
         )
     return max(scores, key=lambda delimiter: scores[delimiter]) if scores else ","
-
-
-def is_number(cell: str, marks: Sequence[Decimal] = (".",)) -> bool:
-    """Whether a cell reads as a number with one of these decimal marks.
-
-    >>> is_number("1e3"), is_number("1,5"), is_number("1,5", (",",))
-    (True, False, True)
-    """
-    return any(NUMBER[mark].fullmatch(cell) or GROUPED[mark].fullmatch(cell) for mark in marks)
-
-
-def decimal_of(path: Path, body: Sequence[Cells]) -> Decimal:
-    """The decimal mark of the numbers in some rows.
-
-    Raises:
-        InputError: the numbers can be read in two ways.
-    """
-    cells = [cell for row in body for cell in row]
-    with_comma = [cell for cell in cells if "," in cell and is_number(cell, (".", ","))]
-    with_dot = [c for c in cells if "." in c and "," not in c and is_number(c, (".", ","))]
-    if not with_comma:
-        return "."
-    as_decimal = [cell for cell in with_comma if not GROUPED["."].fullmatch(cell)]
-    both = with_comma[0], next(iter(with_dot), "")
-    if not as_decimal:  # each may have a mark between thousands, and some must
-        if any(cell.count(",") > 1 or "." in cell for cell in with_comma) or with_dot:
-            return "."
-        raise InputError(
-            f"{path}: {both[0]} may be one number with decimals or a thousand times as many; say "
-            f"which is the decimal mark with --decimal , or --decimal ."
-        )
-    dots = [cell for cell in with_dot if not GROUPED[","].fullmatch(cell)]
-    if dots:
-        raise InputError(
-            f"{path} has numbers as {as_decimal[0]} and as {dots[0]}; say which is the decimal "
-            f"mark with --decimal , or --decimal ."
-        )
-    return ","
 
 
 def has_header(first: Cells, body: Sequence[Cells], decimal: Decimal) -> bool:

@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from aelab.data.dialect import is_number
 from aelab.data.found_edges import Kinds
+from aelab.data.numbers import is_number
 
 ENDS = (
     ("source", "target"),

@@ -15,7 +15,6 @@ import pyarrow  # type: ignore[import-untyped]
 import pyarrow.compute  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from aelab.data.dialect import is_number
 from aelab.data.edge_columns import (
     DIRECTIONS,
     UNNAMED,
@@ -30,7 +29,9 @@ from aelab.data.edge_columns import (
 )
 from aelab.data.edge_index import counts, counts_from_start, is_index
 from aelab.data.found_edges import FoundEdges, Kinds, with_kind
+from aelab.data.numbers import is_number
 from aelab.data.table_files import (
+    IS_TABLE,
     Layout,
     as_ids,
     as_text,
@@ -121,7 +122,10 @@ def without_zeros(found: FoundEdges) -> FoundEdges:
 
 def read_pairs(path: Path, kinds: Kinds | None = None) -> list[tuple[str, str]]:
     """Read pairs of ids. Of a bipartite graph, columns called by its `kinds` lack them in ids."""
-    rows = (_columnar_rows if is_columnar(path) else _text_rows)(path, plain=kinds is None)
+    try:
+        rows = (_columnar_rows if is_columnar(path) else _text_rows)(path, plain=kinds is None)
+    except InputError as error:  # pairs are of a run, whose kind is settled
+        raise InputError(str(error).replace(IS_TABLE, "")) from error
     first, second = rows.roles.first, rows.roles.second
     own = rows.roles.kinds or kinds_of_header(rows.names[first], rows.names[second])
     ends = [as_text(column) for column in _ends(path, rows)]
@@ -147,8 +151,7 @@ def _text_rows(path: Path, plain: bool) -> Rows:
     if len(cells) < 2:
         raise InputError(
             f"{path}: its first line has one column, {cells[0][:40]!r}; an edge list has two, with "
-            f"a tab, comma, semicolon or space between them (a table of inputs is read with "
-            f"--rows inputs)"
+            f"a tab, comma, semicolon or space between them{IS_TABLE}"
         )
     roles = plain_roles(cells) if plain else roles_by_name(cells)
     if roles is not None:
@@ -163,8 +166,7 @@ def _text_rows(path: Path, plain: bool) -> Rows:
     if wide and lowered(cells[0]) in UNNAMED:
         raise InputError(
             f"{path} is no edge list: its first line begins with a column without a name, and "
-            f"names no two columns of nodes; call them source and target (a table of inputs is "
-            f"read with --rows inputs)"
+            f"names no two columns of nodes; call them source and target{IS_TABLE}"
         )
     if not _is_header(cells[:2], [columns[0], columns[1]]):
         unsure = wide and counts_from_start(columns[0]) and _are_whole(columns[2])

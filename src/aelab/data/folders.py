@@ -7,7 +7,7 @@ Classes are the sub-folders, if there are any. Folders ``train``, ``validation``
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,11 +21,14 @@ from rich.progress import Progress
 from torch import Tensor
 
 from aelab.data import cache
+from aelab.data.compressed import inner_suffix
+from aelab.data.dialect import TABLE_SUFFIXES
 from aelab.data.image_files import VOLUME_AXES, Kind, Wanted, kind_of, quiet, read
 from aelab.data.input_sets import InputDataset
 from aelab.data.ranges import values_spec
 from aelab.data.split_columns import by_path
 from aelab.data.splits import ALL, NAMES, Part, assemble, class_numbers, divide, split_named
+from aelab.data.table_files import listed
 from aelab.files import InputError, MissingFileError, read_json, write_json
 from aelab.settings import DataSettings
 
@@ -41,6 +44,8 @@ GOOD, MASKS = "good", "ground_truth/"
 
 FEWEST = 3
 """Images of one kind that can be trained on: one for each split."""
+
+SURELY_TABLES = {*TABLE_SUFFIXES} - {".txt", ".data"}
 
 Skipped = tuple[tuple[str, str], ...]
 
@@ -95,7 +100,7 @@ def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) ->
     what = "volumes" if wanted.stacked else "images"
     many = f"{len(classes)} classes" if len(classes) > 1 else "no classes"
     counted = f"{len(pictures.names):,} {what} of {pictures.kind}; {many}; {drawn}"
-    notes = [counted, *prepared, *told, *sizes_hint(pictures)]
+    notes = [counted, *no_splits(root, pictures.names), *prepared, *told, *sizes_hint(pictures)]
     data = assemble(settings.name, splits, spec, classes, pictures.sha256, notes)
     return good_alone(data) if of_defects and settings.classes is None else data
 
@@ -216,7 +221,7 @@ def _decode(
     with cache.workers() as pool, quiet(), reading(2 * len(files)) as tick:
         kinds = cache.each(pool, lambda path: kind_of(path, wanted), files.values())
         found = dict(zip(files, map(tick, kinds), strict=True))
-        kind = like or most_common(root, found.values())
+        kind = like or most_common(root, found)
         good = [name for name in files if found[name] == kind]
         others = {name: told for name, told in found.items() if told != kind}
         skipped = {n: told if isinstance(told, str) else f"is {told}" for n, told in others.items()}
@@ -243,14 +248,20 @@ def _decode(
     }
 
 
-def most_common(root: Path, kinds: Iterable[Kind | str]) -> Kind:
+def most_common(root: Path, found: Mapping[str, Kind | str]) -> Kind:
     """The kind that most images are of; of equals, the first met."""
-    counted = Counter(kind for kind in kinds if isinstance(kind, Kind))
-    if not counted:
+    counted = Counter(kind for kind in found.values() if isinstance(kind, Kind))
+    if counted:
+        return counted.most_common(1)[0][0]
+    tables = [name for name in found if inner_suffix(Path(name)) in SURELY_TABLES]
+    if tables:
         raise InputError(
-            f"{root} holds no image that can be read; the first file {next(iter(kinds))}"
+            f"{root} holds no image but tables ({listed(tables)}): give one of them, or call "
+            f"those that belong together train, validation and test, in the folder itself"
         )
-    return counted.most_common(1)[0][0]
+    raise InputError(
+        f"{root} holds no image that can be read; the first file {next(iter(found.values()))}"
+    )
 
 
 @contextmanager
@@ -301,6 +312,29 @@ def arrange(
         one = slice(rows[0], rows[-1] + 1)  # the names are in order, so a folder's are together
         parts[split_named(top)] = Part(values[one], labels[one])
     return classes, parts
+
+
+def no_splits(root: Path, names: Sequence[str]) -> list[str]:
+    """A note on folders that are called as splits are, and are none where they stand.
+
+    >>> no_splits(Path("zoo"), ["train/a.png", "test/b.png", "more/c.png"])
+    ['taken for classes and not for splits: train, test; for splits, take more out of the folder']
+    """
+    folders = [name.split("/")[:-1] for name in names]
+    tops = list(dict.fromkeys(path[0] if path else "images in no folder" for path in folders))
+    called, others = ([top for top in tops if bool(split_named(top)) == of] for of in (True, False))
+    deeper = list(dict.fromkeys("/".join(p[:2]) for p in folders if p[1:] and split_named(p[1])))
+    if called and "train" not in map(split_named, called):
+        remedy = "call a folder train"
+    elif called:
+        remedy = f"take {listed(others)} out of the folder" if others else ""
+    elif len(tops) == 1:
+        remedy = f"give --data {root / tops[0]}"
+    else:
+        remedy = "put them first and the classes in them, as train/cats"
+    found = called or deeper
+    what = f"taken for classes and not for splits: {listed(found)}; for splits, {remedy}"
+    return [what] if found and remedy else []
 
 
 def classes_of(names: Sequence[str]) -> tuple[tuple[str, ...], Int64[Tensor, " n"]]:

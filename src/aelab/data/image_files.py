@@ -43,7 +43,7 @@ class UnreadableError(Exception):
 
     >>> refuse_frames(3)
     Traceback (most recent call last):
-    aelab.data.image_files.UnreadableError: has 3 frames or pages: split it, or see --volume
+    aelab.data.image_files.UnreadableError: has 3 frames or pages: split it, or train with --volume
     """
 
 
@@ -297,7 +297,7 @@ def tiff_pages(path: Path) -> Iterator[Any]:
 def refuse_frames(count: int) -> None:
     """Raise UnreadableError of more than one frame or page."""
     if count > 1:
-        raise UnreadableError(f"has {count} frames or pages: split it, or see --volume")
+        raise UnreadableError(f"has {count} frames or pages: split it, or train with --volume")
 
 
 def loses_depth(picture: ImageFile.ImageFile) -> bool:

@@ -24,7 +24,7 @@ from aelab.data.sounds import SoundKind, read_sounds
 from aelab.data.specs import InputSpec
 from aelab.data.splits import class_numbers, one_class
 from aelab.data.table_columns import ColumnsWanted, frame_columns
-from aelab.data.table_rows import Rows, as_rows, read_rows, refuse_bad
+from aelab.data.table_rows import OF_RUN, Rows, as_rows, read_rows, refuse_bad
 from aelab.data.words import one_hot, recoded, refuse_unseen
 from aelab.files import InputError, MissingFileError
 from aelab.settings import DataSettings
@@ -244,7 +244,8 @@ def of_table(path: Path, spec: InputSpec, said: Said) -> Inputs:
 
     Those of a run that was trained on an array have no names: they are taken in their order.
     """
-    wanted = replace(wanted_by(spec), said=said)
+    usual = spec.columns.decimal if spec.columns else None
+    wanted = replace(wanted_by(spec), said=replace(said, usual=said.usual or usual))
     return replace(of_rows(path, read_rows(path, wanted), spec), table=path)
 
 
@@ -272,7 +273,8 @@ def of_rows(where: Path | str, rows: Rows, spec: InputSpec) -> Inputs:
         InputError: one has a word that no training row had, or they are not like the run's.
     """
     columns = spec.columns
-    refuse_bad(where, rows, may_lack=columns is not None and columns.may_lack)
+    may_lack = columns is not None and columns.may_lack
+    refuse_bad(where, rows, may_lack=may_lack, mend=OF_RUN)
     values = rows.values
     if columns is not None and columns.mixed:
         known = recoded(values, rows.words_of_each, columns.words)

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aelab.data.dialect import is_number
+from aelab.data.numbers import is_number
 from aelab.data.table_files import (
     Ids,
     as_ids,

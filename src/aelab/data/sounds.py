@@ -26,6 +26,7 @@ from aelab.data.folders import (
     Skipped,
     arrange,
     list_files,
+    no_splits,
     reading,
     refuse_or_tell,
 )
@@ -125,6 +126,7 @@ def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) ->
     hint = ["--window SAMPLES takes sounds of all lengths"] if len(sounds.kinds) > 1 else []
     notes = [
         f"{len(sounds.values):,} {what}; {many}; {drawn}",
+        *no_splits(root, sounds.names),
         *(cut if sounds.windowed else []),
         *prepared,
         *told,

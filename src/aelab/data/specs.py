@@ -105,6 +105,9 @@ class Columns:
     mask: bool = False
     """A model is shown which values are missing, and trained on the others."""
 
+    decimal: Literal[".", ","] | None = None
+    """The decimal mark of the text that they were read from, if a number had one."""
+
     @property
     def blocks(self) -> tuple[Block, ...]:
         """The values that each column gives, in the order of the columns."""

@@ -1,7 +1,7 @@
 """A table's columns, and which of them are inputs: what each is left out for."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow  # type: ignore[import-untyped]
 import pyarrow.compute  # type: ignore[import-untyped]
 
-from aelab.data.dialect import FOUND_OUT, Said, is_number
+from aelab.data.dialect import FOUND_OUT, Said
+from aelab.data.numbers import Decimal, is_number
 from aelab.data.table_files import is_columnar, listed, read_columnar
 from aelab.data.text_tables import read_text_table
 from aelab.data.words import NUMBER, first_that, holds_words, is_numeric, no_input
@@ -66,6 +67,9 @@ class Chosen:
     told: str = ""
     """How it was read, where that was found out."""
 
+    decimal: Decimal | None = None
+    """Of a text's numbers, if any has one."""
+
 
 def read_columns(path: Path, wanted: ColumnsWanted) -> Chosen:
     """Read a table, and choose its inputs.
@@ -75,13 +79,10 @@ def read_columns(path: Path, wanted: ColumnsWanted) -> Chosen:
             two have the same name, or none holds numbers.
         MissingFileError: there is no such file.
     """
-    told = ""
     if is_columnar(path):
-        table = read_columnar(path)
-    else:
-        table, dialect = read_text_table(path, wanted.said)
-        told = dialect.told
-    return chosen(path, table, wanted, told)
+        return chosen(path, read_columnar(path), wanted)
+    table, dialect = read_text_table(path, wanted.said)
+    return replace(chosen(path, table, wanted, dialect.told), decimal=dialect.numbers.known)
 
 
 def frame_columns(frame: object, where: str, wanted: ColumnsWanted) -> Chosen:

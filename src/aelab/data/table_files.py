@@ -20,6 +20,8 @@ from aelab.files import InputError, MissingFileError
 
 MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "NULL"]
 SHOWN = 3  # names in a message
+IS_TABLE = " (a table of inputs is read with --rows inputs)"
+"""What is said of a file that is no edge list."""
 
 Ids = NDArray[Any]
 """Node ids, as NumPy has text."""
@@ -140,8 +142,8 @@ def as_ids(path: Path, name: str, column: pyarrow.ChunkedArray) -> pyarrow.Chunk
     if pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind):
         return trimmed(column.cast(pyarrow.string()))
     raise InputError(
-        f"{path}: the column {name!r} holds {kind}; node ids must be text or whole numbers (a "
-        f"table of inputs is read with --rows inputs)"
+        f"{path}: the column {name!r} holds {kind}; node ids must be text or whole "
+        f"numbers{IS_TABLE}"
     )
 
 

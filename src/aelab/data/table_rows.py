@@ -21,6 +21,7 @@ from aelab.data import cache
 from aelab.data.compressed import inner_suffix
 from aelab.data.dialect import FOUND_OUT, TABLE_SUFFIXES, Said
 from aelab.data.input_sets import InputDataset
+from aelab.data.numbers import Decimal
 from aelab.data.specs import InputSpec
 from aelab.data.split_columns import by_column, column_values
 from aelab.data.splits import ALL, assemble, divide, split_named, with_classes
@@ -39,6 +40,13 @@ from aelab.settings import DataSettings
 
 FEW_CLASSES, CLASS_SHARE = 20, 0.1
 """A label of more different values, and than so many a row, names no classes."""
+
+OF_TRAINING = (
+    "fill them in, take the mean of the training rows with --impute, show the model what is "
+    "missing with --missing mask, or leave columns out with --leave-out"
+)
+OF_RUN = "fill them in, as `aelab impute` does for any run of a table"
+"""What can be done about missing values: of a table to train on, and of one for a run."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +79,9 @@ class Rows:
 
     words: Words = ()
     """The words of each column, none of one of numbers; nothing at all where all are."""
+
+    decimal: Decimal | None = None
+    """Of a text's numbers, if any has one."""
 
     @property
     def words_of_each(self) -> Words:
@@ -156,6 +167,7 @@ def of_rows(settings: DataSettings, tables: Mapping[str, Rows], sha256: str) -> 
     splits, drawn = divide(parts, settings.name, deciding)
     splits, words, unseen = with_training_words(splits, model.names, words)
     columns, splits, constant = standardise(splits, model.names, words, settings)
+    columns = replace(columns, decimal=model.decimal)
     many = f"{len(classes)} classes" if len(classes) > 1 else "no classes"
     count = sum(len(rows.values) for rows in tables.values())
     inputs = f"{len(columns.names)} column{'s' if len(columns.names) > 1 else ''} as inputs"
@@ -214,8 +226,16 @@ def as_rows(where: Path | str, found: Chosen, wanted: ColumnsWanted) -> Rows:
     of_each = None if label is None else label_values(where, label, table[label])
     deciding = None if by is None else column_values(where, by, table[by])
     values = torch.from_numpy(numbers)
-    some = tuple(words) if any(words) else ()
-    return Rows(found.inputs, values, found.left_out, of_each, found.told, deciding, some)
+    return Rows(
+        found.inputs,
+        values,
+        found.left_out,
+        of_each,
+        found.told,
+        deciding,
+        tuple(words) if any(words) else (),
+        found.decimal,
+    )
 
 
 def label_values(path: Path | str, name: str, column: pyarrow.ChunkedArray) -> NDArray[Any]:
@@ -255,18 +275,14 @@ def may_lack(settings: DataSettings) -> bool:
     return settings.impute or settings.missing is not None
 
 
-def refuse_bad(path: Path | str, rows: Rows, *, may_lack: bool) -> None:
+def refuse_bad(path: Path | str, rows: Rows, *, may_lack: bool, mend: str = OF_TRAINING) -> None:
     """Raise InputError if a value is infinite, or missing where none may be."""
     infinite = {n: c.isinf().numpy() for n, c in zip(rows.names, rows.values.T, strict=True)}
     if told := places(infinite):
         raise InputError(f"{path}: infinite values: {told}; mend them")
     missing = {n: c.isnan().numpy() for n, c in zip(rows.names, rows.values.T, strict=True)}
     if (told := places(missing)) and not may_lack:
-        raise InputError(
-            f"{path}: missing values: {told}; fill them in, take the mean of the training rows "
-            f"with --impute, show the model that they are missing with --missing mask, or leave "
-            f"columns out with --leave-out"
-        )
+        raise InputError(f"{path}: missing values: {told}; {mend}")
 
 
 def places(bad: Mapping[str, NDArray[np.bool_]]) -> str:

@@ -10,17 +10,8 @@ import pyarrow.compute  # type: ignore[import-untyped]
 import pyarrow.csv  # type: ignore[import-untyped]
 
 from aelab.data.compressed import opened, text_source
-from aelab.data.dialect import (
-    FOUND_OUT,
-    GROUPED,
-    MISSING,
-    NUMBER,
-    Decimal,
-    Dialect,
-    Said,
-    dialect_of,
-    rows_between_tabs,
-)
+from aelab.data.dialect import FOUND_OUT, Dialect, Said, dialect_of, rows_between_tabs
+from aelab.data.numbers import GROUPED, MISSING, NUMBER, Decimal
 from aelab.files import InputError
 
 BAD_COLUMN = re.compile(r"In CSV column #(\d+)")

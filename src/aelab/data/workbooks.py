@@ -7,7 +7,8 @@ from typing import Any
 
 import pyarrow  # type: ignore[import-untyped]
 
-from aelab.data.dialect import MISSING, has_header, is_number
+from aelab.data.dialect import has_header
+from aelab.data.numbers import MISSING, is_number
 from aelab.files import InputError
 
 MOST_UNPACKED = 2**30

@@ -151,9 +151,12 @@ def same_work(config: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
 def work(config: Mapping[str, Any]) -> tuple[RunSettings, InputSpec | GraphSpec, str | None]:
     """All that training follows from: complete settings, the inputs, and the data's SHA-256.
 
-    Whether edges are plain is left out: what they were read as is in the data's SHA-256.
+    Whether edges are plain is left out, and the decimal mark that a table was read with: what they
+    were read as is in the data's SHA-256 or in the means of the columns.
     """
     settings, spec = parse_settings(config), parse_spec(config)
+    if isinstance(spec, InputSpec) and spec.columns is not None:
+        spec = replace(spec, columns=replace(spec.columns, decimal=None))
     blueprint = blueprint_of(settings)
     settings = replace(
         settings,
