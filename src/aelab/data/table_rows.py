@@ -28,7 +28,7 @@ from aelab.data.specs import Columns, InputSpec
 from aelab.data.split_columns import by_column, column_values
 from aelab.data.splits import ALL, Index, Part, assemble, divide, split_named, with_classes
 from aelab.data.table_columns import Chosen, ColumnsWanted, frame_columns, read_columns
-from aelab.data.table_files import SHOWN, first_missing, listed
+from aelab.data.table_files import SHOWN, first_missing, listed, without_blanks
 from aelab.files import InputError, MissingFileError
 from aelab.settings import DataSettings
 
@@ -210,6 +210,7 @@ def as_rows(where: Path | str, found: Chosen, wanted: ColumnsWanted) -> Rows:
 
 def label_values(path: Path | str, name: str, column: pyarrow.ChunkedArray) -> NDArray[Any]:
     """The label of each row, whole numbers, numbers or text; each must have one."""
+    column = without_blanks(column)
     if column.null_count:
         row = first_missing(column)
         raise InputError(f"{path}: row {row} has no class (column {name!r}); fill it in")
