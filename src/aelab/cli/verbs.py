@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from aelab.cli.opening import (
     NoOptions,
     applied,
+    counted,
     import_from_here,
     import_own_class,
     opened,
@@ -205,7 +206,7 @@ def impute(arguments: list[str]) -> int:
     run = opened_run(options)
     data = run.data_to_fit(options.data_dir)
     found = fill(run, options.data, data, options.out, said=said_by(run, options))
-    print(f"{found.filled:,} values filled in: {options.out}\n{found.told}")
+    print(f"{counted(found.filled, 'value')} filled in: {options.out}\n{found.told}")
     return 0
 
 
@@ -310,7 +311,7 @@ def links(arguments: list[str]) -> int:
     write_links(out, found)
     for source, target, score in found[:SHOWN]:
         print(f"{source} {target} {score:.3f}")
-    print(f"{len(found):,} links: {out}")
+    print(f"{counted(len(found), 'link')}: {out}")
     return 0
 
 
