@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from aelab.data.compressed import text_source
 from aelab.data.dialect import delimiter_of, first_lines, rows_between_tabs, split
+from aelab.data.numbers import MISSING
 from aelab.data.workbooks import read_workbook
 from aelab.files import InputError, MissingFileError
 
-MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "NULL"]
 SHOWN = 3  # names in a message
 IS_TABLE = " (a table of inputs is read with --rows inputs)"
 """What is said of a file that is no edge list."""
@@ -74,7 +74,7 @@ def read_text(
     how = pyarrow.csv.ConvertOptions(
         column_types=dict.fromkeys(used[1:], kind) | {used[0]: text},
         include_columns=used,
-        null_values=[""] if kind == text else MISSING,
+        null_values=[""] if kind == text else list(MISSING),
         strings_can_be_null=kind == text,
     )
     return _read_csv(path, layout, names, how, skip=skip)
