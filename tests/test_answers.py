@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from aelab.studies.answers import answers, answers_of_one
 from aelab.studies.results import ClaimVerdict, ResultRow, Results, Spread, Verdict
 from aelab.studies.study import load_study, parse_study
@@ -130,3 +132,15 @@ def test_a_single_run_tells_what_it_reached() -> None:
     said = {line.lead: line.text for line in answers_of_one(VAE)}
     assert said["Reconstruction:"] == "squared error 0.0072 a pixel (PCA with 32 numbers: 0.0151)."
     assert said.keys() == {"Reconstruction:", "Samples:", "The code:"}
+
+
+@pytest.mark.parametrize(
+    ("counted", "words"), [("column", "a column"), ("value", "a value"), (None, "a pixel")]
+)
+def test_an_error_is_told_by_what_it_is_counted_by(counted: str | None, words: str) -> None:
+    row = replace(VAE, counted=counted)
+    said = {line.lead: line.text for line in answers_of_one(row)}
+    assert said["Reconstruction:"].startswith(f"squared error 0.0072 {words} (PCA")
+    assert ("pixel" in str(said)) == (counted is None)
+    assert ("image" in str(said)) == (counted is None)
+    assert ResultRow.from_json(row.to_json(), "") == row

@@ -541,6 +541,8 @@ def test_bad_edge_lists_are_refused_in_one_line(
         ([f"{i},{i}" for i in [*range(30), 4]], "more than one row for the node '4'"),
         ([f"{i},{i or ''}" for i in range(30)], "row 1 of the column '2' is missing"),
         ([f"{i},{i if i - 5 else ''}" for i in range(30)], "row 6 of the column '2' is missing"),
+        ([f"{i},{i if i - 5 else '?'}" for i in range(30)], "row 6 of the column '2' is missing"),
+        ([f"{i},{i or 'none'},1" for i in range(30)], "row 1 of the column '2' is missing"),
         ([f"{i},{i if i - 5 else 'inf'}" for i in range(30)], "row 6 .* not a finite number"),
         ([f"{i},{i if i - 5 else 'red'}" for i in range(30)], "'red'"),
         (["id,x,x", *(f"{i},1,2" for i in range(30))], "the same name"),

@@ -1,8 +1,10 @@
 """What each family of models promises beyond the contract, which test_contract.py holds."""
 
+import inspect
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from sklearn import decomposition
@@ -359,6 +361,14 @@ def test_hyperparameters_out_of_range_are_named(
 def test_unknown_models_are_refused(name: str, said: str) -> None:
     with pytest.raises(InputError, match=said):
         build(name, InputSpec((1, 8, 8)))
+
+
+def test_a_model_that_is_given_an_array_names_the_runs_way() -> None:
+    for name in IMAGE_MODELS:
+        model = built(name, (1, 16, 16))
+        encode = inspect.unwrap(type(model).encode)  # without the check of types under test
+        with pytest.raises(InputError, match=r"not ndarray; run\.encode\(x\) takes arrays"):
+            encode(model, np.zeros((2, 1, 16, 16), np.float32))
 
 
 def test_images_know_their_split(blobs: InputDataset) -> None:

@@ -96,6 +96,17 @@ def test_a_group_is_in_one_split_only(column: str, suffix: str, tmp_path: Path) 
         assert again.split(name).index.equal(data.split(name).index)
 
 
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_blanks_around_a_name_make_no_other_group(suffix: str, tmp_path: Path) -> None:
+    table = visits()
+    right = opened(written(tmp_path / f"t.{suffix}", table), rows="inputs", group_by="patient")
+    blank = [f"{' ' * (i % 3)}{name}{' ' * (i % 2)}" for i, name in enumerate(table["patient"])]
+    path = written(tmp_path / f"u.{suffix}", {**table, "patient": blank})
+    data = opened(path, rows="inputs", group_by="patient", label="patient")
+    assert data.notes[0].rpartition("groups")[2] == right.notes[0].rpartition("groups")[2]
+    assert any("patient holds 30 different values" in note for note in data.notes)
+
+
 def test_without_groups_the_same_table_leaks(tmp_path: Path) -> None:
     """What the option is for."""
     table = visits()

@@ -266,7 +266,10 @@ def test_a_run_on_a_table_from_the_command_line(
     written(outside / "t.csv", table)
     told = ["train", "pca", "--data", "t.csv", "--label", "kind", "--latent-dim", "2"]
     assert aelab.cli.main([*told, "--out", "run"]) == 0
-    assert "columns left out: city" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "columns left out: city" in said.err
+    assert "MSE, column" in said.out
+    assert "pixel" not in said.out
     run = Run.open(outside / "run")
     inputs = open_inputs(outside / "t.csv", run.spec)  # type: ignore[arg-type]
     x = inputs.batch(torch.arange(len(inputs)))
@@ -279,3 +282,10 @@ def test_a_run_on_a_table_from_the_command_line(
     assert aelab.cli.main(["sample", "run", "-n", "5"]) == 0
     assert Path("run/samples.csv").read_text().count("\n") == 6
     assert aelab.cli.main(["evaluate", "run", "--split", "validation"]) == 0
+    written(outside / "one.csv", table, slice(1))
+    capsys.readouterr()
+    assert aelab.cli.main(["encode", "run", "one.csv", "--out", "z.csv"]) == 0
+    assert capsys.readouterr().out == "1 input: z.csv\n"
+    assert aelab.cli.main(["train", "pca", "--data", "t.csv", "--classes", "0"]) == 2
+    told = "t.csv has no classes to choose '0' from: classes are folders of images, the labels of"
+    assert f"{told} an array, or the column that --label names" in capsys.readouterr().err

@@ -287,6 +287,27 @@ def test_a_target_that_is_no_class_is_kept_out(
     assert any(told in note for note in data.notes)
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".xlsx"])
+def test_a_class_may_be_called_none(tmp_path: Path, suffix: str) -> None:
+    pandas = pytest.importorskip("pandas")
+    words = ["none", "NA", "mild ", " mild", "?"]
+    frame = pandas.DataFrame(NUMBERS, columns=list("abcd"))
+    frame["grade"] = [words[i % 5] for i in range(60)]
+    path = tmp_path / f"t{suffix}"
+    (frame.to_csv if suffix == ".csv" else frame.to_excel)(path, index=False)
+    data = load(str(path), label="grade", rows="inputs")
+    assert isinstance(data, InputDataset)
+    assert data.classes == ("?", "NA", "mild", "none")
+    with pytest.raises(InputError, match="row 5 has no class"):
+        load(str(path), label="grade", rows="inputs", missing_values=("?",))
+
+
+def test_a_gap_among_classes_that_are_numbers_is_a_gap(tmp_path: Path) -> None:
+    rows = [f"{line},{'NA' if i == 7 else i % 3}" for i, line in enumerate(text_of().splitlines())]
+    with pytest.raises(InputError, match="row 8 has no class"):
+        opened(tmp_path / "t.csv", "\n".join(["a,b,c,d,y", *rows]), label="y")
+
+
 def test_few_anomalies_go_to_validation_and_test(tmp_path: Path) -> None:
     rows = [f"{line},{int(i in (3, 17, 31, 44))}" for i, line in enumerate(text_of().splitlines())]
     data = opened(

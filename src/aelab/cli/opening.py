@@ -76,8 +76,17 @@ def applied(
     inputs = opened_inputs(run, where, options)
     with counting(verb, len(inputs)) as on_done:
         apply(run, inputs, on_done=on_done)
-    print(f"{len(inputs):,} inputs: {out}")
+    print(f"{counted(len(inputs), 'input')}: {out}")
     return 0
+
+
+def counted(n: int, what: str) -> str:
+    """How many there are of what.
+
+    >>> counted(1, "input"), counted(1200, "input")
+    ('1 input', '1,200 inputs')
+    """
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
 def opened_inputs(

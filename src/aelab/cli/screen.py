@@ -74,7 +74,7 @@ def print_run(run: "TrainedRun") -> None:
     table.add_row("parameters", f"{row.parameters:,}", "")
     for name in sorted(row.metrics, key=[*METRICS, *row.metrics].index):
         if row.mean(name) is not None:
-            metric = metric_named(name)
+            metric = metric_named(name, row.counted)
             title = f"{metric.title}, {metric.short_unit}"
             table.add_row(title, figure(name, row.spread(name)), metric.unit)
     table.add_row("training", f"{row.train_seconds:.1f}", "s")

@@ -14,6 +14,7 @@ from aelab.cli.choosing import choose
 from aelab.cli.opening import (
     NoOptions,
     applied,
+    counted,
     import_from_here,
     import_own_class,
     opened,
@@ -206,7 +207,7 @@ def impute(arguments: list[str]) -> int:
     run = opened_run(options)
     data = run.data_to_fit(options.data_dir)
     found = fill(run, options.data, data, options.out, said=said_by(run, options))
-    print(f"{found.filled:,} values filled in: {options.out}\n{found.told}")
+    print(f"{counted(found.filled, 'value')} filled in: {options.out}\n{found.told}")
     return 0
 
 
@@ -311,7 +312,7 @@ def links(arguments: list[str]) -> int:
     write_links(out, found)
     for source, target, score in found[:SHOWN]:
         print(f"{source} {target} {score:.3f}")
-    print(f"{len(found):,} links: {out}")
+    print(f"{counted(len(found), 'link')}: {out}")
     return 0
 
 

@@ -13,6 +13,13 @@ from aelab.data.preparation import prepare
 from aelab.data.specs import InputSpec
 from aelab.files import InputError
 
+NO_CLASSES = ("all",)
+"""Of inputs without classes: the one that all are in."""
+
+WHERE_CLASSES = (
+    "classes are folders of images, the labels of an array, or the column that --label names"
+)
+
 
 @dataclass(frozen=True, eq=False)
 class InputSplit:
@@ -122,6 +129,10 @@ class InputDataset(NamedSplits[InputSplit]):
             InputError: there is no such class, a split has no input of them, or there is none of
                 another.
         """
+        if self.classes == NO_CLASSES and names:
+            raise InputError(
+                f"{self.name} has no classes to choose {names[0]!r} from: {WHERE_CLASSES}"
+            )
         self.refuse_unknown(names)
         normal = torch.tensor([name in names for name in self.classes])
         chosen = {split: normal[images.classes] for split, images in self.splits.items()}
@@ -171,8 +182,8 @@ class InputDataset(NamedSplits[InputSplit]):
         """
         if len(self.classes) < 2:
             raise InputError(
-                f"{self.name} has no classes to tell a model of: leave condition out; classes are "
-                f"folders of images, the labels of an array, or the column that --label names"
+                f"{self.name} has no classes to tell a model of: leave condition out; "
+                f"{WHERE_CLASSES}"
             )
         columns = self.spec.columns and replace(self.spec.columns, label=label)
         return self.as_spec(replace(self.spec, classes=self.classes, columns=columns))

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aelab.data.numbers import is_number
+from aelab.data.numbers import MISSING, is_number
 from aelab.data.table_files import (
     Ids,
     as_ids,
@@ -64,7 +64,7 @@ def standardised(
 def _feature_text(path: Path) -> pyarrow.Table:
     layout = layout_of(path)
     cells = layout.cells
-    header = len(cells) > 1 and not all(is_number(cell) or not cell for cell in cells[1:])
+    header = len(cells) > 1 and not all(is_number(cell) or cell in MISSING for cell in cells[1:])
     table = read_text(path, layout, range(len(cells)), pyarrow.float64(), skip=header)
     if not header:
         return table.rename_columns([str(i + 1) for i in range(len(cells))])

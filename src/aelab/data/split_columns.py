@@ -11,7 +11,7 @@ import pyarrow.compute  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from aelab.data.splits import ALL, By, split_named
-from aelab.data.table_files import first_missing
+from aelab.data.table_files import first_missing, without_blanks
 from aelab.files import InputError
 from aelab.settings import DataSettings
 
@@ -50,6 +50,7 @@ def refuse_day_first(name: str, column: str, values: NDArray[Any]) -> None:
 
 def column_values(path: Path | str, name: str, column: pyarrow.ChunkedArray) -> NDArray[Any]:
     """The values of a column, none missing: numbers and times as such, all others as text."""
+    column = without_blanks(column)
     kind = column.type
     types = pyarrow.types
     if types.is_floating(kind):

@@ -80,8 +80,8 @@ def read_columns(path: Path, wanted: ColumnsWanted) -> Chosen:
         MissingFileError: there is no such file.
     """
     if is_columnar(path):
-        return chosen(path, read_columnar(path), wanted)
-    table, dialect = read_text_table(path, wanted.said)
+        return chosen(path, read_columnar(path, wanted.label), wanted)
+    table, dialect = read_text_table(path, wanted.said, wanted.label)
     return replace(chosen(path, table, wanted, dialect.told), decimal=dialect.numbers.known)
 
 

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from aelab.data.compressed import text_source
 from aelab.data.dialect import delimiter_of, first_lines, rows_between_tabs, split
+from aelab.data.numbers import MISSING
 from aelab.data.workbooks import read_workbook
 from aelab.files import InputError, MissingFileError
 
-MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "NULL"]
 SHOWN = 3  # names in a message
 IS_TABLE = " (a table of inputs is read with --rows inputs)"
 """What is said of a file that is no edge list."""
@@ -74,7 +74,7 @@ def read_text(
     how = pyarrow.csv.ConvertOptions(
         column_types=dict.fromkeys(used[1:], kind) | {used[0]: text},
         include_columns=used,
-        null_values=[""] if kind == text else MISSING,
+        null_values=[""] if kind == text else list(MISSING),
         strings_can_be_null=kind == text,
     )
     return _read_csv(path, layout, names, how, skip=skip)
@@ -97,17 +97,18 @@ def _read_csv(
         raise InputError(f"{path} cannot be read as a table: {reason}; mend that row") from error
 
 
-def read_parquet(path: Path) -> pyarrow.Table:
+def read_parquet(path: Path, label: str | None) -> pyarrow.Table:
     """Read a Parquet file, and nothing from the names of its folders."""
     return pyarrow.parquet.read_table(path, partitioning=None)
 
 
-COLUMNAR: dict[str, tuple[str, Callable[[Path], pyarrow.Table]]] = {
+COLUMNAR: dict[str, tuple[str, Callable[[Path, str | None], pyarrow.Table]]] = {
     ".parquet": ("Parquet", read_parquet),
     ".pq": ("Parquet", read_parquet),
     ".xlsx": ("a workbook", read_workbook),
 }
-"""Files of columns with types, by suffix: what they are called, and what reads one."""
+"""Files of columns with types, by suffix: what they are called, and what reads one, given the
+column that has its classes."""
 
 
 def is_columnar(path: Path) -> bool:
@@ -115,11 +116,11 @@ def is_columnar(path: Path) -> bool:
     return path.suffix.lower() in COLUMNAR
 
 
-def read_columnar(path: Path) -> pyarrow.Table:
-    """Read a file of columns with types."""
+def read_columnar(path: Path, label: str | None = None) -> pyarrow.Table:
+    """Read a file of columns with types; a `label` of words may have any word, such as none."""
     kind, read = COLUMNAR[path.suffix.lower()]
     try:
-        return read(path)
+        return read(path, label)
     except FileNotFoundError as error:
         raise MissingFileError(f"{path} does not exist; check the path") from error
     except (pyarrow.ArrowException, OSError) as error:
@@ -152,6 +153,13 @@ def trimmed(column: pyarrow.ChunkedArray) -> pyarrow.ChunkedArray:
     trimmed = pyarrow.compute.utf8_trim_whitespace(column)
     empty = pyarrow.compute.equal(trimmed, "")
     return pyarrow.compute.if_else(empty, pyarrow.scalar(None, pyarrow.string()), trimmed)
+
+
+def without_blanks(column: pyarrow.ChunkedArray) -> pyarrow.ChunkedArray:
+    """Text without blanks around it; other columns as they are."""
+    kind = column.type.value_type if pyarrow.types.is_dictionary(column.type) else column.type
+    text = pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind)
+    return trimmed(column.cast(pyarrow.string())) if text else column
 
 
 def as_numbers(path: Path, name: str, column: pyarrow.ChunkedArray) -> NDArray[np.float32]:

@@ -26,7 +26,7 @@ from aelab.data.specs import InputSpec
 from aelab.data.split_columns import by_column, column_values
 from aelab.data.splits import ALL, assemble, divide, split_named, with_classes
 from aelab.data.table_columns import Chosen, ColumnsWanted, frame_columns, read_columns
-from aelab.data.table_files import SHOWN, first_missing, listed
+from aelab.data.table_files import SHOWN, first_missing, listed, without_blanks
 from aelab.data.table_moments import standardise, told_words, with_training_words
 from aelab.data.words import (
     Codes,
@@ -240,6 +240,7 @@ def as_rows(where: Path | str, found: Chosen, wanted: ColumnsWanted) -> Rows:
 
 def label_values(path: Path | str, name: str, column: pyarrow.ChunkedArray) -> NDArray[Any]:
     """The label of each row, whole numbers, numbers or text; each must have one."""
+    column = without_blanks(column)
     if column.null_count:
         row = first_missing(column)
         raise InputError(f"{path}: row {row} has no class (column {name!r}); fill it in")

@@ -14,14 +14,20 @@ from aelab.data.dialect import FOUND_OUT, Dialect, Said, dialect_of, rows_betwee
 from aelab.data.numbers import GROUPED, MISSING, NUMBER, Decimal
 from aelab.files import InputError
 
+BLOCK = 2**20
+"""Bytes that are looked through for quotes at a time: far faster than lines."""
+
 BAD_COLUMN = re.compile(r"In CSV column #(\d+)")
 
 
-def read_text_table(path: Path, said: Said = FOUND_OUT) -> tuple[pyarrow.Table, Dialect]:
+def read_text_table(
+    path: Path, said: Said = FOUND_OUT, label: str | None = None
+) -> tuple[pyarrow.Table, Dialect]:
     """All columns of a text table, of the kinds that their cells have, and how it was read.
 
     Columns are called by their names, or else by their numbers from 1 on; where others have
-    names, the empty string is that of a column without one.
+    names, the empty string is that of a column without one. A `label` of words may have any word,
+    such as none: of the marks of a gap, only those that are said are such there.
 
     Raises:
         InputError: it cannot be read.
@@ -32,13 +38,37 @@ def read_text_table(path: Path, said: Said = FOUND_OUT) -> tuple[pyarrow.Table, 
         dialect.names if dialect.header else tuple(str(i + 1) for i in range(len(dialect.names)))
     )
     places = [str(i) for i in range(len(names))]  # names may be missing, or come twice
-    blank = [
-        f"{a}{mark}{b}" for mark in (*MISSING, *said.missing) for a in ("", " ") for b in ("", " ")
-    ]
-    table = converted(path, dialect, places, list(dict.fromkeys(blank)))
+    table = converted(path, dialect, places, with_blanks(*MISSING, *said.missing))
     refuse_swallowed(path, dialect, table.num_rows)
     columns = [as_numbers_if_all_are(column, dialect.decimal) for column in table.columns]
+    place = names.index(label) if label in names else None
+    if place is not None and columns[place].null_count and is_text(columns[place]):
+        columns[place] = words(path, dialect, places, place, with_blanks("", *said.missing))
     return pyarrow.Table.from_arrays(columns, names=list(names)), dialect
+
+
+def with_blanks(*marks: str) -> list[str]:
+    """Marks of a gap, also with a blank on either side."""
+    return list(dict.fromkeys(f"{a}{m}{b}" for m in marks for a in ("", " ") for b in ("", " ")))
+
+
+def is_text(column: pyarrow.ChunkedArray) -> bool:
+    """Whether a column holds words."""
+    return bool(pyarrow.types.is_string(column.type))
+
+
+def words(
+    path: Path, dialect: Dialect, places: Sequence[str], place: int, missing: Sequence[str]
+) -> pyarrow.ChunkedArray:
+    """One column as text."""
+    how = pyarrow.csv.ConvertOptions(
+        column_types={places[place]: pyarrow.string()},
+        include_columns=[places[place]],
+        null_values=list(missing),
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=True,
+    )
+    return parsed(path, dialect, places, how)[0]
 
 
 def converted(
@@ -93,6 +123,9 @@ def refuse_swallowed(path: Path, dialect: Dialect, rows: int) -> None:
         return
     lines, opening = -dialect.skipped - dialect.header, 0
     with opened(path) as file:
+        if not any(b'"' in block for block in iter(lambda: file.read(BLOCK), b"")):
+            return
+        file.seek(0)
         for number, line in enumerate(file, 1):
             lines += number <= dialect.skipped or bool(line.strip())
             opening = opening or (number if line.count(b'"') % 2 else 0)
@@ -105,7 +138,7 @@ def refuse_swallowed(path: Path, dialect: Dialect, rows: int) -> None:
 
 def as_numbers_if_all_are(column: pyarrow.ChunkedArray, decimal: Decimal) -> pyarrow.ChunkedArray:
     """A column of text that are all numbers with marks between thousands, as numbers."""
-    if not pyarrow.types.is_string(column.type) or column.null_count == len(column):
+    if not is_text(column) or column.null_count == len(column):
         return column
     trimmed = pyarrow.compute.utf8_trim_whitespace(column)
     pattern = f"^({NUMBER[decimal].pattern}|{GROUPED[decimal].pattern})$"

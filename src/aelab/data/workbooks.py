@@ -15,8 +15,10 @@ MOST_UNPACKED = 2**30
 """Bytes that the parts of a workbook may have in all."""
 
 
-def read_workbook(path: Path) -> pyarrow.Table:
+def read_workbook(path: Path, label: str | None = None) -> pyarrow.Table:
     """Read the cells of the first sheet: columns of numbers as such, and all others as text.
+
+    A `label` of words may have any word, such as none.
 
     Raises:
         InputError: openpyxl is not installed, or it is no workbook, or one without rows.
@@ -42,10 +44,10 @@ def read_workbook(path: Path) -> pyarrow.Table:
         raise InputError(f"{path} is damaged or no workbook ({error})") from error
     if not rows:
         raise InputError(f"{path}: its first sheet has no rows")
-    return as_table(rows)
+    return as_table(rows, label)
 
 
-def as_table(rows: Sequence[Sequence[Any]]) -> pyarrow.Table:
+def as_table(rows: Sequence[Sequence[Any]], label: str | None = None) -> pyarrow.Table:
     """A table of rows of cells; its names are the first row's, if that is a header.
 
     >>> as_table([("cm", "city"), (170, "Oslo"), (None, "Delft")]).to_pydict()
@@ -56,21 +58,24 @@ def as_table(rows: Sequence[Sequence[Any]]) -> pyarrow.Table:
     texts = [["" if cell is None else str(cell) for cell in row] for row in cells]
     header = has_header(texts[0], texts[1:], ".")
     names = texts[0] if header else [str(place + 1) for place in range(width)]
-    columns = [column_of(column) for column in zip(*cells[header:], strict=True)]
+    columns = [
+        column_of(column, is_label=name == label)
+        for name, column in zip(names, zip(*cells[header:], strict=True), strict=True)
+    ]
     return pyarrow.Table.from_arrays(columns, names=names)
 
 
-def column_of(cells: Sequence[Any]) -> pyarrow.Array:
+def column_of(cells: Sequence[Any], *, is_label: bool) -> pyarrow.Array:
     """A column of numbers, where all its cells are numbers or missing; else one of text."""
     known = [cell for cell in cells if cell is not None and str(cell).strip() not in MISSING]
     if len(known) == len(cells) and all(isinstance(cell, bool | int) for cell in known):
         return pyarrow.array([int(cell) for cell in known], pyarrow.int64())
-    texts = [None if cell is None else str(cell).strip() for cell in cells]
-    texts = [None if text in MISSING else text for text in texts]
+    words = [None if cell is None else str(cell).strip() for cell in cells]
+    texts = [None if text in MISSING else text for text in words]
     if all(isinstance(cell, bool | int | float) or is_number(str(cell)) for cell in known):
         numbers = [None if text is None else number_of(text) for text in texts]
         return pyarrow.array(numbers, pyarrow.float64())
-    return pyarrow.array(texts, pyarrow.string())
+    return pyarrow.array([w or None for w in words] if is_label else texts, pyarrow.string())
 
 
 def number_of(text: str) -> float:

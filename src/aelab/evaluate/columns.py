@@ -3,7 +3,7 @@
 `docs/protocol.md` explains each, with its source and what must not be concluded from it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 Figures = dict[str, float | None]
@@ -248,6 +248,26 @@ FACTS = (
 """What evaluation says that is no column of figures."""
 
 
-def metric_named(name: str) -> Metric:
-    """How a figure is presented, also one that is no metric of ours."""
-    return METRICS.get(name, Metric(name, "", 4, "", ""))
+UNITS = {"column": "in units of its variance", "value": "values in [0, 1]"}
+"""Of the squared error, by what is counted in place of pixels."""
+
+
+def worded(text: str, counted: str | None) -> str:
+    """Words on pixels, for inputs of which something else is `counted`.
+
+    >>> worded("squared error a pixel, pixels in [0, 1]", "column")
+    'squared error a column, in units of its variance'
+    """
+    if counted is None:
+        return text
+    text = text.replace("pixels in [0, 1]", UNITS[counted]).replace("pixel", counted)
+    return text.replace("image", "row" if counted == "column" else "input")
+
+
+def metric_named(name: str, counted: str | None = None) -> Metric:
+    """How a figure is presented, also one that is no metric of ours; `counted` as of `worded`."""
+    metric = METRICS.get(name, Metric(name, "", 4, "", ""))
+    title, short, unit = (
+        worded(text, counted) for text in (metric.title, metric.short_unit, metric.unit)
+    )
+    return replace(metric, title=title, short_unit=short, unit=unit)

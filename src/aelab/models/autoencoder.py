@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from aelab.data.dataset import TrainingData
 from aelab.data.specs import InputSpec
-from aelab.models.contract import Autoencoder, Code, InputBatch, Losses
+from aelab.models.contract import Autoencoder, Code, InputBatch, Losses, refuse_array
 from aelab.models.layers import (
     NoiseKind,
     OutputActivation,
@@ -90,6 +90,7 @@ class DeterministicAutoencoder(Autoencoder):
 
     def encode(self, x: InputBatch) -> Code:
         """The dense layer's numbers, or the network's features."""
+        refuse_array(x)
         h = self.network.encode(x)
         z: Tensor = self.activate(h if self.to_code is None else self.to_code(h))
         return z

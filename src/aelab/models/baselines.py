@@ -6,7 +6,7 @@ from torch import Tensor
 
 from aelab.data.dataset import TrainingData
 from aelab.data.specs import InputSpec
-from aelab.models.contract import Autoencoder, Code, InputBatch
+from aelab.models.contract import Autoencoder, Code, InputBatch, refuse_array
 from aelab.models.pca import mean_input
 from aelab.models.priors.normal import Normal
 
@@ -38,6 +38,7 @@ class MeanImage(Autoencoder):
 
     def encode(self, x: InputBatch) -> Code:
         """Codes without numbers."""
+        refuse_array(x)
         return x.flatten(1)[:, :0]
 
     def decode(self, z: Code) -> InputBatch:
@@ -69,6 +70,7 @@ class Copy(Autoencoder):
 
     def encode(self, x: InputBatch) -> Code:
         """The input's values."""
+        refuse_array(x)
         return x.flatten(1)
 
     def decode(self, z: Code) -> InputBatch:

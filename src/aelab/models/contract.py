@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from aelab.data.dataset import TrainingData
 from aelab.data.link_graph import LinkGraph, Pairs
 from aelab.data.specs import GraphSpec, InputSpec, Kind
+from aelab.files import InputError
 from aelab.models.losses import batch_mean, squared_error
 from aelab.models.priors.contract import Prior
 
@@ -21,6 +22,21 @@ Losses = Mapping[str, Float[Tensor, ""]]
 
 NUMBER_BITS = 32
 """Of a number in a code: it is a float32."""
+
+
+def refuse_array(x: object) -> None:
+    """Raise InputError for an array, which a run prepares for its model.
+
+    >>> refuse_array([[0.5, 1.0]])
+    Traceback (most recent call last):
+    aelab.files.InputError: a model takes a tensor of prepared inputs, not list; run.encode(x) takes
+    arrays and tensors as they are stored
+    """
+    if not isinstance(x, Tensor):
+        raise InputError(
+            f"a model takes a tensor of prepared inputs, not {type(x).__name__}; run.encode(x) "
+            f"takes arrays and tensors as they are stored"
+        )
 
 
 class Trainable(nn.Module, ABC):

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from aelab.data.dataset import TrainingData
 from aelab.data.specs import InputSpec
-from aelab.models.contract import Autoencoder, Code, InputBatch
+from aelab.models.contract import Autoencoder, Code, InputBatch, refuse_array
 from aelab.models.layers import positive
 
 CHUNK, CHUNK_VALUES = 4096, 2**24
@@ -58,6 +58,7 @@ class PCA(Autoencoder):
 
     def encode(self, x: InputBatch) -> Code:
         """Coordinates along the components."""
+        refuse_array(x)
         return (x.flatten(1) - self.mean) @ self.components.T
 
     def decode(self, z: Code) -> InputBatch:

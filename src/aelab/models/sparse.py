@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from aelab.data.dataset import TrainingData
 from aelab.data.specs import InputSpec
-from aelab.models.contract import NUMBER_BITS, Autoencoder, Code, InputBatch, Losses
+from aelab.models.contract import NUMBER_BITS, Autoencoder, Code, InputBatch, Losses, refuse_array
 from aelab.models.layers import (
     OutputActivation,
     activation_named,
@@ -92,6 +92,7 @@ class SparseAutoencoder(Autoencoder):
 
     def encode(self, x: InputBatch) -> Code:
         """The activations, of which top-k keeps only the k largest."""
+        refuse_array(x)
         return self.admissible(self.activate(self.to_code(self.network.encode(x))))
 
     def admissible(self, z: Code) -> Code:

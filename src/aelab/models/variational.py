@@ -14,7 +14,7 @@ from aelab.data.batch import Batch
 from aelab.data.dataset import TrainingData
 from aelab.data.specs import InputSpec
 from aelab.files import InputError
-from aelab.models.contract import Autoencoder, Code, InputBatch, Losses
+from aelab.models.contract import Autoencoder, Code, InputBatch, Losses, refuse_array
 from aelab.models.layers import OutputActivation, output_activation, positive
 from aelab.models.losses import (
     Likelihood,
@@ -130,6 +130,7 @@ class LatentVariableModel(Autoencoder):
 
     def encode(self, x: InputBatch) -> Code:
         """The posterior's mean."""
+        refuse_array(x)
         return self.posterior(x).mean()
 
     def decode(self, z: Code) -> InputBatch:

@@ -93,7 +93,7 @@ def drawn(
         mark = Line2D([x], [y], color=colour, marker="o" if name in like else "x", markersize=7)
         mark.set(markerfacecolor=colour if name in best else "white", markeredgewidth=1.6)
         axes.add_line(mark)
-    axes.set_ylabel("MSE (squared error a pixel, pixels in [0, 1])")
+    axes.set_ylabel(results.error_label)
     axes.margins(x=0.12, y=0.12)
     kinds = {kind_of(rows[name]) for name in like}
     axes.legend(handles=legend(kinds, len(like) < len(points)), fontsize=8)

@@ -49,14 +49,14 @@ def comparison(results: Results) -> Figure:
     listed = ", ".join(f"{row.name} {row.mean('mse'):.4f}" for row in rows)
     widest = max(map(len, parts.values()))
     highest = max(row.mean("mse") or 0.0 for row in rows)
-    figure = new_figure(max(7.0, 0.75 * len(rows) + 1.5), 4.4, f"MSE a pixel: {listed}.")
+    figure = new_figure(max(7.0, 0.75 * len(rows) + 1.5), 4.4, f"MSE: {listed}.")
     ratios = [max(len(part), 0.6 * widest) for part in parts.values()]
     panels = figure.subplots(1, len(parts), sharey=True, squeeze=False, width_ratios=ratios)[0]
     for axes, (title, part), colour in zip(panels, parts.items(), (BLUE, ORANGE), strict=False):
         bars(axes, part, colour, highest)
         axes.set_title(title)
         axes.grid(axis="x", visible=False)
-    panels[0].set_ylabel("MSE (squared error a pixel, pixels in [0, 1])")
+    panels[0].set_ylabel(results.error_label)
     panels[0].legend(handles=legend_of(rows), loc="upper left", fontsize=8)
     figure.supxlabel("row, and numbers in its code", fontsize=9)
     return figure
@@ -129,7 +129,7 @@ def errors_by_class(results: Results) -> Figure:
     axes.set_xticks(range(len(classes)), classes, rotation=35, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(by_class)), list(by_class))
     axes.grid(visible=False)
-    axes.set_title("MSE by class, in thousandths (squared error a pixel)")
+    axes.set_title("MSE by class, in thousandths")
     figure.colorbar(shades, ax=axes, label="MSE", pad=0.01)
     return figure
 
@@ -206,7 +206,7 @@ def error_against_size(results: Results) -> Figure:
         first, last = (f"{errors[at]:.4f} at {sizes[at]}" for at in (0, -1))
         told.append(f"{model} from {first} to {last}")
     axes.set(xscale="log", yscale="log", title="Error against the size of the code")
-    axes.set(xlabel="numbers in the code", ylabel="MSE (squared error a pixel, pixels in [0, 1])")
+    axes.set(xlabel="numbers in the code", ylabel=results.error_label)
     axes.set_xticks(list(baseline), list(map(str, baseline)))
     low, high = axes.get_ylim()
     ticks = [tick for tick in ERROR_TICKS if low <= tick <= high]

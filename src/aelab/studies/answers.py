@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from aelab.evaluate.columns import GROUPS, METRICS
+from aelab.evaluate.columns import GROUPS, METRICS, worded
 from aelab.studies.cells import OVERCOMPLETE, code_size, figure
 from aelab.studies.results import ResultRow, Results, Verdict
 from aelab.studies.study import usual_questions
@@ -103,11 +103,13 @@ def reached(metric: str, row: ResultRow, rows: Sequence[ResultRow]) -> str:
         others[f"PCA with {row.code_size:,} numbers"] = pca.spread(metric)
     elif row.model != "pca":
         others[f"PCA with {row.code_size:,} numbers"] = row.spread(PCA.get(metric, ""))
-    others |= {words: row.spread(name) for name, words in BESIDE.get(metric, {}).items()}
+    others |= {
+        worded(words, row.counted): row.spread(name)
+        for name, words in BESIDE.get(metric, {}).items()
+    }
     told = [f"{words}: {figure(metric, of)}" for words, of in others.items() if of.mean is not None]
-    text = PHRASES.get(metric, f"{METRICS[metric].title} {{}}").format(
-        figure(metric, row.spread(metric))
-    )
+    phrase = worded(PHRASES.get(metric, f"{METRICS[metric].title} {{}}"), row.counted)
+    text = phrase.format(figure(metric, row.spread(metric)))
     return text + (f" ({'; '.join(told)})" if told else "")
 
 

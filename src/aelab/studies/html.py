@@ -7,6 +7,7 @@ from pathlib import Path
 
 from aelab.evaluate.columns import FACTS, metric_named
 from aelab.runs.store import Run
+from aelab.studies.summary import counted
 
 
 def table(columns: Mapping[str, Sequence[str]]) -> str:
@@ -38,7 +39,7 @@ def run(shown: Run) -> str:
     if not (shown.folder / "metrics.json").is_file():
         return f"{title}<p>{escape(str(shown.folder))} is not finished</p>"
     figures = {
-        metric_named(name): value
+        metric_named(name, counted(shown.spec)): value
         for name, value in shown.metrics.items()
         if name not in FACTS and value is not None
     }

@@ -7,7 +7,7 @@ from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from aelab.evaluate.audits import Finding
-from aelab.evaluate.columns import FACTS
+from aelab.evaluate.columns import FACTS, worded
 from aelab.evaluate.finite import emptied
 from aelab.files import InputError
 from aelab.settings import check_value
@@ -44,7 +44,7 @@ NO_FIGURE = Spread(None, None, ())
 
 OPTIONAL = (
     *("side_channel_size", "side_channel_bits", "code_bits"),
-    *("multiply_adds", "by_class", "parts"),
+    *("multiply_adds", "by_class", "parts", "counted"),
 )
 """Fields of a row that results.json leaves out where there is nothing to say."""
 
@@ -85,6 +85,9 @@ class ResultRow:
     published: dict[str, float]
     parts: tuple[str, ...] | None = None
     """The rows that this is the mean of."""
+
+    counted: str | None = None
+    """What an error is counted by, column or value; pixels, and links of graphs, unless said."""
 
     others: dict[str, Any] = field(default_factory=dict)
     """The other FACTS; in JSON they stand beside the fields."""
@@ -223,6 +226,17 @@ class Results:
     def seeds(self) -> list[int]:
         """Those that any row has."""
         return sorted({seed for row in self.rows for seed in row.seeds})
+
+    @property
+    def counted(self) -> str | None:
+        """What errors are counted by, where that is the same in all rows."""
+        found = {row.counted for row in self.rows}
+        return found.pop() if len(found) == 1 else None
+
+    @property
+    def error_label(self) -> str:
+        """What the squared error is called on an axis."""
+        return worded("MSE (squared error a pixel, pixels in [0, 1])", self.counted)
 
     def to_json(self) -> dict[str, Any]:
         """The content of results.json."""

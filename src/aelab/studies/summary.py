@@ -5,7 +5,7 @@ from dataclasses import replace
 from statistics import mean
 from typing import Any
 
-from aelab.data.specs import InputSpec
+from aelab.data.specs import GraphSpec, InputSpec
 from aelab.evaluate.audits import Finding
 from aelab.evaluate.columns import FACTS, METRICS, SLOW_GROUPS, metric_named
 from aelab.evaluate.finite import NOT_FINITE
@@ -59,6 +59,7 @@ def row_of(row: Row, runs: Sequence[Run]) -> ResultRow:
         "audits": {},
         **{name: every[0][name] for name in facts},
         "input_size": spec.size if isinstance(spec, InputSpec) else None,
+        "counted": counted(spec),
         "budget": row.budget,
         "seeds": [run.settings.seed for run in runs],
         **costs(runs),
@@ -69,6 +70,17 @@ def row_of(row: Row, runs: Sequence[Run]) -> ResultRow:
     figures = {name: Spread.of([metrics.get(name) for metrics in every]) for name in named}
     where = str(runs[0].folder / "metrics.json")
     return replace(ResultRow.from_json(content, where), metrics=figures)
+
+
+def counted(spec: InputSpec | GraphSpec) -> str | None:
+    """What errors of such inputs are counted by, where that is no pixel.
+
+    >>> counted(InputSpec((1, 28, 28))), counted(InputSpec((12,)))
+    (None, 'value')
+    """
+    if isinstance(spec, GraphSpec) or spec.kind == "images":
+        return None
+    return "value" if spec.columns is None else "column"
 
 
 def single_row(run: Run) -> ResultRow:
@@ -125,7 +137,9 @@ def wholes(study: Study, runs: Mapping[str, Sequence[Run]]) -> dict[str, dict[st
 def units(rows: Sequence[ResultRow]) -> dict[str, str]:
     """The unit of each metric that there is."""
     names = dict.fromkeys(name for row in rows for name in row.metrics)
-    known = {name: METRICS[name].unit for name in names if name in METRICS}
+    found = {row.counted for row in rows}
+    one = found.pop() if len(found) == 1 else None
+    known = {name: metric_named(name, one).unit for name in names if name in METRICS}
     return {**known, "train_seconds": "seconds of training, without evaluation"}
 
 

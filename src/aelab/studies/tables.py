@@ -104,7 +104,7 @@ def metric_columns(results: Results, names: Iterable[str]) -> list[Column]:
     """A column a metric, with a mark where the seeds do not tell a row from the best."""
     columns = []
     for name in names:
-        metric = metric_named(name)
+        metric = metric_named(name, results.counted)
         close = close_to_best(results, name) if metric.better else set()
         cells = [
             Cell(
