@@ -320,6 +320,10 @@ def compare(arguments: list[str]) -> int:
 
     import_from_here(":")  # its rows may be classes of one's own
     options = parse(CompareOptions, "compare", arguments, compare.__doc__)
+    if options.study == "adbench":
+        from aelab.cli.benchmark import compare_adbench
+
+        return EXIT_FAILED if compare_adbench(options).errors else 0
     from rich.console import Console
     from rich.text import Text
 

@@ -102,7 +102,8 @@ class NoiseConditionalAutoencoder(Autoencoder):
 
     def reconstructed(self, x: InputBatch, sigma: Levels) -> InputBatch:
         """What is made of inputs said to have noise of the levels sigma, in units of x."""
-        return self(Batch(Batch.of(x).x, noise_level=sigma))
+        x_hat: Tensor = self(Batch(Batch.of(x).x, noise_level=sigma))
+        return x_hat
 
     def with_levels(self, x: InputBatch, sigma: Levels) -> WithLevels:
         """What the network is given: inputs, and the logarithms of their levels."""

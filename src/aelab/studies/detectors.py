@@ -1,0 +1,139 @@
+"""Detectors of anomalies among rows of numbers: autoencoders by one recipe, and their rivals."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+from sklearn.preprocessing import StandardScaler
+
+from aelab.data.adbench import Halves
+from aelab.data.input_sets import InputSplit
+from aelab.data.specs import Columns, InputSpec
+from aelab.evaluate.anomaly import split_scores
+from aelab.evaluate.noise_levels import mean_errors, noise_level_score
+from aelab.evaluate.reconstruction import chunks
+from aelab.evaluate.rivals import RIVALS
+from aelab.machine import seeded
+from aelab.models.noise_conditional import NoiseConditionalAutoencoder
+from aelab.models.zoo import resolve
+from aelab.settings import Recipe
+from aelab.training.loop import fit
+
+STEPS, BATCH = 1_000, 256
+"""Of training, whatever the number of rows."""
+
+LEARNING_RATE = 2e-3
+HIDDEN = (256, 128)
+MOST_NUMBERS = 32
+"""In a code, which has half as many as there are columns."""
+
+Rows = Float64[np.ndarray, "rows columns"]
+Scores = Float64[np.ndarray, " rows"]
+
+
+@dataclass(frozen=True)
+class Detector:
+    """What scores rows after it was fitted to normal ones.
+
+    >>> DETECTORS["autoencoder"].model
+    'vanilla'
+    """
+
+    told: str
+    model: str | None = None
+    """Of the zoo; a rival has none."""
+
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+
+    published: str | None = None
+    """The published detector of the same kind."""
+
+
+DENSE = {"hidden": HIDDEN}
+
+DETECTORS: dict[str, Detector] = {
+    "noise-conditional": Detector(
+        "denoising at four noise levels", "noise-conditional", DENSE, "DTE-C"
+    ),
+    "autoencoder": Detector(
+        "squared error of the reconstruction",
+        "vanilla",
+        {**DENSE, "activated_code": False, "decoder_hidden": None},
+    ),
+    "vae": Detector("minus the evidence lower bound", "vae", DENSE, "VAE"),
+    "neighbours": Detector("mean distance to 5 neighbours", published="KNN"),
+    "lof": Detector("local outlier factor", published="LOF"),
+    "isolation-forest": Detector("isolation forest", published="IForest"),
+    "ocsvm": Detector("one-class support vector machine", published="OCSVM"),
+    "pca": Detector("squared error of PCA, as many numbers", published="PCA"),
+}
+"""By name: autoencoders, and then the rivals of `evaluate.rivals`."""
+
+
+def code_size(columns: int) -> int:
+    """Half of the columns, from 1 to MOST_NUMBERS.
+
+    >>> code_size(1), code_size(21), code_size(100)
+    (1, 10, 32)
+    """
+    return max(1, min(MOST_NUMBERS, columns // 2))
+
+
+def recipe_of(rows: int, steps: int = STEPS) -> Recipe:
+    """So many steps over so many rows.
+
+    >>> recipe_of(1_024).epochs, recipe_of(100).epochs
+    (250.0, 1000.0)
+    """
+    return Recipe(
+        epochs=steps / math.ceil(rows / BATCH), batch_size=BATCH, learning_rate=LEARNING_RATE
+    )
+
+
+def scores(name: str, halves: Halves, seed: int, steps: int = STEPS) -> Scores:
+    """The score of each test row by a detector that is fitted to the training rows.
+
+    The columns are standardised on the training rows; one that does not vary there is only
+    centred.
+    """
+    scaler = StandardScaler().fit(halves.train)
+    train, test = scaler.transform(halves.train), scaler.transform(halves.test)
+    size = code_size(train.shape[1])
+    if DETECTORS[name].model is None:
+        found: Scores = RIVALS[name](seed, size).fit(train).scores(test)
+        return found
+    return model_scores(DETECTORS[name], train, test, seed, steps)
+
+
+def model_scores(of: Detector, train: Rows, test: Rows, seed: int, steps: int) -> Scores:
+    """The same of a model, trained on standardised rows."""
+    given, asked = split_of(train), split_of(test)
+    assert of.model is not None
+    with seeded(seed, "initialisation"):
+        model = resolve(of.model).build(
+            given.spec, **of.hyperparameters, latent_dim=code_size(train.shape[1])
+        )
+    for _ in fit(model, given, recipe_of(len(train), steps), seed=seed):
+        pass
+    if isinstance(model, NoiseConditionalAutoencoder):
+        fitted = mean_errors(model, given)
+        with torch.inference_mode():
+            found = torch.cat([noise_level_score(model, x, fitted) for x in chunks(asked)])
+    else:
+        found = split_scores(model, asked)
+    score: Scores = found.double().nan_to_num(nan=np.inf).clamp(max=1e300).numpy()
+    return score
+
+
+def split_of(rows: Rows) -> InputSplit:
+    """Standardised rows as a model takes them."""
+    columns = rows.shape[1]
+    names = tuple(str(number) for number in range(columns))
+    standard = Columns(names, mean=(0.0,) * columns, std=(1.0,) * columns, numbered=True)
+    spec = InputSpec((columns,), 1.0, dtype="float32", columns=standard)
+    values, index = torch.from_numpy(rows).float(), torch.arange(len(rows))
+    return InputSplit(values, torch.zeros_like(index), index, spec)
