@@ -113,13 +113,13 @@ class TrainedRun(Run):
         """
         return in_memory.reconstructions(self, x, labels)
 
-    def score(self, x: A, labels: object | None = None) -> A:
-        """How unlike the training inputs each input is; see `evaluate.anomaly.anomaly_scores`.
+    def score(self, x: A, labels: object | None = None, *, score: str | None = None) -> A:
+        """How unlike the training inputs each input is: by the model's own score, or by `score`.
 
         Raises:
-            InputError: as `encode`.
+            InputError: as `encode`, or the model has no score of that name (`scoring.SCORES`).
         """
-        return in_memory.scores(self, x, labels)
+        return in_memory.scores(self, x, labels, score, self.data_to_fit)
 
     def sample(
         self,

@@ -10,13 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aelab.cli.anomalies import anomalies
 from aelab.cli.opening import (
     NoOptions,
     applied,
     import_from_here,
     import_own_class,
     opened,
-    opened_inputs,
     opened_run,
     parse,
     run_in,
@@ -206,41 +206,6 @@ def impute(arguments: list[str]) -> int:
     data, said = run.data_to_fit(options.data_dir), said_of(run.settings.data)
     found = fill(run, options.data, data, options.out, said=said)
     print(f"{found.filled:,} values filled in: {options.out}\n{found.told}")
-    return 0
-
-
-def anomalies(arguments: list[str]) -> int:
-    """Score inputs by how unlike the training data they are, and mark the anomalies."""
-    from aelab.cli.options import AnomaliesOptions
-
-    options = parse(AnomaliesOptions, "anomalies", arguments, anomalies.__doc__)
-    from aelab.apps.anomalies import error_maps, find_anomalies
-    from aelab.cli.screen import counting
-
-    run = opened_run(options)
-    inputs = opened_inputs(run, options.data, options)
-    try:
-        data = run.own_data(data_dir=options.data_dir)
-    except AelabError as error:
-        needed = "the threshold comes from the validation data of the run's own"
-        raise AelabError(f"{needed}, which cannot be had: {error}") from error
-    with counting("anomalies", len(inputs)) as on_done:
-        found = find_anomalies(
-            run,
-            inputs,
-            data,
-            options.out,
-            false_alarm_rate=options.false_alarm_rate,
-            top=options.top,
-            on_done=on_done,
-        )
-    print(
-        f"{found.anomalies:,} of {len(inputs):,} score above {found.threshold:.6g}, as "
-        f"{options.false_alarm_rate:.3g} of the validation inputs do: {options.out}"
-    )
-    if found.highest and inputs.split.spec.kind == "images":
-        picture = error_maps(run, inputs, found.highest)
-        print(write_picture(options.out.with_suffix(".png"), picture))
     return 0
 
 

@@ -1,6 +1,6 @@
 """Inputs for a trained run: whatever its owner brings, prepared as the run's own were."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,15 @@ from aelab.data.arrays import array_files, as_array, as_inputs, open_array, role
 from aelab.data.axes import described_shape
 from aelab.data.compressed import inner_suffix
 from aelab.data.dialect import FOUND_OUT, TABLE_SUFFIXES, Said
-from aelab.data.folders import Skipped, classes_of, list_files, read_pictures, refuse_or_tell
+from aelab.data.folders import (
+    MASKS,
+    Skipped,
+    classes_of,
+    is_of_defects,
+    list_files,
+    read_pictures,
+    refuse_or_tell,
+)
 from aelab.data.image_files import VOLUME_AXES, Kind, Wanted
 from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.data.loading import ARRAY_SUFFIXES, LOADERS, is_frame, load_settings
@@ -27,6 +35,9 @@ from aelab.data.table_columns import ColumnsWanted, frame_columns
 from aelab.data.table_rows import as_rows, read_rows, refuse_bad
 from aelab.files import InputError, MissingFileError
 from aelab.settings import DataSettings
+
+TESTED = "test/"
+"""Of a folder for finding defects: where the images are that hold them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +89,9 @@ class Inputs:
     title: str = "inputs"
     """What an array of outputs is called, without a suffix."""
 
+    notes: tuple[str, ...] = ()
+    """What was found on opening, one sentence each."""
+
     def __len__(self) -> int:
         return len(self.split)
 
@@ -93,12 +107,14 @@ def open_inputs(
     strict: bool = False,
     data_dir: str | Path | None = None,
     said: Said = FOUND_OUT,
+    label: str | None = None,
 ) -> Inputs:
     """Open inputs for a model built from `spec`, and prepare them as it says.
 
     `path` is an image or sound file, a folder of them, an array, a table, or a split of a named
     data set (``fashion-mnist:test``). Folders train, validation and test are no splits here, but
-    classes. What is `said` of text tables need not be found out.
+    classes; masks in a folder for finding defects are no inputs. What is `said` of text tables
+    need not be found out; `label` is a table's column with the class of each row.
 
     Raises:
         InputError: the inputs are of another shape or type than the run takes, or something is
@@ -106,15 +122,17 @@ def open_inputs(
         MissingFileError: there is no such file or folder.
     """
     name, _, split = str(path).rpartition(":")
-    if name in LOADERS or str(path) in LOADERS:
+    if label is None and (name in LOADERS or str(path) in LOADERS):
         return of_data_set(name, split, spec, data_dir)
     path = Path(path)
     if not path.exists():
         raise MissingFileError(f"{path} does not exist; check the path")
+    if label is not None and inner_suffix(path) not in TABLE_SUFFIXES:
+        raise InputError(f"{path} is no table, and has no column {label!r}: leave label out")
     if path.suffix.lower() in ARRAY_SUFFIXES:
         inputs = of_array(path, spec)
     elif inner_suffix(path) in TABLE_SUFFIXES:
-        inputs = of_table(path, spec, said)
+        inputs = of_table(path, spec, said, label)
     elif spec.rate is not None:
         inputs = of_sounds(path, spec, spec.rate, strict=strict)
     else:
@@ -236,14 +254,21 @@ def of_values(where: str, values: Shaped[Tensor, "n *shape"], spec: InputSpec) -
     return Inputs(images, RowNumbers(len(values)))
 
 
-def of_table(path: Path, spec: InputSpec, said: Said) -> Inputs:
+def of_table(path: Path, spec: InputSpec, said: Said, label: str | None = None) -> Inputs:
     """The rows of a table, by the columns that the run was trained on, in whatever order.
 
     Those of a run that was trained on an array have no names: they are taken in their order.
+
+    Raises:
+        InputError: a column is missing, or the run's model is told the class by another than
+            `label`.
     """
     columns = spec.columns
     named = columns is not None and not columns.numbered
-    names, label = (columns.names, columns.label) if columns and named else (None, None)
+    names, own = (columns.names, columns.label) if columns and named else (None, None)
+    if None not in (own, label) and own != label:
+        raise InputError(f"the run's model is told the class by {own!r}: label cannot be {label!r}")
+    label = label or own
     rows = read_rows(path, ColumnsWanted(names, label=label, said=said))
     refuse_bad(path, rows, impute=columns is not None and columns.impute)
     found = replace(of_values(str(path), rows.values, spec), table=path)
@@ -269,7 +294,8 @@ def of_pictures(path: Path, spec: InputSpec, *, strict: bool) -> Inputs:
     height_and_width = spec.image_shape[1:] if spec.resized else None
     wanted = Wanted(height_and_width, spec.grayscale, stacked)
     kind = Kind(spec.shape, spec.dtype)
-    pictures = read_pictures(path, list_files(path), wanted, like=kind)
+    files, masks = without_masks(list_files(path))
+    pictures = read_pictures(path, files, wanted, like=kind)
     if not pictures.names:
         name, why = pictures.skipped[0]
         raise InputError(f"{path} holds nothing that the run takes ({kind}): {name} {why}")
@@ -285,6 +311,38 @@ def of_pictures(path: Path, spec: InputSpec, *, strict: bool) -> Inputs:
         pictures.skipped,
         None if stacked else [folder / name for name in pictures.names],
         title=path.stem,
+        notes=(f"{masks:,} masks in {MASKS} are left out",) if masks else (),
+    )
+
+
+def without_masks(files: Mapping[str, Path]) -> tuple[dict[str, Path], int]:
+    """The files of a folder without the masks of one for finding defects, and how many these are.
+
+    >>> without_masks({"test/hole/0.png": Path("0.png"), "ground_truth/hole/0.png": Path("m.png")})
+    ({'test/hole/0.png': PosixPath('0.png')}, 1)
+    """
+    kept = {name: path for name, path in files.items() if not name.startswith(MASKS)}
+    of_defects = any(name.startswith(TESTED) for name in kept)
+    return (kept, len(files) - len(kept)) if of_defects else (dict(files), 0)
+
+
+def tested_alone(inputs: Inputs) -> Inputs:
+    """The test images of a folder for finding defects, by kind of defect; other inputs as given."""
+    if inputs.paths is None or not is_of_defects(inputs.names):
+        return inputs
+    of_test = torch.tensor([name.startswith(TESTED) for name in inputs.names])
+    numbers = of_test.nonzero().flatten().tolist()
+    names = [inputs.names[i] for i in numbers]
+    classes, labels = classes_of([name.removeprefix(TESTED) for name in names])
+    note = f"a folder for finding defects: its {len(names):,} test images are taken, and no others"
+    return replace(
+        inputs,
+        split=inputs.split.where(of_test),
+        names=names,
+        labels=labels,
+        classes=classes,
+        paths=[inputs.paths[i] for i in numbers],
+        notes=(*inputs.notes, note),
     )
 
 

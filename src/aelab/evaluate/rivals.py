@@ -22,8 +22,11 @@ NEIGHBOURS, LOCAL_NEIGHBOURS = 5, 20
 FEWEST_ROWS = 2
 """A detector can be fitted to: one row has no neighbour and no spread."""
 
-CHUNK = 2048
-"""Rows scored at a time, for the sake of memory."""
+MOST_VALUES = 2**26
+"""Of the rows that a detector is fitted to: half a gigabyte."""
+
+CHUNK, CHUNK_VALUES = 2048, 2**22
+"""Rows scored at a time, and values in them, at most."""
 
 Rows = Float64[np.ndarray, "rows columns"]
 Scores = Float64[np.ndarray, " rows"]
@@ -34,7 +37,8 @@ class Rival(ABC):
 
     A score is higher, the less a row is like the training rows, and follows from that row alone,
     whatever is scored beside it. Of more than `most_rows` training rows, so many are drawn by the
-    seed, so that the cost is bounded. Rows are taken as they are: standardise unlike columns.
+    seed, and fewer of very long ones: the cost is bounded. Rows are taken as they are: standardise
+    unlike columns.
 
     >>> rows = np.random.default_rng(0).normal(size=(100, 3))
     >>> near, far = Neighbours().fit(rows).scores(np.array([[0.0, 0, 0], [9.0, 0, 0]]))
@@ -60,7 +64,8 @@ class Rival(ABC):
             raise InputError(
                 f"detectors of anomalies take {FEWEST_ROWS} training rows or more, not {len(rows)}"
             )
-        drawn = permutation_at(len(rows), self.seed, "rivals")[: self.most_rows].numpy()
+        most = min(self.most_rows, max(FEWEST_ROWS, MOST_VALUES // rows.shape[1]))
+        drawn = permutation_at(len(rows), self.seed, "rivals")[:most].numpy()
         self.learn(rows[np.sort(drawn)].astype(np.float64))
         return self
 
@@ -79,9 +84,10 @@ class Rival(ABC):
 
 
 def in_chunks(rows: NDArray[np.floating]) -> Iterator[Rows]:
-    """Rows in double precision, CHUNK at a time."""
-    for start in range(0, len(rows), CHUNK):
-        yield rows[start : start + CHUNK].astype(np.float64)
+    """Rows in double precision, some at a time."""
+    size = max(1, min(CHUNK, CHUNK_VALUES // rows.shape[1]))
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size].astype(np.float64)
 
 
 class Neighbours(Rival):
