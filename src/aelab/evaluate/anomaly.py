@@ -15,6 +15,7 @@ from aelab.evaluate.reconstruction import SEED
 from aelab.evaluate.rivals import MOST_VALUES, RIVALS, Rival
 from aelab.evaluate.scoring import (
     SCORES,
+    Fitted,
     Scores,
     default_score,
     latent_size,
@@ -53,12 +54,14 @@ def metric_of(rival: str) -> str:
     return f"{rival.removeprefix('isolation-')}_auroc"
 
 
-def anomaly_scores(model: Autoencoder, x: InputBatch) -> Scores:
+def anomaly_scores(model: Autoencoder, x: InputBatch, fitted: Fitted | None = None) -> Scores:
     """Score inputs by the model's own score: the higher, the less like the training inputs.
 
-    For autoencoders `scoring.reconstruction`, for variational ones `scoring.bound`.
+    For autoencoders `scoring.reconstruction`, for variational ones `scoring.bound`, and for those
+    that are told a noise level `noise_levels.noise_level_score`, which is `fitted` to training
+    inputs.
     """
-    return SCORES[default_score(model)].of(model, x, {})
+    return SCORES[default_score(model)].of(model, x, fitted or {})
 
 
 def anomaly_auroc(model: Autoencoder, data: InputDataset, split: str) -> float | None:
@@ -69,7 +72,10 @@ def anomaly_auroc(model: Autoencoder, data: InputDataset, split: str) -> float |
     """
     if not len(data.anomalies.get(split, ())):
         return None
-    return auc(split_scores(model, data.anomalies[split]), split_scores(model, data.split(split)))
+    name = default_score(model)
+    fitted = SCORES[name].fit(model, data.split("train"))
+    kinds = (data.anomalies[split], data.split(split))
+    return auc(*(split_scores(model, inputs, name, fitted) for inputs in kinds))
 
 
 @kept

@@ -17,6 +17,11 @@ Errors = Float64[Tensor, "batch levels"]
 Scores = Float64[Tensor, " batch"]
 
 
+def noise_conditional_only(model: Autoencoder) -> str:
+    """Only a model that is told a noise level can be told several."""
+    return "" if isinstance(model, NoiseConditionalAutoencoder) else "it is told no noise level"
+
+
 def noise_level_errors(model: Autoencoder, x: InputBatch) -> Errors:
     """How far clean inputs are moved that are said to be noisy: a squared error for each level.
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from aelab.data.input_sets import InputSplit
 from aelab.evaluate.metrics import squared_errors
+from aelab.evaluate.noise_levels import mean_errors, noise_conditional_only, noise_level_score
 from aelab.evaluate.reconstruction import SEED, chunks
 from aelab.files import InputError
 from aelab.machine import generator_at, permutation_at, seeded
@@ -26,7 +27,7 @@ BEYOND = 1e300
 """The score of an input beyond a model's arithmetic: none is more of an anomaly."""
 
 MOST_CODES = 10_000
-"""Training inputs whose codes a distance is fitted to, drawn by a fixed seed."""
+"""Training inputs that a score is fitted to, drawn by a fixed seed."""
 
 LEAST_SHARE = 1e-9
 """Of the largest variance of codes: what varies less is rounding, and no direction."""
@@ -150,19 +151,23 @@ def distance(model: Autoencoder, x: InputBatch, fitted: Fitted) -> Scores:
     return ((z - fitted["mean"].to(z)) @ fitted["whitening"].to(z)).square().sum(1).sqrt()
 
 
+def some(train: InputSplit) -> InputSplit:
+    """The training inputs that a score is fitted to: MOST_CODES at most, by a fixed seed."""
+    drawn = permutation_at(len(train), SEED, "codes of anomalies")[:MOST_CODES]
+    chosen = torch.zeros(len(train), dtype=torch.bool)
+    chosen[drawn] = True
+    return train.where(chosen.to(train.index.device))
+
+
 def code_moments(model: Autoencoder, train: InputSplit) -> Fitted:
     """Mean and whitening of the codes of training inputs.
 
     Raises:
         InputError: fewer than two of the codes are finite.
     """
-    drawn = permutation_at(len(train), SEED, "codes of anomalies")[:MOST_CODES].sort().values
-    chosen = torch.zeros(len(train), dtype=torch.bool)
-    chosen[drawn] = True
     with torch.inference_mode():
         parts = [
-            model.encode(x)[:, : latent_size(model)].cpu().double()
-            for x in chunks(train.where(chosen.to(train.index.device)))
+            model.encode(x)[:, : latent_size(model)].cpu().double() for x in chunks(some(train))
         ]
     codes = torch.cat(parts)
     codes = codes[codes.isfinite().all(1)]
@@ -195,10 +200,16 @@ SCORES: dict[str, Score] = {
         distance,
         fit=code_moments,
     ),
+    "noise-levels": Score(
+        "squared error at several noise levels, relative to the training inputs'",
+        noise_conditional_only,
+        noise_level_score,
+        fit=lambda model, train: mean_errors(model, some(train)),
+    ),
 }
 """By name, as ``aelab anomalies --score`` takes them."""
 
-PREFERRED = ("bound", "reconstruction")
+PREFERRED = ("noise-levels", "bound", "reconstruction")
 """A model's own score is the first of these that it has."""
 
 

@@ -13,12 +13,9 @@ from sklearn.preprocessing import StandardScaler
 from aelab.data.adbench import Halves
 from aelab.data.input_sets import InputSplit
 from aelab.data.specs import Columns, InputSpec
-from aelab.evaluate.anomaly import split_scores
-from aelab.evaluate.noise_levels import mean_errors, noise_level_score
-from aelab.evaluate.reconstruction import chunks
 from aelab.evaluate.rivals import RIVALS
+from aelab.evaluate.scoring import SCORES, default_score, split_scores
 from aelab.machine import seeded
-from aelab.models.noise_conditional import NoiseConditionalAutoencoder
 from aelab.models.zoo import resolve
 from aelab.settings import Recipe
 from aelab.training.loop import fit
@@ -119,13 +116,9 @@ def model_scores(of: Detector, train: Rows, test: Rows, seed: int, steps: int) -
         )
     for _ in fit(model, given, recipe_of(len(train), steps), seed=seed):
         pass
-    if isinstance(model, NoiseConditionalAutoencoder):
-        fitted = mean_errors(model, given)
-        with torch.inference_mode():
-            found = torch.cat([noise_level_score(model, x, fitted) for x in chunks(asked)])
-    else:
-        found = split_scores(model, asked)
-    score: Scores = found.double().nan_to_num(nan=np.inf).clamp(max=1e300).numpy()
+    own = default_score(model)
+    found = split_scores(model, asked, own, SCORES[own].fit(model, given))
+    score: Scores = found.numpy()
     return score
 
 
