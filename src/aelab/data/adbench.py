@@ -253,7 +253,18 @@ def downloaded(folder: Path) -> list[Path]:
 
 def other_file(path: Path, name: str) -> str:
     """What is wrong with a file that should be the table `name`; nothing if it is."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    expected = checksums()[name]
-    return "" if digest == expected else f"has SHA-256 {digest}; expected {expected}"
+    found, expected = sha256_of(path), checksums()[name]
+    return "" if found == expected else f"has SHA-256 {found}; expected {expected}"
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's content.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error

@@ -18,7 +18,7 @@ from pathlib import Path
 from sklearn.metrics import average_precision_score, roc_auc_score
 from threadpoolctl import threadpool_limits
 
-from aelab.data.adbench import Table, read_table, split_halves, table_paths
+from aelab.data.adbench import Table, read_table, sha256_of, split_halves, table_paths
 from aelab.files import InputError, write_text
 from aelab.machine import threads
 from aelab.runs.jobs import run_all
@@ -101,9 +101,10 @@ def recipe_told(job: Job) -> tuple[object, ...]:
     """What a job's detector is trained by; of a rival nothing."""
     detector = DETECTORS[job.detector]
     if detector.model is None:
-        return (MOST_NUMBERS,) if job.detector == "pca" else ()
+        return (MOST_NUMBERS, detector.share) if job.detector == "pca" else ()
     hyperparameters = sorted(detector.hyperparameters.items())
-    return (job.steps, BATCH, LEARNING_RATE, MOST_NUMBERS, detector.model, hyperparameters)
+    code = (MOST_NUMBERS, detector.share)
+    return (job.steps, BATCH, LEARNING_RATE, code, detector.model, hyperparameters)
 
 
 @lru_cache(maxsize=1)
@@ -166,13 +167,14 @@ def benchmark(
     Raises:
         AelabError: there are no tables, or one cannot be used.
     """
+    table_at.cache_clear()  # files may be others since
     tables, work = [], []
     for path in table_paths(data, data_dir):
         table = read_table(path)  # mistakes are better told before any training
         rows, columns = table.x.shape
         anomalies = int(table.anomaly.sum())
         tables.append(TableFacts(path.stem, rows, columns, anomalies, table.small))
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        sha256 = sha256_of(path)
         work += [
             Job(path, sha256, name, seed, resampled, QUICK_STEPS if quick else STEPS)
             for seed in seeds

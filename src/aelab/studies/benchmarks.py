@@ -262,6 +262,7 @@ def to_json(found: Benchmark) -> dict[str, Any]:
         ],
         "protocols": by_protocol,
         "published": {"source": PUBLISHED, "auroc": published()},
+        "detectors": {name: DETECTORS[name].told for name in found.detectors},
         "seconds": {name: found.seconds(name) for name in found.detectors},
         "errors": dict(found.errors),
     }
@@ -271,6 +272,7 @@ def as_markdown(found: Benchmark) -> str:
     """All of it as Markdown."""
     parts = ["# adbench", *(f"**{lead}** {text}" for lead, text in answers(found))]
     parts += [caption(found), markdown_table(main_columns(found))]
+    parts.append("\n".join(f"- {name}: {DETECTORS[name].told}" for name in found.detectors))
     for resampled, told in PROTOCOLS.items():
         parts += [f"## Tables {told}", markdown_table(table_columns(found, resampled=resampled))]
     return "\n\n".join([*parts, "## Published", markdown_table(published_columns(found))]) + "\n"
@@ -287,10 +289,15 @@ def as_page(found: Benchmark) -> str:
         },
         "Published": published_columns(found),
     }
-    body = [*told, f"<p>{escape(caption(found))}</p>"]
+    scores = "".join(
+        f"<dt>{escape(name)}</dt><dd>{escape(DETECTORS[name].told)}</dd>"
+        for name in found.detectors
+    )
+    body = [*told, f"<p>{escape(caption(found))}</p>", f'<dl class="facts">{scores}</dl>']
     for heading, columns in sections.items():
         body += [f"<h2>{escape(heading)}</h2>"] if heading else []
-        body.append(html.table({column.head: column.texts for column in columns}))
+        shown = html.table({column.head: column.texts for column in columns})
+        body.append(f'<div class="scroll">{shown}</div>')
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>adbench</title>'
         f"<style>{style}</style></head><body><main><h1>adbench</h1>{''.join(body)}</main></body>"

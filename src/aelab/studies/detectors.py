@@ -26,7 +26,7 @@ STEPS, BATCH = 1_000, 256
 LEARNING_RATE = 2e-3
 HIDDEN = (256, 128)
 MOST_NUMBERS = 32
-"""In a code, which has half as many as there are columns."""
+"""In a code."""
 
 Rows = Float64[np.ndarray, "rows columns"]
 Scores = Float64[np.ndarray, " rows"]
@@ -46,22 +46,34 @@ class Detector:
 
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
 
+    share: float = 0.5
+    """How many numbers its code has for each column, up to MOST_NUMBERS."""
+
     published: str | None = None
     """The published detector of the same kind."""
+
+    def code_size(self, columns: int) -> int:
+        """How many numbers its code has for so many columns; at least one.
+
+        >>> [DETECTORS["pca"].code_size(columns) for columns in (1, 21, 100)]
+        [1, 10, 32]
+        """
+        return max(1, min(MOST_NUMBERS, int(self.share * columns)))
 
 
 DENSE = {"hidden": HIDDEN}
 
 DETECTORS: dict[str, Detector] = {
+    # Noise, and not a small code, keeps it from copying its inputs.
     "noise-conditional": Detector(
-        "denoising at four noise levels", "noise-conditional", DENSE, "DTE-C"
+        "denoising at four noise levels", "noise-conditional", DENSE, share=1.0, published="DTE-C"
     ),
     "autoencoder": Detector(
         "squared error of the reconstruction",
         "vanilla",
         {**DENSE, "activated_code": False, "decoder_hidden": None},
     ),
-    "vae": Detector("minus the evidence lower bound", "vae", DENSE, "VAE"),
+    "vae": Detector("minus the evidence lower bound", "vae", DENSE, published="VAE"),
     "neighbours": Detector("mean distance to 5 neighbours", published="KNN"),
     "lof": Detector("local outlier factor", published="LOF"),
     "isolation-forest": Detector("isolation forest", published="IForest"),
@@ -69,15 +81,6 @@ DETECTORS: dict[str, Detector] = {
     "pca": Detector("squared error of PCA, as many numbers", published="PCA"),
 }
 """By name: autoencoders, and then the rivals of `evaluate.rivals`."""
-
-
-def code_size(columns: int) -> int:
-    """Half of the columns, from 1 to MOST_NUMBERS.
-
-    >>> code_size(1), code_size(21), code_size(100)
-    (1, 10, 32)
-    """
-    return max(1, min(MOST_NUMBERS, columns // 2))
 
 
 def recipe_of(rows: int, steps: int = STEPS) -> Recipe:
@@ -99,11 +102,11 @@ def scores(name: str, halves: Halves, seed: int, steps: int = STEPS) -> Scores:
     """
     scaler = StandardScaler().fit(halves.train)
     train, test = scaler.transform(halves.train), scaler.transform(halves.test)
-    size = code_size(train.shape[1])
-    if DETECTORS[name].model is None:
-        found: Scores = RIVALS[name](seed, size).fit(train).scores(test)
-        return found
-    return model_scores(DETECTORS[name], train, test, seed, steps)
+    detector = DETECTORS[name]
+    if detector.model is not None:
+        return model_scores(detector, train, test, seed, steps)
+    found: Scores = RIVALS[name](seed, detector.code_size(train.shape[1])).fit(train).scores(test)
+    return found
 
 
 def model_scores(of: Detector, train: Rows, test: Rows, seed: int, steps: int) -> Scores:
@@ -112,7 +115,7 @@ def model_scores(of: Detector, train: Rows, test: Rows, seed: int, steps: int) -
     assert of.model is not None
     with seeded(seed, "initialisation"):
         model = resolve(of.model).build(
-            given.spec, **of.hyperparameters, latent_dim=code_size(train.shape[1])
+            given.spec, **of.hyperparameters, latent_dim=of.code_size(train.shape[1])
         )
     for _ in fit(model, given, recipe_of(len(train), steps), seed=seed):
         pass
