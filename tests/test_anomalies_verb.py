@@ -213,6 +213,22 @@ def test_the_training_data_may_be_away(
     np.testing.assert_allclose(run.score(x, score=score), scores, rtol=1e-4, atol=1e-8)
 
 
+def test_the_page_needs_no_training_data(away: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ends_with(0, "report", "run")
+    told = capsys.readouterr()
+    assert "left out: Figures that are drawn of the data, which cannot be had:" in told.err
+    page = Path("run/report.html").read_text("utf-8")
+    assert "gone.csv" in page
+    assert "Figures that are drawn of the data" in page
+    mse = aelab.load("run").metrics["mse"]
+    assert f"{mse:.4f}" in page
+    assert (
+        aelab.load("run").report(out="again").read_bytes() == Path("run/report.html").read_bytes()
+    )
+    ends_with(2, "report", "run", "--classes", "0")
+    assert "classes are chosen of the data" in capsys.readouterr().err
+
+
 def row_values(row: dict[str, str]) -> list[float]:
     return [float(row[name]) for name in ("heat", "flow", "noise")]
 
