@@ -4,14 +4,24 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 import aelab
 from aelab.data.input_sets import InputDataset
 from aelab.data.specs import InputSpec
-from aelab.evaluate.anomaly import anomaly_auroc, anomaly_scores
+from aelab.evaluate.anomaly import (
+    anomaly_auroc,
+    anomaly_scores,
+    measure,
+    metric_of,
+    rival_aurocs,
+)
+from aelab.evaluate.rivals import RIVALS
+from aelab.evaluate.subject import Subject
 from aelab.files import InputError
 from aelab.models.posterior import Gaussian
 from aelab.models.priors.normal import Normal
@@ -62,7 +72,7 @@ def test_the_score_of_a_variational_model_is_minus_its_bound(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """E_q |x - W z|² = |x|² + s² |W|², in the Frobenius norm, for a posterior of mean 0."""
-    monkeypatch.setattr("aelab.evaluate.anomaly.DRAWS", 20_000)
+    monkeypatch.setattr("aelab.evaluate.scoring.DRAWS", 20_000)
     spec, std = InputSpec((1, 2, 3)), 0.7
     weights = torch.randn(6, 2, generator=torch.Generator().manual_seed(0))
     x = torch.rand(2, 1, 2, 3)
@@ -117,6 +127,34 @@ def test_the_auroc_counts_pairs_in_the_right_order(blobs: InputDataset) -> None:
     assert 0.5 < by_hand < 1
 
 
+def test_rivals_stand_beside_every_model(
+    blobs: InputDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fitted to the training inputs alone; PCA with as many components as the code has numbers."""
+    data = blobs.only(["large"])
+    model = build("vanilla", blobs.spec, latent_dim=3)
+    subject = Subject(model, data, "test", codes=torch.zeros(len(data.split("test")), 3))
+    figures = measure(subject)
+    rows = [
+        images.batch(torch.arange(len(images))).flatten(1).numpy()
+        for images in (data.split("train"), data.split("test"), data.anomalies["test"])
+    ]
+    labels = [0] * len(rows[1]) + [1] * len(rows[2])
+    for name, rival in RIVALS.items():
+        scores = rival(0, code_size=3).fit(rows[0]).scores(np.concatenate(rows[1:]))
+        assert figures[metric_of(name)] == pytest.approx(roc_auc_score(labels, scores)), name
+    assert figures.keys() == {"anomaly_auroc", *map(metric_of, RIVALS)}
+    assert measure(replace(subject, data=blobs)) == {"anomaly_auroc": None}
+    # Where there are more, some are drawn, the same each time.
+    monkeypatch.setattr("aelab.evaluate.anomaly.MOST_OF_A_KIND", 5)
+    splits = (data.split("train"), data.split("test"), data.anomalies["test"])
+    few, again = (rival_aurocs(tuple(RIVALS), *splits, 3) for _ in "ab")
+    assert few == again
+    pairs = [50 * auroc.item() for auroc in few.values()]  # five of each; a tie is half a pair
+    assert pairs == pytest.approx([round(number) for number in pairs], abs=1e-6)
+    assert any(few[name].item() != figures[metric_of(name)] for name in RIVALS)
+
+
 def test_a_run_of_one_class_records_it(tiny: InputDataset, tmp_path: Path) -> None:
     data = DataSettings(name="tiny", classes=("Bag",))
     settings = RunSettings("pca", {"latent_dim": 4}, data, Recipe(epochs=0))
@@ -124,6 +162,9 @@ def test_a_run_of_one_class_records_it(tiny: InputDataset, tmp_path: Path) -> No
     run = Run.open(tmp_path / "run")
     assert run.settings.data == data
     assert run.metrics["anomaly_auroc"] > 0.5
+    assert all(0 <= run.metrics[metric_of(name)] <= 1 for name in RIVALS)
+    page = write_report(tmp_path / "run").path.read_text()
+    assert all(metric in page for metric in ("5-NN", "LOF", "forest", "OC-SVM"))
 
 
 STUDY = """

@@ -374,22 +374,28 @@ def test_anomalies_by_the_rate_of_false_alarms(
     assert not (tmp_path / "t.csv").exists()
 
 
-def test_without_the_runs_own_data_there_is_no_threshold(
+def test_without_the_runs_own_data_the_kept_threshold_serves(
     blobs: InputDataset, outside: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    np.save("mine.npy", stored(blobs, 40)[:, 0])
+    np.save("mine.npy", stored(blobs)[:, 0])
     data = DataSettings(name=str(outside / "mine.npy"))
     settings = RunSettings("pca", {"latent_dim": 2}, data, Recipe(epochs=0))
     train_run(settings, load_settings(data), "run", groups=("anomalies",))
     np.save("new.npy", stored(blobs, 10)[:, 0])
-    ends_with(0, "anomalies", "run", "new.npy", "--out", "s.csv")
-    assert "of 10 score above" in capsys.readouterr().out
+    command = ("anomalies", "run", "new.npy", "--false-alarm-rate", "0.5", "--out")
+    ends_with(0, *command, "s.csv")
+    told = capsys.readouterr().out
+    assert "of 10 score above" in told
     Path("mine.npy").unlink()
-    ends_with(2, "anomalies", "run", "new.npy", "--out", "t.csv")
+    ends_with(0, *command, "t.csv")
+    assert capsys.readouterr().out == told.replace("s.csv", "t.csv").replace("s.png", "t.png")
+    assert Path("t.csv").read_bytes() == Path("s.csv").read_bytes()
+    Path("run", "anomaly_scores.safetensors").unlink()  # a run of an earlier version
+    ends_with(2, *command, "u.csv")
     error = capsys.readouterr().err
-    assert "the threshold comes from the validation data of the run's own" in error
+    assert "run keeps no such scores of its validation inputs, and the data that it was" in error
     assert error.count("\n") == 1
-    assert not Path("t.csv").exists()
+    assert not Path("u.csv").exists()
 
 
 def test_an_error_map_is_white_where_the_error_is_largest() -> None:
@@ -442,7 +448,7 @@ def test_a_full_disk_or_control_c_leaves_nothing(
     model = type(run.model)
     target = "encode" if name in ("encode", "table") else "decode"
     if name == "anomalies":
-        monkeypatch.setattr("aelab.apps.anomalies.finite_scores", stop)
+        monkeypatch.setattr("aelab.evaluate.scoring.Score.finite", stop)
     else:
         _ = run.model
         monkeypatch.setattr(model, target, stop)

@@ -225,6 +225,15 @@ CASES = [
         0.2,
     ),
     Case("anomalies", "top", "--top 3", "find_anomalies.top", 3),
+    Case("anomalies", "score", "--score distance", "find_anomalies.score", "distance"),
+    Case("anomalies", "explain", "--explain", "find_anomalies.explain", True),
+    Case(
+        "anomalies",
+        "anomaly_classes",
+        "--anomaly-classes a b",
+        "find_anomalies.anomaly_classes",
+        ("a", "b"),
+    ),
     Case("anomalies", "out", "--out there.csv", "find_anomalies.path", Path("there.csv")),
     *of_folder("links", "b-graph"),
     *of_data_dir("links", "load_settings"),
@@ -256,7 +265,13 @@ CASES = [
     Case("report", "out", "--out there", "write_report.out", Path("there")),
 ]
 
-ELSEWHERE = {("compare", "no_report")}
+CHOOSE = ("goal", "budget", "latent_dim", "seed", "out", "data_dir")
+
+ELSEWHERE = {
+    ("compare", "no_report"),
+    ("anomalies", "label"),
+    *(("choose", name) for name in CHOOSE),
+}
 """Options with a test of their own."""
 
 RECIPE: dict[str, tuple[str, object]] = {
@@ -356,7 +371,7 @@ def workplace(blobs: InputDataset, tmp_path_factory: pytest.TempPathFactory) -> 
         "load_asked": lambda to: karate if to["settings"].name == "karate" else blobs,
         "train_run": lambda to: run,
         "asked_for": lambda to: to["data"]() and run.prior,
-        "find_anomalies": lambda to: Found(0.5, 0, ()),
+        "find_anomalies": lambda to: to["data"]() and Found(0.5, 0, ()),
         "impute": lambda to: Imputed(0, None, None),
         "interpolation": lambda to: Image.new("L", (1, 1)),
         "write_picture": lambda to: to["path"],

@@ -26,7 +26,7 @@ from aelab.models.blueprint import Blueprint
 from aelab.models.sampling import refuse_number
 from aelab.models.zoo import build, rows_of
 from aelab.runs.store import Run
-from aelab.settings import DataSettings, Recipe, RunSettings, check_value, usual_split
+from aelab.settings import IN_MEMORY, DataSettings, Recipe, RunSettings, check_value, usual_split
 from aelab.studies import html
 from aelab.studies.asked import (
     CompareOptions,
@@ -113,13 +113,13 @@ class TrainedRun(Run):
         """
         return in_memory.reconstructions(self, x, labels)
 
-    def score(self, x: A, labels: object | None = None) -> A:
-        """How unlike the training inputs each input is; see `evaluate.anomaly.anomaly_scores`.
+    def score(self, x: A, labels: object | None = None, *, score: str | None = None) -> A:
+        """How unlike the training inputs each input is: by the model's own score, or by `score`.
 
         Raises:
-            InputError: as `encode`.
+            InputError: as `encode`, or the model has no score of that name (`scoring.SCORES`).
         """
-        return in_memory.scores(self, x, labels)
+        return in_memory.scores(self, x, labels, score, self.data_to_fit)
 
     def sample(
         self,
@@ -200,10 +200,11 @@ class TrainedRun(Run):
         """Write its page, ``report.html`` in its folder unless `out` names another; where it is.
 
         Raises:
-            AelabError: there is no such class, or the data are not its own or nowhere to be found.
+            AelabError: there is no such class, or the data are not its own.
         """
-        own = self.own_data(data, data_dir)
-        return report(self.folder, out=out, classes=classes, data=own).path
+        given = data is not None or self.given is not None or self.settings.data.name == IN_MEMORY
+        own = self.own_data(data, data_dir) if given else None
+        return report(self.folder, out=out, classes=classes, data=own, data_dir=data_dir).path
 
     def reconstructions(
         self,
@@ -391,7 +392,7 @@ def report(
     """Write the page of the run or study in a folder; see `report.page.write_report`.
 
     Raises:
-        AelabError: there is neither, it is damaged, or its data are nowhere to be found.
+        AelabError: there is neither, or it is damaged.
     """
     from aelab.report.page import write_report
 

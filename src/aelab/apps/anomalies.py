@@ -1,23 +1,26 @@
 """Inputs that are unlike what a run was trained on, with their scores and pictures."""
 
-import math
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow  # type: ignore[import-untyped]
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from PIL.Image import Image
 from torch import Tensor
 
+from aelab.apps.explain import explaining, maps_path, share_columns, told_columns
 from aelab.apps.streams import OnDone, chunks, names_and_labels, table, text_columns, using
+from aelab.apps.truth import Truth, agreement, decided
 from aelab.data.dataset import Dataset
-from aelab.data.input_sets import InputDataset
 from aelab.data.inputs import Inputs
-from aelab.evaluate.anomaly import finite_scores, split_scores
+from aelab.evaluate.false_alarms import Threshold, threshold
+from aelab.evaluate.scoring import SCORES, Fitted, score_named
 from aelab.figures import grids
 from aelab.files import InputError
-from aelab.models.contract import Autoencoder
+from aelab.runs.kept_scores import kept_scores
 from aelab.runs.store import Run
 
 
@@ -38,64 +41,125 @@ class Found:
     highest: tuple[int, ...]
     """Numbers of the inputs that score highest, first the highest, anomalies or not."""
 
+    score: str = "reconstruction"
+    """The name of the score, of `evaluate.scoring.SCORES`."""
+
+    limit: Threshold | None = None
+    """The threshold, and how surely it keeps to the rate of false alarms."""
+
+    truth: Truth | None = None
+    """How well the scores agree with labels, where these tell which inputs are anomalies."""
+
+    maps: Path | None = None
+    """The file with the shares of positions, where they are asked for and inputs are no rows."""
+
+    reasons: tuple[str, ...] = ()
+    """A line for each of the highest: its columns with the largest shares, if asked for."""
+
+    notes: tuple[str, ...] = ()
+    """What could not be told, and why."""
+
 
 def find_anomalies(
     run: Run,
     inputs: Inputs,
-    data: Dataset,
+    data: Dataset | Callable[[], Dataset] | None,
     path: str | Path,
     *,
     false_alarm_rate: float = 0.05,
+    score: str | None = None,
+    explain: bool = False,
+    anomaly_classes: Sequence[str] | None = None,
     top: int = 10,
     on_done: OnDone | None = None,
 ) -> Found:
     """Score each input, and write name, label (where there are classes), score and anomaly.
 
-    As CSV or Parquet by the suffix of `path`, in the order of the inputs; see
-    `evaluate.anomaly.finite_scores` for the score. The threshold comes from `data`, what the run
-    was trained on: a share `false_alarm_rate` of its validation inputs, at most, lies above.
+    As CSV or Parquet by the suffix of `path`, in the order of the inputs. The score is one of
+    `evaluate.scoring.SCORES`, the model's own unless one is named. The threshold comes from the
+    run's validation inputs: a share `false_alarm_rate` of them, at most, lies above. Their scores
+    are in the run's folder; `data`, what the run was trained on or what gives it, is asked for
+    where they are not, and for the rivals that stand beside the model where labels tell which
+    inputs are anomalies: those of `anomaly_classes`, unless that goes without saying.
+
+    With `explain`, the share of each column in a row's score is written, too, or, of images and
+    signals, that of each position to ``PATH.shares.npy``. They are shares of the squared error
+    of reconstruction: for a variational model, of the bound's reconstruction term alone.
 
     Raises:
-        InputError: the run is no model of such inputs, `data` are not its own, or `path` cannot
-            be written.
+        InputError: the run is no model of such inputs, `data` are not its own, the rate is more
+            than so few validation inputs can tell, the model has no such score or it cannot be
+            explained, classes are not there, or `path` cannot be written.
     """
-    with using(run) as model:
-        limit = threshold(run, model, data, false_alarm_rate)
-        best = torch.empty(0, dtype=torch.float64)
-        highest = torch.empty(0, dtype=torch.long)
-        anomalies = 0
-        columns = {"score": pyarrow.float64(), "anomaly": pyarrow.bool_()}
-        with table(Path(path), {**text_columns(inputs), **columns}) as rows:
-            for numbers in chunks(inputs, on_done):
-                scores = finite_scores(model, inputs.batch(numbers))
-                found = scores > limit
-                rows(
-                    {
-                        **names_and_labels(inputs, numbers),
-                        "score": scores.numpy(),
-                        "anomaly": found.numpy(),
-                    }
-                )
-                anomalies += int(found.sum())
-                best, highest = torch.cat([best, scores]), torch.cat([highest, numbers])
-                order = best.argsort(descending=True, stable=True)[:top]
-                best, highest = best[order], highest[order]
-    return Found(limit, anomalies, tuple(highest.tolist()))
+    path = Path(path)
+    if isinstance(data, Dataset):
+        run.refuse_other(data)
+    own = own_data(run, data)
+    classes, odd, note = decided(inputs, run.settings.data.classes, anomaly_classes)
+    name = score_named(score, run.autoencoder)
+    kept = kept_scores(run, name, own)
+    limit = threshold(kept.validation, false_alarm_rate)
+    scores = write_scores(run, inputs, path, (name, kept.fitted), limit, explain, on_done)
+    highest = tuple(scores.argsort(descending=True, stable=True)[:top].tolist())
+    spec = run.autoencoder.spec
+    reasons = told_columns(run, inputs, highest, name) if explain and spec.kind == "rows" else []
+    return Found(
+        limit.score,
+        int((scores > limit.score).sum()),
+        highest,
+        name,
+        limit,
+        None if odd is None else agreement(run, inputs, classes, odd, scores, limit.score, own),
+        maps_path(path, spec) if explain else None,
+        tuple(reasons),
+        (note,) if note else (),
+    )
 
 
-def threshold(run: Run, model: Autoencoder, data: Dataset, false_alarm_rate: float) -> float:
-    """The score above which at most a share `false_alarm_rate` of the validation inputs lies.
+def own_data(run: Run, data: Dataset | Callable[[], Dataset] | None) -> Callable[[], Dataset]:
+    """What gives the run's own data."""
+    if isinstance(data, Dataset):
+        return lambda: data
+    if data is not None:
+        return data
 
-    Raises:
-        InputError: the rate is no share, or the data are not the run's own.
-    """
-    if not 0 <= false_alarm_rate < 1:
-        raise InputError(f"the false-alarm rate must be from 0 up to 1, not {false_alarm_rate}")
-    run.refuse_other(data)
-    assert isinstance(data, InputDataset)
-    scores = split_scores(model, data.split("validation"))
-    above = math.floor(false_alarm_rate * len(scores) + 1e-9)
-    return scores.sort(descending=True).values[above].item()
+    def nothing() -> Dataset:
+        raise InputError(f"{run.folder}: what it was trained on was not given")
+
+    return nothing
+
+
+def write_scores(
+    run: Run,
+    inputs: Inputs,
+    path: Path,
+    score: tuple[str, Fitted],
+    limit: Threshold,
+    explain: bool,
+    on_done: OnDone | None,
+) -> Float64[Tensor, " n"]:
+    """Write the table of scores, and return them."""
+    (name, fitted), spec = score, run.autoencoder.spec
+    columns = {"score": pyarrow.float64(), "anomaly": pyarrow.bool_()}
+    columns |= share_columns(spec) if explain else {}
+    scores = []
+    with (
+        using(run) as model,
+        table(path, {**text_columns(inputs), **columns}) as rows,
+        explaining(name, spec, len(inputs), path) if explain else nullcontext() as shares,
+    ):
+        for numbers in chunks(inputs, on_done):
+            x = inputs.batch(numbers)
+            scores.append(SCORES[name].finite(model, x, fitted))
+            rows(
+                {
+                    **names_and_labels(inputs, numbers),
+                    "score": scores[-1].numpy(),
+                    "anomaly": (scores[-1] > limit.score).numpy(),
+                    **(shares(model, x) if shares is not None else {}),
+                }
+            )
+    return torch.cat(scores)
 
 
 def error_maps(run: Run, inputs: Inputs, numbers: tuple[int, ...]) -> Image:

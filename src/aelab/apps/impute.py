@@ -15,10 +15,10 @@ from aelab.data.batch import Batch
 from aelab.data.dataset import Dataset
 from aelab.data.dialect import FOUND_OUT, Dialect, Said
 from aelab.data.input_sets import InputDataset, InputSplit
-from aelab.data.inputs import of_values, wanted_by
+from aelab.data.inputs import of_values
 from aelab.data.preparation import restore, unknown
 from aelab.data.specs import Columns
-from aelab.data.table_columns import ColumnsWanted, chosen
+from aelab.data.table_columns import ColumnsWanted, chosen, wanted_by
 from aelab.data.table_files import is_columnar, read_columnar
 from aelab.data.table_rows import as_rows
 from aelab.data.text_tables import read_text_table

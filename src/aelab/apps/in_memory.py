@@ -15,6 +15,7 @@ from torch import Tensor
 from aelab.apps.restore import Layout
 from aelab.apps.streams import chunks, using
 from aelab.data.arrays import as_array
+from aelab.data.dataset import Dataset
 from aelab.data.inputs import of_memory
 from aelab.data.loading import is_frame
 from aelab.data.preparation import restore
@@ -46,12 +47,20 @@ def reconstructions(run: Run, x: A, labels: object | None = None) -> A:
     return like(torch.from_numpy(layout.arranged(restored.numpy())), x)
 
 
-def scores(run: Run, x: A, labels: object | None = None) -> A:
-    """How unlike the training inputs each input is."""
-    # Here, for it imports scikit-learn, which opening a run does not need.
-    from aelab.evaluate.anomaly import finite_scores
+def scores(
+    run: Run, x: A, labels: object | None, name: str | None, data: Callable[[], Dataset]
+) -> A:
+    """How unlike the training inputs each input is, by the score of that name.
 
-    return like(each(run, x, labels, finite_scores), x)
+    `data` gives what the run was trained on, for a score that it must be fitted to first.
+    """
+    # Here, for it imports scikit-learn, which opening a run does not need.
+    from aelab.evaluate.scoring import SCORES, score_named
+    from aelab.runs.kept_scores import fitted
+
+    name = score_named(name, run.autoencoder)
+    score, found = SCORES[name], fitted(run, name, data)
+    return like(each(run, x, labels, lambda model, batch: score.finite(model, batch, found)), x)
 
 
 def decoded(run: Run, z: A) -> A:

@@ -21,6 +21,7 @@ from aelab.data.preparation import restore
 from aelab.data.specs import plain_columns
 from aelab.data.words import in_words, types_of
 from aelab.files import InputError, atomic_folder
+from aelab.models.noise_conditional import NoiseConditionalAutoencoder
 from aelab.runs.store import Run
 
 Stored = Shaped[Tensor, "chunk *shape"]
@@ -75,6 +76,11 @@ def denoise(
     Raises:
         InputError: the run was not trained to remove noise; or as `reconstruct`.
     """
+    if isinstance(run.model, NoiseConditionalAutoencoder):
+        raise InputError(
+            f"{run.folder}: a {run.settings.model} is told how noisy each input is, which files do "
+            f"not say; train one that is not: aelab train denoising"
+        )
     if not getattr(run.model, "noise_level", 0) > 0:
         raise InputError(
             f"{run.folder}: this {run.settings.model} was trained without noise and removes none; "

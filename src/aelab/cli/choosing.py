@@ -25,12 +25,13 @@ def choose(arguments: list[str]) -> int:
     from aelab.cli.screen import print_table
     from aelab.machine import keep_freed_memory
     from aelab.studies.choice_table import as_rich, command_of
-    from aelab.studies.choose import Asked, chosen_by
+    from aelab.studies.choose import chosen_by
+    from aelab.studies.search import Purpose
 
     keep_freed_memory()
     search, told = asked.search, asked.data
     folder = search.out or usual_folder(told.name, search.goal)
-    wanted = Asked(search.goal, search.seconds, search.latent_dim, search.seed)
+    wanted = Purpose(search.goal, search.seconds, search.latent_dim, search.seed)
     choice, data = chosen_by(told, wanted, folder, search.data_dir, plain=True)
     console = Console(highlight=False)
     console.print(choice.answer, style="bold")

@@ -90,14 +90,28 @@ def counted(n: int, what: str) -> str:
 
 
 def opened_inputs(
-    run: "TrainedRun", where: str, options: "InputOptions | ReconstructOptions"
+    run: "TrainedRun",
+    where: str,
+    options: "InputOptions | ReconstructOptions",
+    *,
+    label: str | None = None,
+    tested: bool = False,
 ) -> "Inputs":
-    """Inputs for a run; what of them is left out is told."""
-    from aelab.data.inputs import open_inputs
+    """Inputs for a run; what of them is left out is told.
+
+    `label` is the column with the class of a table's rows; `tested` takes, of a folder for finding
+    defects, the test images alone.
+    """
+    from aelab.data.inputs import open_inputs, tested_alone
 
     spec = run.autoencoder.spec
     said = said_by(run, options)
-    inputs = open_inputs(where, spec, strict=options.strict, data_dir=options.data_dir, said=said)
+    inputs = open_inputs(
+        where, spec, strict=options.strict, data_dir=options.data_dir, said=said, label=label
+    )
+    inputs = tested_alone(inputs) if tested else inputs
+    for note in inputs.notes:
+        print(f"{where}: {note}", file=sys.stderr)
     for name, why in inputs.skipped[:LEFT_OUT_SHOWN]:
         print(f"left out: {name} {why}", file=sys.stderr)
     if (more := len(inputs.skipped) - LEFT_OUT_SHOWN) > 0:

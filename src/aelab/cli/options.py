@@ -155,10 +155,29 @@ class AnomaliesOptions(InputOptions):
     """
 
     false_alarm_rate: float = 0.05
-    """Share of the validation inputs that may score above the threshold."""
+    """Share of the validation inputs that may score above the threshold; 0 is the highest of their
+    scores."""
+
+    score: str | None = None
+    """What tells anomalies: reconstruction (its error), bound (of variational models) or distance
+    (of the code from the training inputs'); unless given, bound where the model has one, and else
+    reconstruction."""
+
+    explain: bool = False
+    """Write what the score is made of, too: the share of each column of a table, or an array of
+    maps beside the scores, of pixels or moments."""
+
+    label: str | None = None
+    """The column of a table that has each row's class, to hold the scores against. Folders of
+    images and y of an .npz archive are classes without being named."""
+
+    anomaly_classes: tuple[str, ...] = ()
+    """The classes that are anomalies. Unless given, those that the run was not trained on
+    (--classes); else all but good; else 1 of 0 and 1."""
 
     top: int = 10
-    """How many of the highest scores are drawn, with maps of their errors; 0 draws nothing."""
+    """How many of the highest scores are drawn, with maps of their errors, or explained; 0 draws
+    nothing."""
 
     out: Path
     """File to write: .csv or .parquet; the picture goes beside it, as .png."""

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aelab.cli.anomalies import anomalies
 from aelab.cli.choosing import choose
 from aelab.cli.opening import (
     NoOptions,
@@ -18,7 +19,6 @@ from aelab.cli.opening import (
     import_from_here,
     import_own_class,
     opened,
-    opened_inputs,
     opened_run,
     parse,
     run_in,
@@ -211,41 +211,6 @@ def impute(arguments: list[str]) -> int:
     return 0
 
 
-def anomalies(arguments: list[str]) -> int:
-    """Score inputs by how unlike the training data they are, and mark the anomalies."""
-    from aelab.cli.options import AnomaliesOptions
-
-    options = parse(AnomaliesOptions, "anomalies", arguments, anomalies.__doc__)
-    from aelab.apps.anomalies import error_maps, find_anomalies
-    from aelab.cli.screen import counting
-
-    run = opened_run(options)
-    inputs = opened_inputs(run, options.data, options)
-    try:
-        data = run.own_data(data_dir=options.data_dir)
-    except AelabError as error:
-        needed = "the threshold comes from the validation data of the run's own"
-        raise AelabError(f"{needed}, which cannot be had: {error}") from error
-    with counting("anomalies", len(inputs)) as on_done:
-        found = find_anomalies(
-            run,
-            inputs,
-            data,
-            options.out,
-            false_alarm_rate=options.false_alarm_rate,
-            top=options.top,
-            on_done=on_done,
-        )
-    print(
-        f"{found.anomalies:,} of {len(inputs):,} score above {found.threshold:.6g}, as "
-        f"{options.false_alarm_rate:.3g} of the validation inputs do: {options.out}"
-    )
-    if found.highest and inputs.split.spec.kind == "images":
-        picture = error_maps(run, inputs, found.highest)
-        print(write_picture(options.out.with_suffix(".png"), picture))
-    return 0
-
-
 def sample(arguments: list[str]) -> int:
     """Draw new images from a trained run."""
     from aelab.cli.options import SampleOptions
@@ -322,6 +287,10 @@ def compare(arguments: list[str]) -> int:
 
     import_from_here(":")  # its rows may be classes of one's own
     options = parse(CompareOptions, "compare", arguments, compare.__doc__)
+    if options.study == "adbench":
+        from aelab.cli.benchmark import compare_adbench
+
+        return EXIT_FAILED if compare_adbench(options).errors else 0
     from rich.console import Console
     from rich.text import Text
 

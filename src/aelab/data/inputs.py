@@ -1,6 +1,6 @@
 """Inputs for a trained run: whatever its owner brings, prepared as the run's own were."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,15 @@ from aelab.data.arrays import array_files, as_array, as_inputs, open_array, role
 from aelab.data.axes import described_shape
 from aelab.data.compressed import inner_suffix
 from aelab.data.dialect import FOUND_OUT, TABLE_SUFFIXES, Said
-from aelab.data.folders import Skipped, classes_of, list_files, read_pictures, refuse_or_tell
+from aelab.data.folders import (
+    MASKS,
+    Skipped,
+    classes_of,
+    is_of_defects,
+    list_files,
+    read_pictures,
+    refuse_or_tell,
+)
 from aelab.data.image_files import VOLUME_AXES, Kind, Wanted
 from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.data.loading import ARRAY_SUFFIXES, LOADERS, is_frame, load_settings
@@ -23,11 +31,14 @@ from aelab.data.ranges import FULL, extremes
 from aelab.data.sounds import SoundKind, read_sounds
 from aelab.data.specs import InputSpec
 from aelab.data.splits import class_numbers, one_class
-from aelab.data.table_columns import ColumnsWanted, frame_columns
+from aelab.data.table_columns import frame_columns, wanted_by
 from aelab.data.table_rows import OF_RUN, Rows, as_rows, read_rows, refuse_bad
 from aelab.data.words import one_hot, recoded, refuse_unseen
 from aelab.files import InputError, MissingFileError
 from aelab.settings import DataSettings
+
+TESTED = "test/"
+"""Of a folder for finding defects: where the images are that hold them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +90,9 @@ class Inputs:
     title: str = "inputs"
     """What an array of outputs is called, without a suffix."""
 
+    notes: tuple[str, ...] = ()
+    """What was found on opening, one sentence each."""
+
     def __len__(self) -> int:
         return len(self.split)
 
@@ -94,12 +108,14 @@ def open_inputs(
     strict: bool = False,
     data_dir: str | Path | None = None,
     said: Said = FOUND_OUT,
+    label: str | None = None,
 ) -> Inputs:
     """Open inputs for a model built from `spec`, and prepare them as it says.
 
     `path` is an image or sound file, a folder of them, an array, a table, or a split of a named
     data set (``fashion-mnist:test``). Folders train, validation and test are no splits here, but
-    classes. What is `said` of text tables need not be found out.
+    classes; masks in a folder for finding defects are no inputs. What is `said` of text tables
+    need not be found out; `label` is a table's column with the class of each row.
 
     Raises:
         InputError: the inputs are of another shape or type than the run takes, or something is
@@ -107,15 +123,17 @@ def open_inputs(
         MissingFileError: there is no such file or folder.
     """
     name, _, split = str(path).rpartition(":")
-    if name in LOADERS or str(path) in LOADERS:
+    if label is None and (name in LOADERS or str(path) in LOADERS):
         return of_data_set(name, split, spec, data_dir)
     path = Path(path)
     if not path.exists():
         raise MissingFileError(f"{path} does not exist; check the path")
+    if label is not None and inner_suffix(path) not in TABLE_SUFFIXES:
+        raise InputError(f"{path} is no table, and has no column {label!r}: leave label out")
     if path.suffix.lower() in ARRAY_SUFFIXES:
         inputs = of_array(path, spec)
     elif inner_suffix(path) in TABLE_SUFFIXES:
-        inputs = of_table(path, spec, said)
+        inputs = of_table(path, spec, said, label)
     elif spec.rate is not None:
         inputs = of_sounds(path, spec, spec.rate, strict=strict)
     else:
@@ -239,13 +257,23 @@ def of_values(where: str, values: Shaped[Tensor, "n *shape"], spec: InputSpec) -
     return Inputs(images, RowNumbers(len(values)))
 
 
-def of_table(path: Path, spec: InputSpec, said: Said) -> Inputs:
+def of_table(path: Path, spec: InputSpec, said: Said, label: str | None = None) -> Inputs:
     """The rows of a table, by the columns that the run was trained on, in whatever order.
 
     Those of a run that was trained on an array have no names: they are taken in their order.
+
+    Raises:
+        InputError: a column is missing, or the run's model is told the class by another than
+            `label`.
     """
     usual = spec.columns.decimal if spec.columns else None
-    wanted = replace(wanted_by(spec), said=replace(said, usual=said.usual or usual))
+    wanted = wanted_by(spec)
+    if None not in (wanted.label, label) and wanted.label != label:
+        raise InputError(
+            f"the run's model is told the class by {wanted.label!r}: label cannot be {label!r}"
+        )
+    said = replace(said, usual=said.usual or usual)
+    wanted = replace(wanted, label=label or wanted.label, said=said)
     return replace(of_rows(path, read_rows(path, wanted), spec), table=path)
 
 
@@ -255,15 +283,6 @@ def of_frame(frame: object, spec: InputSpec, where: str) -> Inputs:
         raise InputError(f"{where} is a data frame; the run takes {described_shape(spec.shape)}")
     wanted = wanted_by(spec)
     return of_rows(where, as_rows(where, frame_columns(frame, where, wanted), wanted), spec)
-
-
-def wanted_by(spec: InputSpec) -> ColumnsWanted:
-    """The columns of a table that a run takes, and which of them hold words."""
-    columns = spec.columns
-    if columns is None or columns.numbered:
-        return ColumnsWanted()
-    words = frozenset(block.name for block in columns.blocks if block.words)
-    return ColumnsWanted(columns.names, label=columns.label, words=words)
 
 
 def of_rows(where: Path | str, rows: Rows, spec: InputSpec) -> Inputs:
@@ -292,7 +311,8 @@ def of_pictures(path: Path, spec: InputSpec, *, strict: bool) -> Inputs:
     height_and_width = spec.image_shape[1:] if spec.resized else None
     wanted = Wanted(height_and_width, spec.grayscale, stacked)
     kind = Kind(spec.shape, spec.dtype)
-    pictures = read_pictures(path, list_files(path), wanted, like=kind)
+    files, masks = without_masks(list_files(path))
+    pictures = read_pictures(path, files, wanted, like=kind)
     if not pictures.names:
         name, why = pictures.skipped[0]
         raise InputError(f"{path} holds nothing that the run takes ({kind}): {name} {why}")
@@ -308,6 +328,38 @@ def of_pictures(path: Path, spec: InputSpec, *, strict: bool) -> Inputs:
         pictures.skipped,
         None if stacked else [folder / name for name in pictures.names],
         title=path.stem,
+        notes=(f"{masks:,} masks in {MASKS} are left out",) if masks else (),
+    )
+
+
+def without_masks(files: Mapping[str, Path]) -> tuple[dict[str, Path], int]:
+    """The files of a folder without the masks of one for finding defects, and how many these are.
+
+    >>> without_masks({"test/hole/0.png": Path("0.png"), "ground_truth/hole/0.png": Path("m.png")})
+    ({'test/hole/0.png': PosixPath('0.png')}, 1)
+    """
+    kept = {name: path for name, path in files.items() if not name.startswith(MASKS)}
+    of_defects = any(name.startswith(TESTED) for name in kept)
+    return (kept, len(files) - len(kept)) if of_defects else (dict(files), 0)
+
+
+def tested_alone(inputs: Inputs) -> Inputs:
+    """The test images of a folder for finding defects, by kind of defect; other inputs as given."""
+    if inputs.paths is None or not is_of_defects(inputs.names):
+        return inputs
+    of_test = torch.tensor([name.startswith(TESTED) for name in inputs.names])
+    numbers = of_test.nonzero().flatten().tolist()
+    names = [inputs.names[i] for i in numbers]
+    classes, labels = classes_of([name.removeprefix(TESTED) for name in names])
+    note = f"a folder for finding defects: its {len(names):,} test images are taken, and no others"
+    return replace(
+        inputs,
+        split=inputs.split.where(of_test),
+        names=names,
+        labels=labels,
+        classes=classes,
+        paths=[inputs.paths[i] for i in numbers],
+        notes=(*inputs.notes, note),
     )
 
 

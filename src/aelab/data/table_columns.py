@@ -11,6 +11,7 @@ import pyarrow.compute  # type: ignore[import-untyped]
 
 from aelab.data.dialect import FOUND_OUT, Said
 from aelab.data.numbers import Decimal, is_number
+from aelab.data.specs import InputSpec
 from aelab.data.table_files import is_columnar, listed, read_columnar
 from aelab.data.text_tables import read_text_table
 from aelab.data.words import NUMBER, first_that, holds_words, is_numeric, no_input
@@ -69,6 +70,15 @@ class Chosen:
 
     decimal: Decimal | None = None
     """Of a text's numbers, if any has one."""
+
+
+def wanted_by(spec: InputSpec) -> ColumnsWanted:
+    """The columns of a table that a run takes, and which of them hold words."""
+    columns = spec.columns
+    if columns is None or columns.numbered:
+        return ColumnsWanted()
+    words = frozenset(block.name for block in columns.blocks if block.words)
+    return ColumnsWanted(columns.names, label=columns.label, words=words)
 
 
 def read_columns(path: Path, wanted: ColumnsWanted) -> Chosen:

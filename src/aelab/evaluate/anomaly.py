@@ -1,63 +1,67 @@
-"""Anomalies: how unlike its training inputs a model finds an input, and how well that tells."""
+"""How well a model tells anomalies from normal inputs, and rivals beside it."""
 
+from collections.abc import Iterator, Sequence
+
+import numpy as np
 import torch
-from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.evaluate.columns import Figures
+from aelab.evaluate.kept import Tensors, kept
 from aelab.evaluate.links import auc
-from aelab.evaluate.metrics import squared_errors
-from aelab.evaluate.reconstruction import SEED, chunks
+from aelab.evaluate.reconstruction import SEED
+from aelab.evaluate.rivals import MOST_VALUES, RIVALS, Rival
+from aelab.evaluate.scoring import (
+    SCORES,
+    Fitted,
+    Scores,
+    default_score,
+    latent_size,
+    split_scores,
+)
 from aelab.evaluate.subject import Subject
-from aelab.machine import generator_at, seeded
+from aelab.machine import permutation_at, seeded
 from aelab.models.contract import Autoencoder, InputBatch
-from aelab.models.variational import LatentVariableModel
 
-DRAWS = 8
-"""Codes that a variational model's score is averaged over."""
+MOST_OF_A_KIND = 5_000
+"""Normal inputs, and anomalies, that rivals are measured on."""
 
-BEYOND = 1e300
-"""The score of an input beyond a model's arithmetic: none is more of an anomaly."""
-
-Scores = Float[Tensor, " batch"]
+OF_DATA_ALONE = tuple(name for name in RIVALS if name != "pca")
+"""Rivals that ask for no code's size: the same beside every model."""
 
 
 def measure(subject: Subject) -> Figures:
-    """How well the classes that were left out of training are told from the others."""
-    return {"anomaly_auroc": anomaly_auroc(subject.model, subject.data, subject.split)}
+    """How well the classes that were left out of training are told from the others.
 
-
-def anomaly_scores(model: Autoencoder, x: InputBatch) -> Scores:
-    """Score inputs: the higher, the less like the training inputs.
-
-    For autoencoders, the error of ``decode(encode(x))``, a value of the input, on a scale of
-    [0, 1] (Sakurada & Yairi 2014). For variational ones, minus the evidence lower bound in nats,
-    ``mean_k (-log p(x | z_k) + KL(q(z | x) || p(z)))`` with z_k the sample that the posterior
-    makes of noise eps_k (after An & Cho 2015). The eps_k are the same for every input, so that a
-    score follows from its input alone, whatever is scored beside it.
+    Beside it, how well the rivals do. All None where no class was left out.
     """
-    if not isinstance(model, LatentVariableModel):
-        return squared_errors(model(x), x, model.spec.peak)
-    posterior = model.posterior(x)
-    shape = (DRAWS, 1, posterior.noise_size)
-    bounds = []
-    for noise in torch.randn(shape, generator=generator_at(SEED, "anomaly")).to(x.device):
-        z = posterior.sample(noise)
-        negative_log = model.likelihood.negative_log(model.decoder_output(z), x)
-        bounds.append(negative_log + model.divergence(posterior, z))
-    return torch.stack(bounds).mean(0).double()
+    model, data, split = subject.model, subject.data, subject.split
+    figures: Figures = {"anomaly_auroc": anomaly_auroc(model, data, split)}
+    if figures["anomaly_auroc"] is not None:
+        found = rivals_of_data(data, split) | rivals_of_size(data, split, latent_size(model))
+        figures |= {metric_of(name): value.item() for name, value in found.items()}
+    return figures
 
 
-def finite_scores(model: Autoencoder, x: InputBatch) -> Scores:
-    """The same; as BEYOND, where an input is beyond the model's arithmetic."""
-    return anomaly_scores(model, x).nan_to_num(nan=BEYOND, posinf=BEYOND)
+def metric_of(rival: str) -> str:
+    """The metric that has a rival's AUROC.
+
+    >>> metric_of("isolation-forest")
+    'forest_auroc'
+    """
+    return f"{rival.removeprefix('isolation-')}_auroc"
 
 
-def split_scores(model: Autoencoder, images: InputSplit) -> Scores:
-    """Score all inputs of a split, in order."""
-    with seeded(SEED, "anomaly inputs"), torch.inference_mode():
-        return torch.cat([anomaly_scores(model, x).cpu() for x in chunks(images)])
+def anomaly_scores(model: Autoencoder, x: InputBatch, fitted: Fitted | None = None) -> Scores:
+    """Score inputs by the model's own score: the higher, the less like the training inputs.
+
+    For autoencoders `scoring.reconstruction`, for variational ones `scoring.bound`, and for those
+    that are told a noise level `noise_levels.noise_level_score`, which is `fitted` to training
+    inputs.
+    """
+    return SCORES[default_score(model)].of(model, x, fitted or {})
 
 
 def anomaly_auroc(model: Autoencoder, data: InputDataset, split: str) -> float | None:
@@ -68,4 +72,68 @@ def anomaly_auroc(model: Autoencoder, data: InputDataset, split: str) -> float |
     """
     if not len(data.anomalies.get(split, ())):
         return None
-    return auc(split_scores(model, data.anomalies[split]), split_scores(model, data.split(split)))
+    name = default_score(model)
+    fitted = SCORES[name].fit(model, data.split("train"))
+    kinds = (data.anomalies[split], data.split(split))
+    return auc(*(split_scores(model, inputs, name, fitted) for inputs in kinds))
+
+
+@kept
+def rivals_of_data(data: InputDataset, split: str) -> Tensors:
+    """The AUROC of the rivals that follow from the data alone."""
+    return rival_aurocs(
+        OF_DATA_ALONE, data.split("train"), data.split(split), data.anomalies[split]
+    )
+
+
+@kept
+def rivals_of_size(data: InputDataset, split: str, code_size: int) -> Tensors:
+    """The AUROC of PCA with a code of that size."""
+    splits = (data.split("train"), data.split(split), data.anomalies[split])
+    return rival_aurocs(("pca",), *splits, code_size)
+
+
+def rival_aurocs(
+    names: Sequence[str],
+    train: InputSplit,
+    normal: InputSplit,
+    odd: InputSplit,
+    code_size: int = 0,
+) -> Tensors:
+    """The AUROC of rivals fitted to training inputs, by name.
+
+    Of normal inputs and of anomalies MOST_OF_A_KIND are drawn, each: an AUROC does not depend on
+    how many of each there are.
+    """
+    rows = np.concatenate(list(flat(drawn(train, RIVALS["neighbours"].most_rows))))
+    rivals = {name: RIVALS[name](SEED, code_size).fit(rows) for name in names}
+    kinds = [drawn(images, MOST_OF_A_KIND) for images in (odd, normal)]
+    found = [rival_scores(rivals, images) for images in kinds]
+    return {name: torch.tensor(auc(*(of[name] for of in found))).double() for name in names}
+
+
+def rival_scores(rivals: dict[str, Rival], images: InputSplit) -> dict[str, Tensor]:
+    """The scores of a split's inputs by each rival."""
+    parts = [{name: of.scores(rows) for name, of in rivals.items()} for rows in flat(images)]
+    return {
+        name: torch.from_numpy(np.concatenate([part[name] for part in parts])) for name in rivals
+    }
+
+
+def drawn(images: InputSplit, most: int) -> InputSplit:
+    """So many inputs of a split at most, and no more values than rivals take, by a fixed seed."""
+    most = min(most, max(2, MOST_VALUES // images.spec.size))
+    if len(images) <= most:
+        return images
+    chosen = torch.zeros(len(images), dtype=torch.bool)
+    chosen[permutation_at(len(images), SEED, "rivals' inputs")[:most]] = True
+    return images.where(chosen.to(images.index.device))
+
+
+def flat(images: InputSplit) -> Iterator[NDArray[np.float32]]:
+    """The inputs of a split as rows of numbers, a chunk at a time."""
+    size = max(1, MOST_VALUES // 16 // images.spec.size)
+    for number, i in enumerate(torch.arange(len(images)).split(size)):
+        with seeded(SEED, "rivals", number):
+            x = images.batch(i)
+        yield x.flatten(1).cpu().numpy()

@@ -206,6 +206,15 @@ METRICS: dict[str, Metric] = {
         "anomalies",
         "more",
     ),
+    "neighbours_auroc": Metric(
+        "5-NN", "AUROC", 4, "the same of the mean distance to 5 neighbours", "anomalies"
+    ),
+    "lof_auroc": Metric("LOF", "AUROC", 4, "the same of the local outlier factor", "anomalies"),
+    "forest_auroc": Metric("forest", "AUROC", 4, "the same of an isolation forest", "anomalies"),
+    "ocsvm_auroc": Metric("OC-SVM", "AUROC", 4, "the same of a one-class SVM", "anomalies"),
+    "pca_auroc": Metric(
+        "PCA's", "AUROC", 4, "the same of PCA's error with the same code size", "anomalies"
+    ),
     "auc": Metric("AUC", "links", 4, "area under the ROC curve, 0 to 1", "links", "more"),
     "ap": Metric("AP", "links", 4, "average precision, 0 to 1", "links", "more"),
     "original_figure": Metric(

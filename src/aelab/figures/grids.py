@@ -11,6 +11,7 @@ from aelab.data.input_sets import InputDataset
 from aelab.data.specs import InputSpec
 from aelab.evaluate.reconstruction import restored
 from aelab.models.contract import Autoencoder, InputBatch
+from aelab.models.noise_conditional import NoiseConditionalAutoencoder
 
 SMALLEST = 56
 """Tiles are enlarged to at least this many pixels."""
@@ -70,7 +71,8 @@ def reconstructions(model: Autoencoder, data: InputDataset, split: str) -> Image
     For a model trained on noisy inputs: original, noisy input and what is made of that.
     """
     images = data.split(split)
-    noisy = getattr(model, "noise_level", 0) > 0
+    told = isinstance(model, NoiseConditionalAutoencoder)
+    noisy = told or getattr(model, "noise_level", 0) > 0
     rows, names = [], []
     for number, name in enumerate(data.classes):
         members = (images.classes == number).nonzero().flatten()[:PER_CLASS]

@@ -190,7 +190,8 @@ class Blueprint:
         positional = [spec]
         if self.network is not None:
             decoded = self.model.decoded_size(spec, size)
-            positional.append(self.network(spec, decoded, **of_part.pop("network")))
+            seen = self.model.network_spec(spec)
+            positional.append(self.network(seen, decoded, **of_part.pop("network")))
         for part, own in of_part.items():
             made = self.parts[part]
             if not is_prior(made):

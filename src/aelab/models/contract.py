@@ -59,6 +59,11 @@ class Trainable(nn.Module, ABC):
         """How many numbers its network decodes; mostly the latent ones."""
         return latent_dim
 
+    @classmethod
+    def network_spec(cls, spec: Any) -> Any:  # noqa: ANN401
+        """What its network is built for; mostly the inputs themselves."""
+        return spec
+
     @abstractmethod
     def loss(self, batch: Any, /) -> Losses:  # noqa: ANN401 - what its data yield
         """Named terms whose sum is the objective."""

@@ -120,7 +120,8 @@ def corrupt(
 
     gaussian: adds N(0, (level · peak)²) and clips to the bounds. masking: sets a share `level`
     of the values to 0. salt-and-pepper: sets a share `level` to 0 or `peak`, half each. Draws
-    from the global generator. Of a batch, what else is known of it stays with it.
+    from the global generator. Of a batch, what else is known of it stays with it, and the level of
+    Gaussian noise becomes known.
 
     >>> corrupt(torch.ones(1, 3), "masking", level=1.0, peak=1.0)
     tensor([[0., 0., 0.]])
@@ -129,10 +130,13 @@ def corrupt(
         ValueError: there is no such noise.
     """
     if isinstance(x, Batch):
-        return x.with_inputs(corrupt(x.x, kind, level, peak, bounded=bounded))
+        noisy = x.with_inputs(corrupt(x.x, kind, level, peak, bounded=bounded))
+        if kind == "gaussian":
+            noisy.noise_level = torch.full((len(x),), level * peak, device=x.device)
+        return noisy
     if kind == "gaussian":
-        noisy = x + level * peak * torch.randn_like(x)
-        return noisy.clamp(0, peak) if bounded else noisy
+        added = x + level * peak * torch.randn_like(x)
+        return added.clamp(0, peak) if bounded else added
     draw = torch.rand_like(x)
     if kind == "masking":
         return x.masked_fill(draw < level, 0)

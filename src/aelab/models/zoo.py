@@ -31,6 +31,7 @@ class PartEntry:
     summary: str
 
 
+NOISE_CONDITIONAL = "aelab.models.noise_conditional:NoiseConditionalAutoencoder"
 AUTOENCODER = "aelab.models.autoencoder:DeterministicAutoencoder"
 VARIATIONAL = "aelab.models.variational:VariationalAutoencoder"
 HIERARCHICAL = "aelab.models.hierarchical:HierarchicalVAE"
@@ -70,6 +71,13 @@ ZOO: dict[str, ZooEntry] = {
         "Vincent et al. 2008",
         "convolutional",
         {"latent_dim": None, "channels": (32, 32), "noise_level": 0.2},
+    ),
+    "noise-conditional": ZooEntry(
+        NOISE_CONDITIONAL,
+        "the same at many noise levels, told which",
+        "Vincent et al. 2010; Karras et al. 2022, arXiv 2206.00364",
+        "dense",
+        {"hidden": (256, 128)},
     ),
     "vae": ZooEntry(
         VARIATIONAL,

@@ -31,7 +31,9 @@ class Material:
     runs: Mapping[str, Run]
     """The run that stands for each row in pictures: its first seed."""
 
-    data: Dataset
+    data: Dataset | None
+    """None where they cannot be had: then no figure is drawn that needs them."""
+
     left_out: tuple[str, ...] = ()
     """What is not shown and why, a line each."""
 
@@ -56,21 +58,32 @@ def gather(
 def of_run(folder: Path, data_dir: Path | None, data: Dataset | None) -> Material:
     """A single run, as a study of one row."""
     run = Run.open(folder)
+    left_out: tuple[str, ...] = ()
     if data is None:
-        data = dataset(run.settings.data, data_dir, run.settings.seed)
-    data = run.prepared(data)
+        data, left_out = found_data(run, data_dir)
+    else:
+        data = run.prepared(data)
     refuse_unfinished(run, data)
     row = single_row(run)
     results = Results(
         study=row.name,
         title=row.name,
         quick=False,
-        data=data.name,
+        data=run.settings.data.name if data is None else data.name,
         split=run.metrics["split"],
         units=units([row]),
         rows=(row,),
     )
-    return Material(folder, False, results, {row.name: run}, data)
+    return Material(folder, False, results, {row.name: run}, data, left_out)
+
+
+def found_data(run: Run, data_dir: Path | None) -> tuple[Dataset | None, tuple[str, ...]]:
+    """What a run was trained on; where it cannot be had, a line that says what that costs."""
+    settings = run.settings
+    try:
+        return run.prepared(dataset(settings.data, data_dir, settings.seed)), ()
+    except AelabError as error:
+        return None, (f"Figures that are drawn of the data, which cannot be had: {error}",)
 
 
 def of_study(folder: Path, data_dir: Path | None) -> Material:
@@ -91,8 +104,8 @@ def of_study(folder: Path, data_dir: Path | None) -> Material:
     if not found:
         raise InputError(f"{folder} has no row with a run: {'; '.join(left_out) or 'no rows'}")
     run = next(iter(found.values()))
-    first = run.settings
-    data = run.prepared(dataset(first.data, data_dir, first.seed))
+    data, without = found_data(run, data_dir)
+    left_out += without
     runs: dict[str, Run] = {}
     for name, run in found.items():
         try:
@@ -130,9 +143,10 @@ def run_of_row(folder: Path, row: ResultRow, seed: int) -> Run:
     return run
 
 
-def refuse_unfinished(run: Run, data: Dataset) -> None:
+def refuse_unfinished(run: Run, data: Dataset | None) -> None:
     """Raise AelabError unless a run is trained and evaluated, on these data and undamaged."""
-    run.refuse_other(data)
+    if data is not None:
+        run.refuse_other(data)
     assert run.model is not None  # reads the weights
     assert run.metrics  # and what was measured
     assert run.timings

@@ -127,14 +127,17 @@ def write_report(
     """Write ``report.html`` of a run or a study, and its figures as PNG files beside it.
 
     They go to `out`, or into the folder itself. `classes` are those shown in reconstructions, all
-    unless some are named; `data` are a run's own, where they are in memory. The same folder and
-    data give the same bytes.
+    unless some are named; `data` are a run's own, where they are in memory. Where the data cannot
+    be had, the page lacks what is drawn of them, and says so. The same folder and data give the
+    same bytes.
 
     Raises:
-        MissingFileError: the folder is neither a run's nor a study's, or its data are nowhere.
+        MissingFileError: the folder is neither a run's nor a study's.
         InputError: it is damaged, half-finished or of other data, or there is no such class.
     """
     material = gather(folder, data_dir, data)
+    if classes and material.data is None:
+        raise InputError(f"classes are chosen of the data: {material.left_out[-1]}")
     out = material.folder if out is None else Path(out)
     sections = [
         section for section in drawn(material, classes) if section.pictures or section.missing

@@ -18,6 +18,7 @@ from aelab.machine import seeded
 from aelab.models.blueprint import Blueprint
 from aelab.models.contract import Model
 from aelab.models.zoo import blueprint_of
+from aelab.runs import kept_scores
 from aelab.runs.lock import LOCK, locked
 from aelab.runs.measure import choose_prior, draw_run, evaluate_run
 from aelab.runs.record import describe, describe_origin, same_work
@@ -78,6 +79,8 @@ def train_run(
             Training(run, model, data).go(on_progress)
         if not (folder / "priors" / "choice.json").is_file():
             choose_prior(run, data)
+        if not kept_scores.place(run).is_file():
+            kept_scores.keep_all(run, data)
         if not run.is_finished(split, groups):
             missing = set(groups) - set(run.evaluated(split).get("groups", ()))
             evaluate_run(run, data, split, missing or groups)

@@ -75,11 +75,12 @@ class CompareOptions(DataOptions):
 
     study: Positional[str] = "default"
     """A packaged study (default, claims, original, links, likelihood, code-size,
-    anomalies) or the path of a TOML file."""
+    anomalies), adbench for detectors of anomalies on many tables, or the path of a TOML file."""
 
     data: str | None = None
     """Other data than the study's own, by name or path: the same rows and recipes on them, in a
-    folder of their own. Rows that are not for such data fail, and the others go on."""
+    folder of their own. Rows that are not for such data fail, and the others go on. Of adbench,
+    a folder with tables."""
 
     seeds: tuple[int, ...] | None = None
     """Train every row once with each of these; the table gives mean ± standard deviation, and

@@ -30,12 +30,15 @@ class Candidate:
 
 PCA = Candidate("pca", "pca")
 
+TOLD = Candidate("noise-conditional", "noise-conditional")
+
 DENSE = (
     Candidate("multilayer", "multilayer"),
     Candidate("vae", "vae"),
     Candidate("vanilla", "vanilla"),
     Candidate("multilayer-wide", "multilayer", {"hidden": (256, 128)}),
     Candidate("vae-beta-0.1", "vae", {"beta": 0.1}),
+    TOLD,
     Candidate("multilayer-slow", "multilayer", learning_rate=7e-4),
     Candidate("denoising", "denoising", {"noise_level": NOISE}, "dense"),
     Candidate("denoising-wide", "denoising", {"noise_level": 0.5, "hidden": (256, 128)}, "dense"),
@@ -54,8 +57,8 @@ CONVOLUTIONAL = (
 )
 """For images, signals and volumes."""
 
-FIRST = {"denoising": "denoising", "samples": "vae"}
-"""What a goal has tried first, by the beginning of its name."""
+FIRST = {"denoising": "nois", "anomalies": "noise", "samples": "vae"}
+"""What a goal has tried first, by a part of its name."""
 
 
 def candidates_for(data: InputDataset, goal: Goal) -> tuple[Candidate, ...]:

@@ -12,15 +12,16 @@ from aelab.models.zoo import blueprint_of
 from aelab.runs.store import Run
 from aelab.settings import DataSettings, Recipe, RunSettings, thaw
 from aelab.studies.asked import option_name
-from aelab.studies.choose import Choice, Trial
+from aelab.studies.choose import Choice
 from aelab.studies.fitting import fits_no_recipe, fitted_settings
+from aelab.studies.search import Trial
 from aelab.studies.study import default_settings
 
 
 def as_rich(choice: Choice) -> Table:
     """What was tried, round by round, the best of each first."""
     table = Table(
-        title=f"Tried for {choice.asked.goal}, codes of {choice.code_size} numbers",
+        title=f"Tried for {choice.purpose.goal}, codes of {choice.code_size} numbers",
         caption=f"{choice.what}, on validation",
     )
     for head in ("candidate", "round", "training, s", "validation"):

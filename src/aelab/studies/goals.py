@@ -9,13 +9,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from aelab.data.batch import Batch
 from aelab.data.input_sets import InputDataset, InputSplit
-from aelab.evaluate.anomaly import finite_scores, split_scores
 from aelab.evaluate.codes import accuracies, latent_codes
 from aelab.evaluate.links import auc
 from aelab.evaluate.metrics import restored_errors
 from aelab.evaluate.reconstruction import SEED, chunks
 from aelab.evaluate.samples import SAMPLES, frechet_of, reference_of
+from aelab.evaluate.scoring import SCORES, default_score, split_scores
 from aelab.files import InputError
 from aelab.machine import generator_at, permutation_at, seeded, set_global
 from aelab.models.contract import InputBatch
@@ -123,7 +124,9 @@ def denoising(run: Run, data: InputDataset, split: str) -> Measured:
     spec = data.spec
 
     def noisy(x: InputBatch) -> InputBatch:
-        return corrupt(x, "gaussian", NOISE, spec.peak, bounded=spec.bounded)
+        noisy = Batch.of(corrupt(x, "gaussian", NOISE, spec.peak, bounded=spec.bounded))
+        noisy.noise_level = torch.full((len(x),), NOISE * spec.peak)
+        return noisy
 
     return restored(run, data.split(split), noisy)
 
@@ -150,14 +153,20 @@ def restored(run: Run, inputs: InputSplit, given: Callable[[InputBatch], InputBa
 def anomalies(run: Run, data: InputDataset, split: str) -> Measured:
     """How often an anomaly scores above a normal input."""
     model = run.autoencoder
-    normal = split_scores(model, data.split(split))
-    of_anomalies = split_scores(model, data.anomalies[split])
+    name = default_score(model)
+    fitted = SCORES[name].fit(model, data.split("train"))
+    normal, of_anomalies = (
+        split_scores(model, inputs, name, fitted)
+        for inputs in (data.split(split), data.anomalies[split])
+    )
     return Measured(auc(of_anomalies, normal), scores=(normal, of_anomalies))
 
 
 def mixed_up_anomalies(run: Run, data: InputDataset, split: str) -> Measured:
     """How often an input of which a half is another's scores above one that is whole."""
     model, inputs = run.autoencoder, data.split(split)
+    score = SCORES[default_score(model)]
+    fitted = score.fit(model, data.split("train"))
     order = permutation_at(len(inputs), SEED, "mixed up")
     partner = torch.empty_like(order)
     partner[order] = order.roll(1)  # none is its own
@@ -166,8 +175,9 @@ def mixed_up_anomalies(run: Run, data: InputDataset, split: str) -> Measured:
         for number, i in enumerate(torch.arange(len(inputs)).split(100)):
             x, other = inputs.batch(i), inputs.batch(partner[i])
             half = halves(x.shape, data, number)
-            whole.append(finite_scores(model, x))
-            mixed.append(finite_scores(model, x.with_inputs(torch.where(half, other.x, x.x))))
+            mixture = x.with_inputs(torch.where(half, other.x, x.x))
+            whole.append(score.finite(model, x, fitted))
+            mixed.append(score.finite(model, mixture, fitted))
     normal, of_anomalies = torch.cat(whole), torch.cat(mixed)
     return Measured(auc(of_anomalies, normal), scores=(normal, of_anomalies))
 

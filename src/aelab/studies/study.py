@@ -193,6 +193,11 @@ def load_study(name: str) -> Study:
     packaged, path = packaged_studies(), Path(name)
     if name in packaged:
         return parse_study(name, (PACKAGED / f"{name}.toml").read_text("utf-8"))
+    if name == "adbench":
+        raise InputError(
+            "adbench is many tables, and no study of rows on one data set: aelab compare adbench, "
+            "or aelab.studies.adbench.benchmark in Python"
+        )
     if not path.is_file():
         raise MissingFileError(
             f"there is no study {name!r}: the packaged ones are {', '.join(packaged)}, and there "

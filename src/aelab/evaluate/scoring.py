@@ -1,0 +1,256 @@
+"""How unlike its training inputs a model finds an input: its scores of anomalies, by name.
+
+One more score is a `Score` in SCORES, and a place in PREFERRED if it is to be a model's first.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from sklearn.covariance import ledoit_wolf
+from torch import Tensor
+
+from aelab.data.input_sets import InputSplit
+from aelab.evaluate.metrics import squared_errors
+from aelab.evaluate.noise_levels import mean_errors, noise_conditional_only, noise_level_score
+from aelab.evaluate.reconstruction import SEED, chunks
+from aelab.files import InputError
+from aelab.machine import generator_at, permutation_at, seeded
+from aelab.models.contract import Autoencoder, Code, InputBatch
+from aelab.models.variational import LatentVariableModel
+
+DRAWS = 8
+"""Codes that a variational model's score is averaged over."""
+
+BEYOND = 1e300
+"""The score of an input beyond a model's arithmetic: none is more of an anomaly."""
+
+MOST_CODES = 10_000
+"""Training inputs that a score is fitted to, drawn by a fixed seed."""
+
+LEAST_SHARE = 1e-9
+"""Of the largest variance of codes: what varies less is rounding, and no direction."""
+
+Scores = Float[Tensor, " batch"]
+Errors = Float[Tensor, "batch *shape"]
+Fitted = dict[str, Tensor]
+"""What a score takes of the training inputs, beside the model."""
+
+
+def nothing(model: Autoencoder, train: InputSplit) -> Fitted:
+    """What most scores take of the training inputs."""
+    return {}
+
+
+@dataclass(frozen=True)
+class Score:
+    """A score of anomalies: the higher, the less an input is like the training inputs.
+
+    It follows from the input alone, whatever is scored beside it.
+
+    >>> SCORES["distance"].told
+    "distance of the code from the training inputs' codes"
+    """
+
+    told: str
+    """What it is, in words."""
+
+    lacking: Callable[[Autoencoder], str]
+    """Why a model has no such score; empty where it has."""
+
+    of: Callable[[Autoencoder, InputBatch, Fitted], Scores]
+    fit: Callable[[Autoencoder, InputSplit], Fitted] = nothing
+
+    errors: Callable[[Autoencoder, InputBatch], Errors] | None = None
+    """How much each value of an input has to do with its score; None where that is not known."""
+
+    part: str = "it"
+    """What the errors are of: the score itself, or a term of it."""
+
+    def finite(self, model: Autoencoder, x: InputBatch, fitted: Fitted) -> Scores:
+        """The score of each input; BEYOND, where it is beyond the model's arithmetic."""
+        return self.of(model, x, fitted).nan_to_num(nan=BEYOND, posinf=BEYOND)
+
+
+def every_model(model: Autoencoder) -> str:
+    """Every model reconstructs."""
+    return ""
+
+
+def reconstruction(model: Autoencoder, x: InputBatch, fitted: Fitted) -> Scores:
+    """The error of ``decode(encode(x))``, a value of the input, on a scale of [0, 1].
+
+    Sakurada & Yairi 2014.
+    """
+    return squared_errors(model(x), x, model.spec.peak)
+
+
+def reconstruction_errors(model: Autoencoder, x: InputBatch) -> Errors:
+    """The squared error of each value, of which `reconstruction` is the mean."""
+    errors: Tensor = ((model(x) - x) / model.spec.peak).double().square()
+    return errors
+
+
+def variational_only(model: Autoencoder) -> str:
+    """Only models that are trained on a bound have one."""
+    return "" if isinstance(model, LatentVariableModel) else "it is trained on no bound"
+
+
+def bound(model: Autoencoder, x: InputBatch, fitted: Fitted) -> Scores:
+    """Minus the evidence lower bound in nats.
+
+    ``mean_k (-log p(x | z_k) + KL(q(z | x) || p(z)))`` with z_k the sample that the posterior
+    makes of noise eps_k (after An & Cho 2015). The eps_k are the same for every input, so that a
+    score follows from its input alone, whatever is scored beside it.
+    """
+    assert isinstance(model, LatentVariableModel)
+    posterior = model.posterior(x)
+    bounds = []
+    for z in draws(model, x):
+        negative_log = model.likelihood.negative_log(model.decoder_output(z), x)
+        bounds.append(negative_log + model.divergence(posterior, z))
+    return torch.stack(bounds).mean(0).double()
+
+
+def bound_errors(model: Autoencoder, x: InputBatch) -> Errors:
+    """The squared error of each value, a mean over the draws.
+
+    Under a Gaussian likelihood, the bound's reconstruction term but for a factor and a constant.
+    """
+    assert isinstance(model, LatentVariableModel)
+    errors = [(model.decode(z) - x).double().square() for z in draws(model, x)]
+    return torch.stack(errors).mean(0) / model.spec.peak**2
+
+
+def draws(model: LatentVariableModel, x: InputBatch) -> Iterator[Code]:
+    """Codes from the posterior of each input, by the same noise for every input."""
+    posterior = model.posterior(x)
+    shape = (DRAWS, 1, posterior.noise_size)
+    for noise in torch.randn(shape, generator=generator_at(SEED, "anomaly")).to(x.device):
+        yield posterior.sample(noise)
+
+
+def latent_only(model: Autoencoder) -> str:
+    """Only a code that has latent numbers has distances."""
+    return "" if latent_size(model) else "its code has no numbers"
+
+
+def latent_size(model: Autoencoder) -> int:
+    """How many numbers of a code are no side channel's."""
+    return model.code_size - model.side_channel[0]
+
+
+def distance(model: Autoencoder, x: InputBatch, fitted: Fitted) -> Scores:
+    """Mahalanobis distance of the code from the mean of the training inputs' codes.
+
+    ``|W (z - m)|`` with ``W^T W`` the inverse of the codes' covariance (after Lee et al. 2018,
+    arXiv 1807.03888, for one class), shrunk as Ledoit & Wolf 2004 do it.
+    """
+    z = model.encode(x)[:, : latent_size(model)].double()
+    return ((z - fitted["mean"].to(z)) @ fitted["whitening"].to(z)).square().sum(1).sqrt()
+
+
+def some(train: InputSplit) -> InputSplit:
+    """The training inputs that a score is fitted to: MOST_CODES at most, by a fixed seed."""
+    drawn = permutation_at(len(train), SEED, "codes of anomalies")[:MOST_CODES]
+    chosen = torch.zeros(len(train), dtype=torch.bool)
+    chosen[drawn] = True
+    return train.where(chosen.to(train.index.device))
+
+
+def code_moments(model: Autoencoder, train: InputSplit) -> Fitted:
+    """Mean and whitening of the codes of training inputs.
+
+    Raises:
+        InputError: fewer than two of the codes are finite.
+    """
+    with torch.inference_mode():
+        parts = [
+            model.encode(x)[:, : latent_size(model)].cpu().double() for x in chunks(some(train))
+        ]
+    codes = torch.cat(parts)
+    codes = codes[codes.isfinite().all(1)]
+    if len(codes) < 2:
+        raise InputError("the codes of the training inputs are not finite: there is no distance")
+    mean = codes.mean(0)
+    covariance = torch.from_numpy(ledoit_wolf((codes - mean).numpy(), assume_centered=True)[0])
+    variances, directions = torch.linalg.eigh(covariance)
+    varies = variances > LEAST_SHARE * variances[-1].clamp(min=0)
+    return {"mean": mean, "whitening": directions[:, varies] / variances[varies].sqrt()}
+
+
+SCORES: dict[str, Score] = {
+    "reconstruction": Score(
+        "squared error of the reconstruction, a value",
+        every_model,
+        reconstruction,
+        errors=reconstruction_errors,
+    ),
+    "bound": Score(
+        "minus the evidence lower bound, in nats",
+        variational_only,
+        bound,
+        errors=bound_errors,
+        part="its reconstruction term",
+    ),
+    "distance": Score(
+        "distance of the code from the training inputs' codes",
+        latent_only,
+        distance,
+        fit=code_moments,
+    ),
+    "noise-levels": Score(
+        "squared error at several noise levels, relative to the training inputs'",
+        noise_conditional_only,
+        noise_level_score,
+        fit=lambda model, train: mean_errors(model, some(train)),
+    ),
+}
+"""By name, as ``aelab anomalies --score`` takes them."""
+
+PREFERRED = ("noise-levels", "bound", "reconstruction")
+"""A model's own score is the first of these that it has."""
+
+
+def scores_of(model: Autoencoder) -> tuple[str, ...]:
+    """The names of the scores that a model has.
+
+    >>> from aelab.models.zoo import resolve
+    >>> from aelab.data.specs import InputSpec
+    >>> scores_of(resolve("vanilla").build(InputSpec((8,)), latent_dim=2))
+    ('reconstruction', 'distance')
+    """
+    return tuple(name for name, score in SCORES.items() if not score.lacking(model))
+
+
+def default_score(model: Autoencoder) -> str:
+    """The name of the score that a model's anomalies are told by unless another is asked for."""
+    has = scores_of(model)
+    return next(name for name in PREFERRED if name in has)
+
+
+def score_named(name: str | None, model: Autoencoder) -> str:
+    """The name of a score that a model has: its own unless one is named.
+
+    Raises:
+        InputError: there is no such score, or the model has none.
+    """
+    if name is None:
+        return default_score(model)
+    if name not in SCORES:
+        raise InputError(f"there is no score {name!r}; there are {', '.join(SCORES)}")
+    if why := SCORES[name].lacking(model):
+        raise InputError(
+            f"the model has no score {name!r}: {why}; ask for {' or '.join(scores_of(model))}"
+        )
+    return name
+
+
+def split_scores(
+    model: Autoencoder, images: InputSplit, name: str | None = None, fitted: Fitted | None = None
+) -> Scores:
+    """Score all inputs of a split, in order: by the model's own score unless one is named."""
+    score = SCORES[name or default_score(model)]
+    with seeded(SEED, "anomaly inputs"), torch.inference_mode():
+        return torch.cat([score.finite(model, x, fitted or {}).cpu() for x in chunks(images)])
