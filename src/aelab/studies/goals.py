@@ -19,7 +19,7 @@ from aelab.evaluate.samples import SAMPLES, frechet_of, reference_of
 from aelab.evaluate.scoring import SCORES, default_score, split_scores
 from aelab.files import InputError
 from aelab.machine import generator_at, permutation_at, seeded, set_global
-from aelab.models.contract import InputBatch
+from aelab.models.contract import Autoencoder, InputBatch
 from aelab.models.layers import corrupt
 from aelab.runs.store import Run
 
@@ -164,7 +164,13 @@ def anomalies(run: Run, data: InputDataset, split: str) -> Measured:
 
 def mixed_up_anomalies(run: Run, data: InputDataset, split: str) -> Measured:
     """How often an input of which a half is another's scores above one that is whole."""
-    model, inputs = run.autoencoder, data.split(split)
+    normal, of_anomalies = mixed_up_scores(run.autoencoder, data, split)
+    return Measured(auc(of_anomalies, normal), scores=(normal, of_anomalies))
+
+
+def mixed_up_scores(model: Autoencoder, data: InputDataset, split: str) -> tuple[OfEach, OfEach]:
+    """The scores of a split's inputs, and of the same with a half that is another's."""
+    inputs = data.split(split)
     score = SCORES[default_score(model)]
     fitted = score.fit(model, data.split("train"))
     order = permutation_at(len(inputs), SEED, "mixed up")
@@ -178,8 +184,7 @@ def mixed_up_anomalies(run: Run, data: InputDataset, split: str) -> Measured:
             mixture = x.with_inputs(torch.where(half, other.x, x.x))
             whole.append(score.finite(model, x, fitted))
             mixed.append(score.finite(model, mixture, fitted))
-    normal, of_anomalies = torch.cat(whole), torch.cat(mixed)
-    return Measured(auc(of_anomalies, normal), scores=(normal, of_anomalies))
+    return torch.cat(whole), torch.cat(mixed)
 
 
 def halves(shape: torch.Size, data: InputDataset, number: int) -> Tensor:
