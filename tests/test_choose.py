@@ -285,3 +285,19 @@ def test_mistakes_are_one_line(
     assert code == 2
     assert why in " ".join(capsys.readouterr().err.split())
     assert not (outside / "runs").exists()
+
+
+@pytest.mark.usefixtures("brief")
+def test_from_python_with_data_in_memory(tmp_path: Path) -> None:
+    frame = pyarrow.table(curve())
+    choice = aelab.choose(
+        frame, "reconstruction", budget="20s", latent_dim=1, out=tmp_path / "out", leave_out=["f"]
+    )
+    assert aelab.load(choice.run_folder).encode(frame).shape == (240, 1)
+    assert choice.verdict is not None
+    with pytest.raises(InputError, match="goal must be one of reconstruction"):
+        aelab.choose(frame, "beauty")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="choose: hidden is unknown"):
+        aelab.choose(frame, "reconstruction", hidden=(3,))
+    with pytest.raises(InputError, match="budget is text as '10m', not 600"):
+        aelab.choose(frame, "reconstruction", budget=600)  # type: ignore[arg-type]

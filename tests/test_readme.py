@@ -31,8 +31,8 @@ def test_python_use(outside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert names["page"].is_file()
     assert torch.equal(names["again"].encode(names["x"]), names["kept"].encode(names["x"]))
     asked: list[CompareOptions] = []
-    monkeypatch.setattr("aelab.api.compare_asked", asked.append)
-    monkeypatch.setattr("aelab.api.write_page", lambda result, options: None)
+    monkeypatch.setattr("aelab.api.comparing.compare_asked", asked.append)
+    monkeypatch.setattr("aelab.api.comparing.write_page", lambda result, options: None)
     exec(comparing, names)
     assert asked == [CompareOptions(study="default", quick=True, seeds=(0, 1, 2))]
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from aelab.api import RunSettings as RunSettings
     from aelab.api import TrainedRun as TrainedRun
     from aelab.api import build as build
+    from aelab.api import choose as choose
     from aelab.api import compare as compare
     from aelab.api import load as load
     from aelab.api import load_data as load_data
@@ -34,6 +35,7 @@ PUBLIC = {
     "RunSettings": "aelab.api:RunSettings",
     "TrainedRun": "aelab.api:TrainedRun",
     "build": "aelab.api:build",
+    "choose": "aelab.api:choose",
     "compare": "aelab.api:compare",
     "denoise": "aelab.apps.restore:denoise",
     "encode": "aelab.apps.encode:encode",

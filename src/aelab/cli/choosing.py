@@ -1,8 +1,7 @@
 """``aelab choose``: which model for one's own data."""
 
 import sys
-from dataclasses import make_dataclass
-from pathlib import Path
+from dataclasses import fields, make_dataclass
 from typing import Any
 
 from aelab.cli.opening import parse
@@ -25,14 +24,15 @@ def choose(arguments: list[str]) -> int:
     from aelab.cli.screen import print_table
     from aelab.machine import keep_freed_memory
     from aelab.studies.choice_table import as_rich, command_of
-    from aelab.studies.choose import chosen_by
+    from aelab.studies.choose import chosen_by, usual_folder
     from aelab.studies.search import Purpose
 
     keep_freed_memory()
     search, told = asked.search, asked.data
     folder = search.out or usual_folder(told.name, search.goal)
     wanted = Purpose(search.goal, search.seconds, search.latent_dim, search.seed)
-    choice, data = chosen_by(told, wanted, folder, search.data_dir, plain=True)
+    given = {one.name: getattr(told, one.name) for one in fields(told) if one.name != "name"}
+    choice, data = chosen_by(told.name, given, wanted, folder, search.data_dir, plain=True)
     console = Console(highlight=False)
     console.print(choice.answer, style="bold")
     console.print()
@@ -55,8 +55,3 @@ def options() -> type[Any]:
     return make_dataclass(
         "Choose", [("search", told(ChooseOptions)), ("data", told(DataSettings))], frozen=True
     )
-
-
-def usual_folder(data: str, goal: str) -> Path:
-    """Where a choice goes unless another folder is named."""
-    return Path("runs") / f"choose-{Path(data).stem}-for-{goal}"

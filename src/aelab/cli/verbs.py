@@ -27,7 +27,7 @@ from aelab.cli.opening import (
 from aelab.files import AelabError, write_picture
 
 if TYPE_CHECKING:
-    from aelab.api import Report
+    from aelab.report.page import Report
 
 SHOWN = 10
 """Links that are printed; the file has all."""

@@ -5,12 +5,13 @@ PCA is a candidate. The test split is read once, at the end, for the chosen mode
 
 import math
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from aelab.data.input_sets import InputDataset
-from aelab.data.loading import load_settings, settled
+from aelab.data.loading import load_object, load_settings, settled
 from aelab.evaluate.leaks import leak_notes
 from aelab.files import AelabError, InputError
 from aelab.runs.lock import locked
@@ -205,18 +206,38 @@ def write_table(search: Search, ranked: list[Trial]) -> None:
 
 
 def chosen_by(
-    told: DataSettings, purpose: Purpose, folder: Path, data_dir: Path | None = None, *, plain: bool
+    source: object,
+    settings: Mapping[str, Any],
+    purpose: Purpose,
+    folder: Path,
+    data_dir: Path | None = None,
+    *,
+    plain: bool,
 ) -> tuple[Choice, InputDataset]:
     """Load the data, and choose, with progress on the screen.
+
+    `source` is a name, a path, or data in memory; `settings` are those of data that are given.
 
     Raises:
         AelabError: as `choose`, or the data cannot be had or are a graph.
     """
-    told = settled(told, "inputs")
-    data = load_settings(told, data_dir, seed=purpose.seed)
+    if isinstance(source, str):
+        told = settled(DataSettings(source, **settings), "inputs")
+        data = load_settings(told, data_dir, seed=purpose.seed)
+    else:
+        data, told = load_object(source, settings)
     if not isinstance(data, InputDataset):
         raise InputError(f"{told.name} is a graph; aelab choose is for images, signals and tables")
     with TrainingScreen(plain=plain) as screen:
         for note in (*data.notes, *leak_notes(told, data, "test")):
             screen.say(f"{data.name}: {note}")
         return choose(data, told, purpose, folder, on_trial=screen.tell), data
+
+
+def usual_folder(data: str, goal: str) -> Path:
+    """Where a choice goes unless another folder is named.
+
+    >>> usual_folder("tables/customers.csv", "codes").as_posix()
+    'runs/choose-customers-for-codes'
+    """
+    return Path("runs") / f"choose-{Path(data).stem}-for-{goal}"
