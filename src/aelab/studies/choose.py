@@ -6,7 +6,7 @@ PCA is a candidate. The test split is read once, at the end, for the chosen mode
 import math
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ from aelab.runs.store import Run
 from aelab.settings import DataSettings
 from aelab.studies.candidates import Candidate, candidates_for, code_size_of
 from aelab.studies.goals import Measured, criterion_of, difference
+from aelab.studies.results import Spread
 from aelab.studies.search import (
     GROUPS,
     PAGE,
@@ -188,21 +189,31 @@ def verdict_of(chosen: Measured, pca: Measured, inputs: int) -> Verdict:
 
 def write_table(search: Search, ranked: list[Trial]) -> None:
     """What was tried, as a study on validation: its table and what a page is made of."""
-    runs = {trial.row: [Run.open(search.run_of(trial))] for trial in ranked}
-    rows = tuple(
-        Row(trial.row, runs[trial.row][0].settings, budget=f"round-{trial.round + 1}")
-        for trial in ranked
-    )
+    purpose, runs = search.purpose, {t.row: [Run.open(search.run_of(t))] for t in ranked}
+    rows = tuple(Row(row, of_row[0].settings) for row, of_row in runs.items())
+    best = ranked[0].candidate
     study = Study(
         search.folder.name,
-        f"Which model for {search.purpose.goal}: what was tried, on validation",
+        f"For {purpose.goal} take {best}: what was tried, on validation",
         "validation",
         rows,
         groups=GROUPS,
-        seeds=(search.purpose.seed,),
+        seeds=(purpose.seed,),
     )
-    errors: dict[str, Any] = {t.row: t.error for t in search.trials if t.error}
-    write_results(results_of(study, runs, errors=errors, audits={}, asked=None), search.folder)
+    errors = {trial.row: trial.error for trial in search.trials if trial.error}
+    found = results_of(study, runs, errors=errors, audits={}, asked=None)
+    name, values = f"for {purpose.goal}", {trial.row: trial.value for trial in ranked}
+    told = replace(
+        found,
+        rows=tuple(
+            replace(row, metrics={**row.metrics, name: Spread.of([values[row.name]])})
+            for row in found.rows
+        ),
+        units={**found.units, name: search.criterion.what},
+        # Which has the least error is no answer to another question.
+        verdicts=found.verdicts if purpose.goal == "reconstruction" else (),
+    )
+    write_results(told, search.folder)
 
 
 def chosen_by(
