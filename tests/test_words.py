@@ -101,6 +101,12 @@ def test_words_that_are_no_inputs_are_left_out_with_the_reason(values: list[Any]
     assert data.notes[1] == f"columns left out: w ({why})"
 
 
+def test_numbers_that_were_written_as_words_are_words() -> None:
+    codes = pyarrow.array([1, 2, 3] * 20).dictionary_encode()
+    data = opened({"code": codes, "zip": ["01", "02"] * 30, "a": list(range(60))})
+    assert columns_of(data).words == (("1", "2", "3"), ("01", "02"), ())
+
+
 def test_words_that_are_asked_for_may_be_many_but_no_thousands() -> None:
     words = [f"w{i % 150}" for i in range(3000)]
     data = opened({"w": words}, columns=("w",))

@@ -64,14 +64,15 @@ def holds_words(kind: pyarrow.DataType) -> bool:
 def no_input(column: pyarrow.ChunkedArray, *, asked: bool) -> str:
     """Why a column of words is no input; nothing if it is one.
 
-    Words that nearly all rows have another of name the rows, and say nothing of the next one; so
+    Where most are numbers and some are not, it is one of numbers that is not clean; where all are,
+    somebody wrote numbers as words, as codes of classes. Words that nearly all rows have another of name the rows, and say nothing of the next one; so
     they are no inputs unless they are asked for.
     """
     known = as_text(column).drop_null()
     if not len(known):
         return "empty"
-    numbers = pyarrow.compute.match_substring_regex(known, NUMBER)
-    if 2 * pyarrow.compute.sum(numbers).as_py() > len(known):
+    numbers = pyarrow.compute.sum(pyarrow.compute.match_substring_regex(known, NUMBER)).as_py()
+    if not pyarrow.types.is_dictionary(column.type) and len(known) < 2 * numbers < 2 * len(known):
         return first_that(column, NUMBER)
     if pyarrow.compute.all(pyarrow.compute.match_substring_regex(known, DATE)).as_py():
         return "dates"
