@@ -65,8 +65,8 @@ def no_input(column: pyarrow.ChunkedArray, *, asked: bool) -> str:
     """Why a column of words is no input; nothing if it is one.
 
     Where most are numbers and some are not, it is one of numbers that is not clean; where all are,
-    somebody wrote numbers as words, as codes of classes. Words that nearly all rows have another of name the rows, and say nothing of the next one; so
-    they are no inputs unless they are asked for.
+    somebody wrote numbers as words, as codes of classes. Words that nearly all rows have another
+    of name the rows, and say nothing of the next one: they are no inputs unless they are asked for.
     """
     known = as_text(column).drop_null()
     if not len(known):
