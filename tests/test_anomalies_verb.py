@@ -285,6 +285,18 @@ def test_the_result_has_the_rivals_and_the_confusion(place: Path) -> None:
     assert truth.rivals["pca"] == pytest.approx(truth.auroc)
 
 
+def test_inputs_that_were_trained_on_are_told_of(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the 300 rows of the old table, the 240 that were training rows."""
+    lines = Path("new.csv").read_text().splitlines()
+    Path("both.csv").write_text("\n".join(lines + Path("old.csv").read_text().splitlines()[1:]))
+    ends_with(0, "anomalies", "run", "both.csv", "--label", "broken", "--out", "s.csv")
+    assert "aelab: 240 of 360 inputs are training inputs: these" in capsys.readouterr().err
+    ends_with(0, "anomalies", "run", "new.csv", "--label", "broken", "--out", "s.csv")
+    assert capsys.readouterr().err == ""
+
+
 def test_which_classes_are_anomalies_may_go_without_saying(place: Path) -> None:
     run = aelab.load("run")
     for label, trained_on, expected in [
@@ -378,7 +390,7 @@ def test_the_shares_of_columns_are_in_the_table(
     highest = max(range(60), key=lambda i: float(rows[i]["score"]))
     first = max(names, key=lambda name: float(rows[highest][name])).removeprefix("share_")
     assert f"\n{highest}: {first} " in told
-    assert "Shares are of it: columns of the table" in told
+    assert "Shares are of the score: columns of the table" in told
     found = find_anomalies(run, open_inputs("new.csv", run.spec), None, "t.csv", explain=True)
     assert found.reasons[0].startswith(f"{highest}: {first} ")
     assert found.maps is None
@@ -394,7 +406,7 @@ def test_the_shares_of_a_variational_model_are_of_one_term(
     np.save("new.npy", blobs.split("test").values[:9, 0].numpy())
     ends_with(0, "anomalies", "run", "new.npy", "--explain", "--out", "s.csv")
     told = capsys.readouterr().out
-    assert "Shares are of its reconstruction term: s.shares.npy" in told
+    assert "Shares are of the score's reconstruction term: s.shares.npy" in told
     maps = np.load("s.shares.npy")
     assert (maps.shape, maps.dtype) == ((9, 12, 10), np.float32)
     np.testing.assert_allclose(maps.sum((1, 2)), 1, rtol=1e-5)

@@ -9,7 +9,7 @@ import torch
 
 from aelab.apps.restore import denoise
 from aelab.data.batch import Batch
-from aelab.data.input_sets import InputDataset
+from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.data.inputs import of_memory
 from aelab.data.specs import Columns, InputSpec
 from aelab.machine import seeded
@@ -74,6 +74,29 @@ def test_the_network_is_given_the_inputs_and_the_logarithm_of_the_level() -> Non
     assert torch.equal(given[:, :1], x)
     torch.testing.assert_close(given[:, 1, 0, 0], torch.tensor([0.0, -math.log(2)]))
     assert (given[:, 1] == given[:, 1, :1, :1]).all()
+
+
+def test_it_starts_from_principal_components_if_asked_to() -> None:
+    """Inputs of rank 2 are then restored by two numbers before any step."""
+    generator = torch.Generator().manual_seed(0)
+    plane = torch.randn(200, 2, generator=generator) @ torch.randn(2, 5, generator=generator)
+    columns = Columns(tuple("abcde"), mean=(0.0,) * 5, std=(1.0,) * 5)
+    spec = InputSpec((5,), 1.0, dtype="float32", columns=columns)
+    with seeded(0):
+        model = build(
+            "noise-conditional",
+            spec,
+            latent_dim=2,
+            hidden=(16,),
+            activation="leaky-relu",
+            initialisation="pca",
+        )
+    split = InputSplit(plane, torch.zeros(200, dtype=torch.long), torch.arange(200), spec)
+    model.initialise(split)
+    x = split.batch(torch.arange(200)).x
+    with torch.no_grad():
+        error = (model(x) - x).square().mean()
+    assert error < 0.05 * x.square().mean()
 
 
 def test_levels_are_drawn_evenly_by_their_logarithms() -> None:

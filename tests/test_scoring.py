@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import beta
-from sklearn.covariance import LedoitWolf
+from sklearn.neighbors import NearestNeighbors
 
 from aelab.data.input_sets import InputDataset
 from aelab.data.specs import Columns, InputSpec
@@ -66,45 +66,49 @@ def test_every_score_follows_from_its_input_alone(
         torch.testing.assert_close(together[[4, 2]], alone, rtol=1e-5, atol=0)
 
 
-def test_the_distance_is_mahalanobis_with_a_shrunk_covariance(
+def test_the_distance_is_to_the_nearest_codes(
     models: dict[str, torch.nn.Module], blobs: InputDataset
 ) -> None:
-    model, score = models["pca"], SCORES["distance"]
+    model, score = models["vanilla"], SCORES["distance"]
     every = {n: blobs.split(n).batch(torch.arange(len(blobs.split(n)))) for n in ("train", "test")}
-    codes = {n: model.encode(x).double().numpy() for n, x in every.items()}
-    by_hand = np.sqrt(LedoitWolf().fit(codes["train"]).mahalanobis(codes["test"]))
-    fitted = score.fit(model, blobs.split("train"))
-    np.testing.assert_allclose(score.of(model, every["test"], fitted).numpy(), by_hand, rtol=1e-6)
-    np.testing.assert_allclose(
-        split_scores(model, blobs.split("test"), "distance", fitted), by_hand
-    )
-
-
-def test_a_number_that_is_always_the_same_has_no_distance(
-    models: dict[str, torch.nn.Module], blobs: InputDataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Codes of which a number never varies, and codes that are all the same: no division by 0."""
-    model = models["vanilla"]
-    for constant in (1, 4):
-        codes = torch.rand(2000, 4)
-        codes[:, :constant] = 0.3
-        monkeypatch.setattr(type(model), "encode", lambda self, x, z=codes: z[: len(x)])
-        fitted = SCORES["distance"].fit(model, blobs.split("train"))
-        distances = SCORES["distance"].of(model, torch.zeros(9, *blobs.spec.shape), fitted)
-        assert distances.isfinite().all()
-        assert (distances > 0).any() == (constant < 4)
+    with torch.no_grad():
+        codes = {n: model.encode(x).double().numpy() for n, x in every.items()}
+        fitted = score.fit(model, blobs.split("train"))
+        found = score.of(model, every["test"], fitted).numpy()
+    nearest = NearestNeighbors(n_neighbors=5).fit(codes["train"]).kneighbors(codes["test"])[0]
+    np.testing.assert_allclose(found, nearest.mean(1), rtol=1e-5)
+    own = split_scores(model, blobs.split("test"), "distance", fitted)
+    np.testing.assert_allclose(own, found, rtol=1e-6)
+    assert score.of(model, every["train"][:9], {"codes": fitted["codes"][:3]}).isfinite().all()
 
 
 def test_codes_of_many_inputs_are_drawn(
     models: dict[str, torch.nn.Module], blobs: InputDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """So many at most, and fewer of long ones; the same each time."""
+    fit, train = SCORES["distance"].fit, blobs.split("train")
+    every = fit(models["pca"], train)["codes"]
+    assert every.shape == (120, 4)
     monkeypatch.setattr(scoring, "MOST_CODES", 30)
-    few, again = (SCORES["distance"].fit(models["pca"], blobs.split("train")) for _ in "ab")
-    assert torch.equal(few["mean"], again["mean"])
-    monkeypatch.undo()
-    assert not torch.equal(
-        few["mean"], SCORES["distance"].fit(models["pca"], blobs.split("train"))["mean"]
-    )
+    few, again = (fit(models["pca"], train)["codes"] for _ in "ab")
+    assert torch.equal(few, again)
+    assert few.shape == (30, 4)
+    assert set(few[:, 0].tolist()) <= set(every[:, 0].tolist())
+    monkeypatch.setattr(scoring, "MOST_CODE_VALUES", 40)
+    assert fit(models["pca"], train)["codes"].shape == (10, 4)
+
+
+def test_codes_that_are_not_finite_have_no_distance(
+    models: dict[str, torch.nn.Module], blobs: InputDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = models["vanilla"]
+    codes = torch.full((120, 4), torch.nan)
+    monkeypatch.setattr(type(model), "encode", lambda self, x: codes[: len(x)])
+    with pytest.raises(InputError, match="are not finite: there is no distance"):
+        SCORES["distance"].fit(model, blobs.split("train"))
+    codes[:2] = 1.0  # in every chunk of inputs
+    fitted = SCORES["distance"].fit(model, blobs.split("train"))
+    assert torch.equal(fitted["codes"], torch.ones(len(fitted["codes"]), 4))
 
 
 def test_what_is_not_finite_is_beyond_all(blobs: InputDataset) -> None:

@@ -146,7 +146,7 @@ def write_scores(
     with (
         using(run) as model,
         table(path, {**text_columns(inputs), **columns}) as rows,
-        explaining(name, spec, len(inputs), path) if explain else nullcontext() as shares,
+        explaining(name, model, len(inputs), path) if explain else nullcontext() as shares,
     ):
         for numbers in chunks(inputs, on_done):
             x = inputs.batch(numbers)

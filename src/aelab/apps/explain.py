@@ -14,7 +14,7 @@ from torch import Tensor
 from aelab.apps.streams import array, using
 from aelab.data.inputs import Inputs
 from aelab.data.specs import InputSpec
-from aelab.evaluate.scoring import SCORES, Errors, Score
+from aelab.evaluate.scoring import SCORES, Errors, Score, scores_of
 from aelab.evaluate.shares import by_column, by_position, column_names, shares
 from aelab.files import InputError
 from aelab.models.contract import Autoencoder
@@ -29,14 +29,14 @@ MOST_TOLD = 3
 Write = Callable[[Autoencoder, Tensor], dict[str, NDArray[np.float64]]]
 
 
-def explained(name: str) -> Score:
+def explained(name: str, model: Autoencoder) -> Score:
     """The score of that name, made sure to be one that can be explained.
 
     Raises:
         InputError: it cannot.
     """
     if SCORES[name].errors is None:
-        can = " or ".join(other for other, score in SCORES.items() if score.errors is not None)
+        can = " or ".join(one for one in scores_of(model) if SCORES[one].errors is not None)
         raise InputError(f"nothing of an input has a share of the score {name!r}; explain {can}")
     return SCORES[name]
 
@@ -58,13 +58,13 @@ def maps_path(path: Path, spec: InputSpec) -> Path | None:
 
 
 @contextmanager
-def explaining(name: str, spec: InputSpec, n: int, path: Path) -> Iterator[Write]:
+def explaining(name: str, model: Autoencoder, n: int, path: Path) -> Iterator[Write]:
     """Give what makes the columns of shares of each chunk, or writes its maps.
 
     Raises:
         InputError: the maps cannot be written.
     """
-    score = explained(name)
+    score, spec = explained(name, model), model.spec
     where = maps_path(path, spec)
     if where is None:
         yield lambda model, x: columns_of(score, model, x)
@@ -103,7 +103,7 @@ def told_columns(run: Run, inputs: Inputs, numbers: Sequence[int], name: str) ->
         return []
     with using(run) as model:
         x = inputs.batch(torch.tensor(numbers))
-        names, found = column_shares(explained(name), model, x)
+        names, found = column_shares(explained(name, model), model, x)
     lines = []
     for number, row in zip(numbers, found, strict=True):
         largest = row.argsort(descending=True, stable=True)[:MOST_TOLD].tolist()

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
@@ -12,6 +13,7 @@ from aelab.data.folders import GOOD
 from aelab.data.input_sets import InputDataset
 from aelab.data.inputs import Inputs
 from aelab.evaluate.anomaly import rival_aurocs
+from aelab.evaluate.audits import digests
 from aelab.evaluate.links import auc, average_precision
 from aelab.evaluate.rivals import RIVALS
 from aelab.evaluate.scoring import latent_size
@@ -52,6 +54,9 @@ class Truth:
 
     no_rivals: str = ""
     """Why there are none."""
+
+    seen: int = 0
+    """Inputs that the model was trained on, to the byte, as far as its training data are there."""
 
     @property
     def anomalies(self) -> int:
@@ -153,11 +158,11 @@ def agreement(
     """How well scores agree with labels, and rivals that are fitted to the run's own data."""
     above = scores > threshold
     rivals: dict[str, float] = {}
-    why = ""
+    seen, why = 0, ""
     try:
         own = data()
         run.refuse_other(own)
-        rivals = rivals_of(run, inputs, odd, own)
+        rivals, seen = rivals_of(run, inputs, odd, own)
     except AelabError as error:
         why = f"rivals are fitted to the training data, which cannot be had: {error}"
     return Truth(
@@ -170,17 +175,22 @@ def agreement(
         passed=int((~above & ~odd).sum()),
         rivals=rivals,
         no_rivals=why,
+        seen=seen,
     )
 
 
-def rivals_of(run: Run, inputs: Inputs, odd: Bool[Tensor, " n"], data: Dataset) -> dict[str, float]:
-    """The AUROC of each rival on these inputs."""
+def rivals_of(
+    run: Run, inputs: Inputs, odd: Bool[Tensor, " n"], data: Dataset
+) -> tuple[dict[str, float], int]:
+    """The AUROC of each rival on these inputs, and how many of these are training inputs."""
     assert isinstance(data, InputDataset)
+    train = data.split("train")
     found = rival_aurocs(
         tuple(RIVALS),
-        data.split("train"),
+        train,
         inputs.split.where(~odd),
         inputs.split.where(odd),
         latent_size(run.autoencoder),
     )
-    return {name: value.item() for name, value in found.items()}
+    seen = int(np.isin(digests(inputs.split), digests(train)).sum())
+    return {name: value.item() for name, value in found.items()}, seen

@@ -54,7 +54,8 @@ def anomalies(arguments: list[str]) -> int:
     if found.truth is not None:
         print_truth(run, found.score, found.truth)
     if options.explain:
-        print(f"Shares are of {SCORES[found.score].part}: {found.maps or 'columns of the table'}")
+        where = found.maps or "columns of the table"
+        print(f"Shares are of the score{SCORES[found.score].part}: {where}")
         print("\n".join(found.reasons), end="\n" if found.reasons else "")
     if found.highest and inputs.split.spec.kind == "images":
         picture = error_maps(run, inputs, found.highest)
@@ -85,6 +86,9 @@ def print_truth(run: "TrainedRun", score: str, truth: "Truth") -> None:
     from rich.table import Table
 
     print(truth.told)
+    if truth.seen:
+        what = f"{truth.seen:,} of {truth.anomalies + truth.normal:,} inputs are training inputs"
+        print(f"aelab: {what}: these figures flatter", file=sys.stderr)
     if truth.no_rivals:
         print(f"aelab: {truth.no_rivals}", file=sys.stderr)
         return

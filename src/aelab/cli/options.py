@@ -160,8 +160,8 @@ class AnomaliesOptions(InputOptions):
 
     score: str | None = None
     """What tells anomalies: reconstruction (its error), bound (of variational models) or distance
-    (of the code from the training inputs'); unless given, bound where the model has one, and else
-    reconstruction."""
+    (of the code to the nearest of training inputs). Unless given, bound where the model has one,
+    and else reconstruction."""
 
     explain: bool = False
     """Write what the score is made of, too: the share of each column of a table, or an array of

@@ -25,8 +25,8 @@ FEWEST_ROWS = 2
 MOST_VALUES = 2**26
 """Of the rows that a detector is fitted to: half a gigabyte."""
 
-CHUNK, CHUNK_VALUES = 2048, 2**22
-"""Rows scored at a time, and values in them, at most."""
+CHUNK, CHUNK_VALUES, LEAST_CHUNK = 1024, 2**22, 16
+"""Rows scored at a time, and values in them, at most; but no fewer rows than the last."""
 
 Rows = Float64[np.ndarray, "rows columns"]
 Scores = Float64[np.ndarray, " rows"]
@@ -71,8 +71,10 @@ class Rival(ABC):
 
     def scores(self, rows: NDArray[np.floating]) -> Scores:
         """The score of each row."""
+        # A product of matrices sums in an order that depends on their shapes, and its last digits
+        # decide between neighbours at equal distances: so every chunk is filled up to one size.
         parts = [self.rate(part) for part in in_chunks(rows)]
-        return np.concatenate([np.empty(0), *parts])
+        return np.concatenate([np.empty(0), *parts])[: len(rows)]
 
     @abstractmethod
     def learn(self, rows: Rows) -> None:
@@ -84,10 +86,14 @@ class Rival(ABC):
 
 
 def in_chunks(rows: NDArray[np.floating]) -> Iterator[Rows]:
-    """Rows in double precision, some at a time."""
-    size = max(1, min(CHUNK, CHUNK_VALUES // rows.shape[1]))
+    """Rows in double precision, some at a time; the last ones with zeros below them."""
+    columns = rows.shape[1]
+    size = CHUNK
+    while size > LEAST_CHUNK and size * columns > CHUNK_VALUES:
+        size //= 2  # a power of two is a whole number of a processor's vectors
     for start in range(0, len(rows), size):
-        yield rows[start : start + size].astype(np.float64)
+        part = rows[start : start + size].astype(np.float64)
+        yield np.concatenate([part, np.zeros((size - len(part), columns))])
 
 
 class Neighbours(Rival):

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from sklearn.covariance import ledoit_wolf
 from torch import Tensor
 
 from aelab.data.input_sets import InputSplit
@@ -26,11 +25,14 @@ DRAWS = 8
 BEYOND = 1e300
 """The score of an input beyond a model's arithmetic: none is more of an anomaly."""
 
-MOST_CODES = 10_000
-"""Training inputs that a score is fitted to, drawn by a fixed seed."""
+MOST_CODES, MOST_CODE_VALUES = 5_000, 2**18
+"""Training inputs whose codes a distance is taken to, drawn by a fixed seed; a megabyte at most."""
 
-LEAST_SHARE = 1e-9
-"""Of the largest variance of codes: what varies less is rounding, and no direction."""
+MOST_ERRORS = 10_000
+"""Training inputs that mean errors are taken over, drawn by a fixed seed."""
+
+NEIGHBOURS = 5
+"""Of a code, that its distance is the mean over."""
 
 Scores = Float[Tensor, " batch"]
 Errors = Float[Tensor, "batch *shape"]
@@ -50,7 +52,7 @@ class Score:
     It follows from the input alone, whatever is scored beside it.
 
     >>> SCORES["distance"].told
-    "distance of the code from the training inputs' codes"
+    'mean distance of the code to the 5 nearest of training inputs'
     """
 
     told: str
@@ -65,8 +67,8 @@ class Score:
     errors: Callable[[Autoencoder, InputBatch], Errors] | None = None
     """How much each value of an input has to do with its score; None where that is not known."""
 
-    part: str = "it"
-    """What the errors are of: the score itself, or a term of it."""
+    part: str = ""
+    """The term of the score that the errors are of, if they are not of the whole."""
 
     def finite(self, model: Autoencoder, x: InputBatch, fitted: Fitted) -> Scores:
         """The score of each input; BEYOND, where it is beyond the model's arithmetic."""
@@ -142,42 +144,38 @@ def latent_size(model: Autoencoder) -> int:
 
 
 def distance(model: Autoencoder, x: InputBatch, fitted: Fitted) -> Scores:
-    """Mahalanobis distance of the code from the mean of the training inputs' codes.
+    """Mean Euclidean distance of the code to the 5 nearest codes of training inputs.
 
-    ``|W (z - m)|`` with ``W^T W`` the inverse of the codes' covariance (after Lee et al. 2018,
-    arXiv 1807.03888, for one class), shrunk as Ledoit & Wolf 2004 do it.
+    After Bergman, Cohen & Hoshen 2020 (arXiv 2002.10445), who take features for codes. Pair by
+    pair, and not as a product of matrices, whose last digits depend on what else is in a batch.
     """
     z = model.encode(x)[:, : latent_size(model)].double()
-    return ((z - fitted["mean"].to(z)) @ fitted["whitening"].to(z)).square().sum(1).sqrt()
+    exact = "donot_use_mm_for_euclid_dist"
+    distances = torch.cdist(z, fitted["codes"].to(z), compute_mode=exact)
+    return distances.topk(min(NEIGHBOURS, distances.shape[1]), largest=False).values.mean(1)
 
 
-def some(train: InputSplit) -> InputSplit:
-    """The training inputs that a score is fitted to: MOST_CODES at most, by a fixed seed."""
-    drawn = permutation_at(len(train), SEED, "codes of anomalies")[:MOST_CODES]
+def some(train: InputSplit, most: int) -> InputSplit:
+    """The training inputs that a score is fitted to: so many at most, drawn by a fixed seed."""
     chosen = torch.zeros(len(train), dtype=torch.bool)
-    chosen[drawn] = True
+    chosen[permutation_at(len(train), SEED, "codes of anomalies")[:most]] = True
     return train.where(chosen.to(train.index.device))
 
 
-def code_moments(model: Autoencoder, train: InputSplit) -> Fitted:
-    """Mean and whitening of the codes of training inputs.
+def training_codes(model: Autoencoder, train: InputSplit) -> Fitted:
+    """The codes of training inputs that distances are taken to.
 
     Raises:
-        InputError: fewer than two of the codes are finite.
+        InputError: none of the codes is finite.
     """
+    most = min(MOST_CODES, max(NEIGHBOURS, MOST_CODE_VALUES // latent_size(model)))
     with torch.inference_mode():
-        parts = [
-            model.encode(x)[:, : latent_size(model)].cpu().double() for x in chunks(some(train))
-        ]
+        parts = [model.encode(x)[:, : latent_size(model)].cpu() for x in chunks(some(train, most))]
     codes = torch.cat(parts)
     codes = codes[codes.isfinite().all(1)]
-    if len(codes) < 2:
+    if not len(codes):
         raise InputError("the codes of the training inputs are not finite: there is no distance")
-    mean = codes.mean(0)
-    covariance = torch.from_numpy(ledoit_wolf((codes - mean).numpy(), assume_centered=True)[0])
-    variances, directions = torch.linalg.eigh(covariance)
-    varies = variances > LEAST_SHARE * variances[-1].clamp(min=0)
-    return {"mean": mean, "whitening": directions[:, varies] / variances[varies].sqrt()}
+    return {"codes": codes}
 
 
 SCORES: dict[str, Score] = {
@@ -192,19 +190,19 @@ SCORES: dict[str, Score] = {
         variational_only,
         bound,
         errors=bound_errors,
-        part="its reconstruction term",
+        part="'s reconstruction term",
     ),
     "distance": Score(
-        "distance of the code from the training inputs' codes",
+        "mean distance of the code to the 5 nearest of training inputs",
         latent_only,
         distance,
-        fit=code_moments,
+        fit=training_codes,
     ),
     "noise-levels": Score(
         "squared error at several noise levels, relative to the training inputs'",
         noise_conditional_only,
         noise_level_score,
-        fit=lambda model, train: mean_errors(model, some(train)),
+        fit=lambda model, train: mean_errors(model, some(train, MOST_ERRORS)),
     ),
 }
 """By name, as ``aelab anomalies --score`` takes them."""

@@ -26,7 +26,6 @@ from aelab.studies.detectors import (
     BATCH,
     DETECTORS,
     LEARNING_RATE,
-    MOST_NUMBERS,
     STEPS,
     scores,
 )
@@ -100,10 +99,10 @@ class Outcome:
 def recipe_told(job: Job) -> tuple[object, ...]:
     """What a job's detector is trained by; of a rival nothing."""
     detector = DETECTORS[job.detector]
+    code = (detector.most, detector.share)
     if detector.model is None:
-        return (MOST_NUMBERS, detector.share) if job.detector == "pca" else ()
+        return code if job.detector == "pca" else ()
     hyperparameters = sorted(detector.hyperparameters.items())
-    code = (MOST_NUMBERS, detector.share)
     return (job.steps, BATCH, LEARNING_RATE, code, detector.model, hyperparameters)
 
 

@@ -20,14 +20,11 @@ from aelab.models.zoo import resolve
 from aelab.settings import Recipe
 from aelab.training.loop import fit
 
-STEPS, BATCH = 1_000, 256
+STEPS, BATCH = 2_000, 256
 """Of training, whatever the number of rows."""
 
 LEARNING_RATE = 2e-3
 HIDDEN = (256, 128)
-MOST_NUMBERS = 32
-"""In a code."""
-
 Rows = Float64[np.ndarray, "rows columns"]
 Scores = Float64[np.ndarray, " rows"]
 
@@ -47,7 +44,10 @@ class Detector:
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
 
     share: float = 0.5
-    """How many numbers its code has for each column, up to MOST_NUMBERS."""
+    """How many numbers its code has for each column."""
+
+    most: int = 32
+    """Numbers in its code."""
 
     published: str | None = None
     """The published detector of the same kind."""
@@ -58,7 +58,7 @@ class Detector:
         >>> [DETECTORS["pca"].code_size(columns) for columns in (1, 21, 100)]
         [1, 10, 32]
         """
-        return max(1, min(MOST_NUMBERS, int(self.share * columns)))
+        return max(1, min(self.most, int(self.share * columns)))
 
 
 DENSE = {"hidden": HIDDEN}
@@ -66,7 +66,12 @@ DENSE = {"hidden": HIDDEN}
 DETECTORS: dict[str, Detector] = {
     # Noise, and not a small code, keeps it from copying its inputs.
     "noise-conditional": Detector(
-        "denoising at four noise levels", "noise-conditional", DENSE, share=1.0, published="DTE-C"
+        "denoising at four noise levels",
+        "noise-conditional",
+        DENSE,
+        share=1.0,
+        most=HIDDEN[-1],
+        published="DTE-C",
     ),
     "autoencoder": Detector(
         "squared error of the reconstruction",
@@ -87,7 +92,7 @@ def recipe_of(rows: int, steps: int = STEPS) -> Recipe:
     """So many steps over so many rows.
 
     >>> recipe_of(1_024).epochs, recipe_of(100).epochs
-    (250.0, 1000.0)
+    (500.0, 2000.0)
     """
     return Recipe(
         epochs=steps / math.ceil(rows / BATCH), batch_size=BATCH, learning_rate=LEARNING_RATE
