@@ -2,9 +2,7 @@
 
 import csv
 import json
-import os
 import pickle
-import time
 from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +26,7 @@ from aelab.studies.compare import compare
 from aelab.studies.results import Results
 from aelab.studies.study import load_study, packaged_studies, parse_study
 from aelab.studies.tables import as_markdown
+from tiny_jobs import STEPS, double, double_then_wait, slow, vanish
 
 TINY = """
 [data]
@@ -51,6 +50,8 @@ published = { mse = 0.1 }
 [rows.conv-vae-switches]
 recipe = { epochs = 0.1 }
 """
+
+ONE_ROW = '[data]\nname = "tiny"\n[rows.pca]\nrecipe = { epochs = 0 }\n'
 
 
 @pytest.mark.parametrize("name", packaged_studies())
@@ -274,34 +275,32 @@ def test_questions_and_claims_are_answered(tiny: InputDataset, tmp_path: Path) -
 
 
 def test_one_seed_has_no_deviation(tiny: InputDataset, tmp_path: Path) -> None:
-    result = compare(parse_study("mine", TINY), out=tmp_path)
+    result = compare(parse_study("mine", ONE_ROW), out=tmp_path)
     assert result.results.rows[0].spread("mse").std is None
 
 
 def test_finished_rows_are_kept_and_edited_ones_trained_again(
     tiny: InputDataset, tmp_path: Path
 ) -> None:
-    compare(parse_study("mine", TINY), out=tmp_path)
+    text = f"metrics = ['reconstruction']\n{TINY.partition('[rows.wide]')[0]}"
+    compare(parse_study("mine", text), out=tmp_path)
     weights = {
-        row: tmp_path / "mine" / row / "seed-0" / "model.safetensors" for row in ("vanilla", "wide")
+        row: tmp_path / "mine" / row / "seed-0" / "model.safetensors" for row in ("vanilla", "pca")
     }
     before = {row: path.stat().st_mtime_ns for row, path in weights.items()}
-    edited = TINY.replace("latent_dim = 8 }", "latent_dim = 9 }", 1)
+    edited = text.replace("latent_dim = 8 }", "latent_dim = 9 }", 1)
     result = compare(parse_study("mine", edited), out=tmp_path).results
-    assert weights["wide"].stat().st_mtime_ns == before["wide"]
+    assert weights["pca"].stat().st_mtime_ns == before["pca"]
     assert weights["vanilla"].stat().st_mtime_ns > before["vanilla"]
     assert result.rows[0].code_size == 9
     evaluated = compare(replace(parse_study("mine", edited), split="validation"), out=tmp_path)
-    assert weights["wide"].stat().st_mtime_ns == before["wide"]
+    assert weights["pca"].stat().st_mtime_ns == before["pca"]
     assert evaluated.results.split == "validation"
     assert evaluated.results.rows[0].mean("mse") != result.rows[0].mean("mse")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-
-
-ONE_ROW = '[data]\nname = "tiny"\n[rows.pca]\nrecipe = { epochs = 0 }\n'
 
 
 def test_a_run_older_than_a_setting_is_kept(tiny: InputDataset, tmp_path: Path) -> None:
@@ -352,13 +351,13 @@ def test_the_user_sees_what_is_set_aside(
     np.save("a.npy", np.random.default_rng(0).integers(0, 256, (60, 4, 4), dtype=np.uint8))
     text = ONE_ROW.replace("tiny", "a.npy")
     Path("mine.toml").write_text(f"{text}hyperparameters = {{ latent_dim = 2 }}\n[rows.mean]\n")
-    asked = ["compare", "mine.toml", "--no-report", "--jobs", jobs]
-    assert main(asked) == 0
+    asked = ["compare", "mine.toml", "--no-report", "--jobs"]
+    assert main([*asked, "1"]) == 0
     config = Path("runs/mine/pca/seed-0/config.json")
     config.write_text("{")
     weights = config.with_name("model.safetensors").read_bytes()
     capsys.readouterr()
-    assert main(asked) == 0
+    assert main([*asked, jobs]) == 0
     said = [line for line in capsys.readouterr().err.splitlines() if "set-aside" in line]
     assert said == [
         "pca: runs/mine/pca/seed-0 held a run with a config.json that is damaged or of another "
@@ -386,26 +385,17 @@ def test_after_a_study_broken_off_the_data_are_read_again(
 
 
 def test_a_failing_row_is_told_and_the_others_go_on(tiny: InputDataset, tmp_path: Path) -> None:
-    text = TINY + '[rows.bad]\nmodel = "vae"\nhyperparameters = { latent_dim = 0 }\n'
+    text = ONE_ROW + '[rows.bad]\nmodel = "vae"\nhyperparameters = { latent_dim = 0 }\n'
     text += '[rows.diverges]\nmodel = "vanilla"\nhyperparameters = { output = "linear" }\n'
-    text += "recipe = { learning_rate = 1e38, epochs = 5, schedule = 'constant' }\n"
+    text += "recipe = { learning_rate = 1e38, epochs = 1, schedule = 'constant' }\n[rows.mean]\n"
     told = []
     result = compare(
         parse_study("mine", text), out=tmp_path, on_progress=lambda job, what: told.append(what)
     )
     assert "latent_dim must be 1 or more, not 0" in result.errors["bad"]
     assert "lower --learning-rate" in result.errors["diverges"]
-    assert len(result.results.rows) == 4
+    assert [row.name for row in result.results.rows] == ["pca", "mean"]
     assert any("latent_dim must" in what for what in told if isinstance(what, str))
-
-
-def double(job: int, tell: object) -> int:
-    tell(f"at {job}")
-    if job == 3:
-        raise InputError("three is wrong")
-    if job == 4:
-        raise RuntimeError("a bug")
-    return 2 * job
 
 
 @pytest.mark.parametrize("at_once", [1, 2])
@@ -431,23 +421,10 @@ def test_large_jobs_run_alone() -> None:
         assert sum(sizes[other] for other in now) <= 2 or len(now) == 1
 
 
-def slow(job: int, tell: object) -> int:
-    tell("begins")
-    time.sleep(0.2)
-    tell("ends")
-    return job
-
-
 def test_a_process_that_is_gone_is_told() -> None:
     outcomes = dict(run_all(vanish, range(4), 2, lambda job, what: None))
     assert set(outcomes) == set(range(4))
     assert "ended from outside" in str(outcomes[0])
-
-
-def vanish(job: int, tell: object) -> int:
-    if job == 0:
-        os._exit(1)
-    return job
 
 
 class Elsewhere(Executor):
@@ -515,16 +492,6 @@ def test_a_study_is_the_same_by_any_executor(tiny: InputDataset, tmp_path: Path)
     assert {"vanilla: Progress", "vanilla: Run", "pca: Run"} <= set(told)
 
 
-STEPS = 3000
-
-
-def endless(job: int, tell: object) -> int:
-    for step in range(STEPS):
-        tell(step)
-        time.sleep(0.01)
-    return job
-
-
 def test_processes_stop_when_the_caller_does() -> None:
     told = []
     outcomes = run_all(double_then_wait, range(3), 2, lambda job, what: told.append(what))
@@ -532,7 +499,3 @@ def test_processes_stop_when_the_caller_does() -> None:
     with pytest.raises(KeyboardInterrupt):
         outcomes.throw(KeyboardInterrupt)
     assert STEPS - 1 not in told  # no job went on to its end
-
-
-def double_then_wait(job: int, tell: object) -> int:
-    return double(job, tell) if job == 0 else endless(job, tell)
