@@ -124,7 +124,7 @@ def test_a_class_of_ones_own_works_like_a_name(
 def test_a_network_is_chosen_and_recorded(outside: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (40, 12, 10), dtype=np.uint8)
     np.save("mine.npy", images)
-    own = "--channels 4 --hidden 8 --kernels 3 --latent-dim 5"
+    own = "--channels 4 --hidden 8 --kernels 3 --latent-dim 5 --epochs 2"
     ends_with(0, *f"train vanilla --data mine.npy --network graph {own} --out run".split())
     config = json.loads(Path("run/config.json").read_text())
     assert (config["network"], config["prior"]) == ("graph", None)

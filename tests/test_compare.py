@@ -44,10 +44,12 @@ hyperparameters = { latent_dim = 8 }
 recipe = { epochs = 0 }
 
 [rows.wide]
-model = "denoising"
+model = "vanilla"
+hyperparameters = { latent_dim = 800 }
 published = { mse = 0.1 }
 
 [rows.conv-vae-switches]
+hyperparameters = { channels = [4, 4, 4] }
 recipe = { epochs = 0.1 }
 """
 
@@ -190,19 +192,19 @@ def test_a_study_gives_one_table(tiny: InputDataset, tmp_path: Path) -> None:
     assert pca["metrics"]["mse"]["std"] == pytest.approx(0, abs=1e-6)
     assert wide["metrics"]["pca_mse"] == {"mean": None, "std": None, "values": [None, None]}
     assert wide["published"] == {"mse": 0.1}
-    assert switches["code_size"] == 32 + 6208
-    assert switches["side_channel_bits"] == 12416
+    assert switches["code_size"] == 32 + 4 * (13 * 13 + 5 * 5)
+    assert switches["side_channel_bits"] == 1552
     with (tmp_path / "mine" / "results.csv").open() as file:
         lines = list(csv.DictReader(file))
     assert float(lines[0]["mse_mean"]) == vanilla["metrics"]["mse"]["mean"]
     assert lines[2]["pca_mse_mean"] == ""
     markdown = (tmp_path / "mine" / "results.md").read_text()
     assert markdown == as_markdown(Results.from_json(results))
-    assert "1,568*" in markdown
-    assert "32 + 12,416 bits*" in markdown
+    assert "800*" in markdown
+    assert "32 + 1,552 bits*" in markdown
     assert "–" in markdown
     assert "2 seeds" in markdown
-    assert "**overcomplete: 6,240 numbers for 784; could copy**" in markdown
+    assert "**overcomplete: 808 numbers for 784; could copy**" in markdown
     assert "of 300 test images, 0 are training images to the byte" in markdown
     pictures = [path for runs in result.runs.values() for run in runs for path in run.pictures]
     assert len(pictures) == 16

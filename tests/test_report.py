@@ -62,6 +62,7 @@ hyperparameters = { latent_dim = 8, hidden = [20] }
 model = "vae"
 hyperparameters = { latent_dim = 2, hidden = [] }
 [rows.conv-vae-switches]
+hyperparameters = { channels = [4, 4, 4] }
 recipe = { epochs = 0.2 }
 """
 
