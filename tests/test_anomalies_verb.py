@@ -316,6 +316,32 @@ def test_which_classes_are_anomalies_may_go_without_saying(place: Path) -> None:
     )
 
 
+def test_classes_that_are_neither_trained_on_nor_asked_for_are_left_aside(
+    outside: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run of the digits 0 and 1, asked for 7: digits of other classes are not normal to it."""
+    aelab.train("pca", "digits", classes=("0", "1"), latent_dim=4, out="run")
+    words = ("anomalies", "run", "digits:test", "--out", "s.csv", "--top", "0")
+    ends_with(0, *words, "--anomaly-classes", "7")
+    told = capsys.readouterr()
+    rows = rows_of("s.csv")
+    seven = [float(row["score"]) for row in rows if row["label"] == "7"]
+    normal = [float(row["score"]) for row in rows if row["label"] in "01"]
+    auroc = roc_auc_score([1] * len(seven) + [0] * len(normal), seven + normal)
+    assert f"of {len(seven)} anomalies (7) are found, and" in told.out
+    assert f"of {len(normal)} normal inputs are false alarms" in told.out
+    assert f"AUROC {auroc:.4f}" in told.out
+    others = 180 - len(seven) - len(normal)
+    assert f"aelab: {others} inputs of other classes, not trained on, count as neither" in told.err
+    ends_with(0, *words)  # all that was not trained on
+    assert f"of {180 - len(normal)} anomalies (2, 3, 4" in capsys.readouterr().out
+    run = aelab.load("run")
+    again = find_anomalies(run, open_inputs("digits:test", run.spec), run.data_to_fit, "t.csv")
+    assert again.truth is not None
+    data = run.own_data()  # whose test split has those very inputs
+    assert again.truth.auroc == pytest.approx(run.evaluate("test", data=data)["anomaly_auroc"])
+
+
 def test_an_archive_has_its_labels_in_y(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = rows_of("new.csv")
     x = np.array([row_values(row) for row in rows], np.float32)
@@ -333,7 +359,7 @@ def test_an_archive_has_its_labels_in_y(place: Path, capsys: pytest.CaptureFixtu
         ("--label none", "new.csv has no column 'none'"),
         ("--label state", "which classes of state are anomalies? name them with --anomaly-classes"),
         ("--label state --anomaly-classes dent", "no input is of the class 'dent'; there are jam"),
-        ("--label state --anomaly-classes jam leak normal", "each of the 60 inputs is an anomaly"),
+        ("--label state --anomaly-classes jam leak normal", "none of the 60 inputs is normal"),
         ("--anomaly-classes jam", "have no labels to tell anomalies by: --label names a column"),
         ("--score bound", "the model has no score 'bound': it is trained on no bound"),
         ("--score best", "there is no score 'best'; there are reconstruction, bound, distance"),
@@ -359,7 +385,7 @@ def test_labels_without_anomalies(place: Path, capsys: pytest.CaptureFixture[str
     write_machine(Path("fine.csv"), 40, 0)
     for words in ("--label broken --anomaly-classes 0", "--label state --anomaly-classes normal"):
         ends_with(2, "anomalies", "run", "fine.csv", "--out", "s.csv", *words.split())
-        assert "each of the 40 inputs is an anomaly" in capsys.readouterr().err
+        assert "none of the 40 inputs is normal" in capsys.readouterr().err
     ends_with(2, "anomalies", "run", "fine.csv", "--out", "s.csv", "--label", "broken")
     assert "which classes of broken are anomalies?" in capsys.readouterr().err
     ends_with(2, "anomalies", "run", "x.npy", "--out", "s.csv", "--label", "broken")

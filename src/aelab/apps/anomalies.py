@@ -95,7 +95,7 @@ def find_anomalies(
     if isinstance(data, Dataset):
         run.refuse_other(data)
     own = own_data(run, data)
-    classes, odd, note = decided(inputs, run.settings.data.classes, anomaly_classes)
+    kinds, note = decided(inputs, run.settings.data.classes, anomaly_classes)
     name = score_named(score, run.autoencoder)
     kept = kept_scores(run, name, own)
     limit = threshold(kept.validation, false_alarm_rate)
@@ -109,7 +109,7 @@ def find_anomalies(
         highest,
         name,
         limit,
-        None if odd is None else agreement(run, inputs, classes, odd, scores, limit.score, own),
+        None if kinds is None else agreement(run, inputs, kinds, scores, limit.score, own),
         maps_path(path, spec) if explain else None,
         tuple(reasons),
         (note,) if note else (),

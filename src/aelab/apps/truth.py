@@ -24,6 +24,27 @@ YES = {"0": "1", "False": "True", "false": "true"}
 """Labels of normal inputs, and those of anomalies where there are just these two."""
 
 
+@dataclass(frozen=True, eq=False)
+class Kinds:
+    """Which inputs are anomalies and which are normal, by their labels.
+
+    >>> odd = torch.tensor([True, False])
+    >>> Kinds(("bent",), odd, ~odd).others
+    0
+    """
+
+    classes: tuple[str, ...]
+    """Those of the anomalies."""
+
+    odd: Bool[Tensor, " n"]
+    normal: Bool[Tensor, " n"]
+
+    @property
+    def others(self) -> int:
+        """How many are neither: of classes that were not trained on, and are not asked for."""
+        return int((~(self.odd | self.normal)).sum())
+
+
 @dataclass(frozen=True)
 class Truth:
     """How well scores agree with labels.
@@ -95,8 +116,10 @@ def anomaly_classes(inputs: Inputs, trained_on: Sequence[str] | None) -> tuple[s
     return ()
 
 
-def are_anomalies(inputs: Inputs, classes: Sequence[str]) -> Bool[Tensor, " n"]:
-    """Which inputs are of these classes.
+def kinds_of(
+    inputs: Inputs, classes: Sequence[str], trained_on: Sequence[str] | None = None
+) -> Kinds:
+    """Which inputs are of these classes, and which are of those that were trained on, or of any.
 
     Raises:
         InputError: inputs have no labels, or none is of one of the classes, or all or no inputs
@@ -111,68 +134,73 @@ def are_anomalies(inputs: Inputs, classes: Sequence[str]) -> Bool[Tensor, " n"]:
         raise InputError(
             f"no input is of the class {unknown[0]!r}; there are {', '.join(inputs.classes)}"
         )
-    odd = torch.tensor([name in classes for name in inputs.classes])[inputs.labels.cpu()]
-    if odd.all() or not odd.any():
-        which = "an anomaly" if odd.all() else "normal"
+    labels = inputs.labels.cpu()
+    odd = torch.tensor([name in classes for name in inputs.classes])[labels]
+    usual = torch.tensor([trained_on is None or name in trained_on for name in inputs.classes])
+    normal = usual[labels] & ~odd
+    if not (odd.any() and normal.any()):
+        lacking = "normal" if odd.any() else "an anomaly"
         raise InputError(
-            f"by their labels ({', '.join(inputs.classes)}), each of the {len(inputs):,} inputs is "
-            f"{which}: there is nothing to tell apart; name others with --anomaly-classes, or "
+            f"by their labels ({', '.join(inputs.classes)}), none of the {len(inputs):,} inputs is "
+            f"{lacking}: there is nothing to tell apart; name others with --anomaly-classes, or "
             f"leave the labels out"
         )
-    return odd
+    return Kinds(tuple(classes), odd, normal)
 
 
 def decided(
     inputs: Inputs, trained_on: Sequence[str] | None, asked: Sequence[str] | None
-) -> tuple[tuple[str, ...], Bool[Tensor, " n"] | None, str]:
-    """The classes of anomalies, which inputs are of them, and what is to be said of that.
+) -> tuple[Kinds | None, str]:
+    """Which inputs are anomalies, as far as that is known, and what is to be said of it.
 
     What is `asked` for must be there; what follows from the labels alone may be nothing.
 
     Raises:
-        InputError: as `are_anomalies`, of the classes that are asked for.
+        InputError: as `kinds_of`, of the classes that are asked for.
     """
     if asked is not None:
-        return tuple(asked), are_anomalies(inputs, asked), ""
+        kinds = kinds_of(inputs, asked, trained_on)
+        left = f"{kinds.others:,} inputs of other classes, not trained on, count as neither"
+        return kinds, left if kinds.others else ""
     if inputs.labels is None:
-        return (), None, ""
+        return None, ""
     classes = anomaly_classes(inputs, trained_on)
     if not classes:
         some = ", ".join(inputs.classes[:3])
-        return (), None, f"of the classes ({some} …), --anomaly-classes says which are anomalies"
+        return None, f"of the classes ({some} …), --anomaly-classes says which are anomalies"
     try:
-        return classes, are_anomalies(inputs, classes), ""
+        return kinds_of(inputs, classes, trained_on), ""
     except InputError as error:
-        return (), None, str(error)
+        return None, str(error)
 
 
 def agreement(
     run: Run,
     inputs: Inputs,
-    classes: tuple[str, ...],
-    odd: Bool[Tensor, " n"],
+    kinds: Kinds,
     scores: Float64[Tensor, " n"],
     threshold: float,
     data: Callable[[], Dataset],
 ) -> Truth:
     """How well scores agree with labels, and rivals that are fitted to the run's own data."""
     above = scores > threshold
+    odd, normal = kinds.odd, kinds.normal
     rivals: dict[str, float] = {}
     seen, why = 0, ""
     try:
         own = data()
         run.refuse_other(own)
-        rivals, seen = rivals_of(run, inputs, odd, own)
+        rivals, seen = rivals_of(run, inputs, kinds, own)
     except AelabError as error:
         why = f"rivals are fitted to the training data, which cannot be had: {error}"
     return Truth(
-        classes=classes,
-        auroc=auc(scores[odd], scores[~odd]),
-        average_precision=average_precision(scores[odd], scores[~odd]),
+        classes=kinds.classes,
+        auroc=auc(scores[odd], scores[normal]),
+        average_precision=average_precision(scores[odd], scores[normal]),
         found=int((above & odd).sum()),
         missed=int((~above & odd).sum()),
-        false_alarms=int((above & ~odd).sum()),
-        passed=int((~above & ~odd).sum()),
+        false_alarms=int((above & normal).sum()),
+        passed=int((~above & normal).sum()),
         rivals=rivals,
         no_rivals=why,
         seen=seen,
@@ -180,17 +208,13 @@ def agreement(
 
 
 def rivals_of(
-    run: Run, inputs: Inputs, odd: Bool[Tensor, " n"], data: Dataset
+    run: Run, inputs: Inputs, kinds: Kinds, data: Dataset
 ) -> tuple[dict[str, float], int]:
     """The AUROC of each rival on these inputs, and how many of these are training inputs."""
     assert isinstance(data, InputDataset)
     train = data.split("train")
-    found = rival_aurocs(
-        tuple(RIVALS),
-        train,
-        inputs.split.where(~odd),
-        inputs.split.where(odd),
-        latent_size(run.autoencoder),
-    )
-    seen = int(np.isin(digests(inputs.split), digests(train)).sum())
+    odd, normal = (inputs.split.where(of) for of in (kinds.odd, kinds.normal))
+    found = rival_aurocs(tuple(RIVALS), train, normal, odd, latent_size(run.autoencoder))
+    known = digests(train)
+    seen = sum(int(np.isin(digests(images), known).sum()) for images in (odd, normal))
     return {name: value.item() for name, value in found.items()}, seen

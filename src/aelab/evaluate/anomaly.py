@@ -109,7 +109,8 @@ def rival_aurocs(
     rivals = {name: RIVALS[name](SEED, code_size).fit(rows) for name in names}
     kinds = [drawn(images, MOST_OF_A_KIND) for images in (odd, normal)]
     found = [rival_scores(rivals, images) for images in kinds]
-    return {name: torch.tensor(auc(*(of[name] for of in found))).double() for name in names}
+    aurocs = {name: auc(*(of[name] for of in found)) for name in names}
+    return {name: torch.tensor(auroc, dtype=torch.float64) for name, auroc in aurocs.items()}
 
 
 def rival_scores(rivals: dict[str, Rival], images: InputSplit) -> dict[str, Tensor]:
