@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import aelab.api
+import aelab.api.trained
 import aelab.apps.anomalies
 import aelab.apps.encode
 import aelab.apps.generate
@@ -47,7 +47,7 @@ from aelab.studies.compare import Result
 from aelab.studies.study import default_settings, load_study, parse_study
 
 CALLED: dict[str, tuple[Any, str]] = {
-    "load_settings": (aelab.api, "load_settings"),
+    "load_settings": (aelab.api.trained, "load_settings"),
     "load_asked": (asked, "load_settings"),
     "import_class": (aelab.models.zoo, "import_class"),
     "open_inputs": (aelab.data.inputs, "open_inputs"),

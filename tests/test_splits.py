@@ -202,7 +202,7 @@ def test_the_last_in_order_are_the_test(suffix: str, tmp_path: Path) -> None:
     assert told in data.notes[0]
     assert "column day decides the splits, and is no input" in data.notes
     assert data.spec.columns is not None
-    assert data.spec.columns.names == ("pulse", "weight")
+    assert data.spec.columns.names == ("patient", "pulse", "weight")
     for split in data.splits.values():
         assert split.index.equal(split.index.sort().values)
 

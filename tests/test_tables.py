@@ -92,6 +92,9 @@ HEADINGS = {
 """Where each metric stands in the tables, under what heading, and with how many digits."""
 
 LESS = {
+    "words_wrong",
+    "negative_elbo_mixed",
+    "importance_bound_mixed",
     *("mse", "pca_share", "noisy_mse_0.1", "noisy_mse_0.2", "noisy_mse_0.4", "masked_mse"),
     *(name for name in HEADINGS if name.startswith(("negative_elbo", "importance_bound"))),
     *("frechet", "frechet_own", "frechet_fitted", "frechet_reconstructions"),

@@ -261,6 +261,9 @@ BETTER = {
         "importance_bound_gaussian",
         "importance_bound_bernoulli",
         "importance_bound_continuous_bernoulli",
+        "words_wrong",
+        "negative_elbo_mixed",
+        "importance_bound_mixed",
         "frechet",
         "frechet_own",
         "frechet_fitted",
@@ -281,6 +284,8 @@ BETTER = {
     },
     "": {
         "pca_mse",
+        "pca_words_wrong",
+        "reconstruction_mixed",
         "active_fraction",
         "active_units",
         "pca_probe",

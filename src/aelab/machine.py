@@ -87,12 +87,12 @@ MMAP_MAX, TRIM_THRESHOLD, KEPT_BYTES = -4, -1, 2**30
 """glibc's numbers of two parameters, and what the second is set to (malloc.h; mallopt(3))."""
 
 
-@cache
 def cores() -> int:
     """Processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+@cache
 def keep_freed_memory() -> None:
     """Have glibc keep what tensors free, for the process's whole life.
 

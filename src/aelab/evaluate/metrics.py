@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from aelab.data.batch import Batch
-from aelab.data.specs import InputSpec
+from aelab.data.specs import Columns, InputSpec
 from aelab.models.mixed import Kinds
 
 
@@ -30,7 +30,16 @@ def known_mean(
     if present is None:
         return values.mean(1)
     known = present.flatten(1)
-    return (values * known).sum(1) / known.sum(1)
+    # NaN says that there is none: what is no number because of the model is infinite.
+    values = torch.where(known, values.nan_to_num(nan=math.inf), 0)
+    return values.sum(1) / known.sum(1)
+
+
+def mean_of_known(
+    of_each: Float[Tensor, " examples"], columns: Columns | None
+) -> Float[Tensor, ""]:
+    """The mean of a figure over those examples that have it: all, where nothing is masked."""
+    return of_each.nanmean() if columns is not None and columns.mask else of_each.mean()
 
 
 def restored_errors(

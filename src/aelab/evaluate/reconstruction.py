@@ -14,7 +14,7 @@ from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.data.specs import InputSpec
 from aelab.evaluate.columns import Figures
 from aelab.evaluate.kept import Tensors, kept
-from aelab.evaluate.metrics import psnr, restored_errors, squared_errors
+from aelab.evaluate.metrics import mean_of_known, psnr, restored_errors, squared_errors
 from aelab.machine import seeded, set_global, threads
 from aelab.models.contract import NUMBER_BITS, Autoencoder, Code, InputBatch
 from aelab.models.layers import NoiseKind, corrupt
@@ -59,7 +59,9 @@ def evaluate_inputs(
     """
     images = data.split(split)
     figures, codes = figures_of_each(model, images, groups)
-    result: dict[str, Any] = {name: values.nanmean().item() for name, values in figures.items()}
+    result: dict[str, Any] = {
+        name: mean_of_known(values, data.spec.columns).item() for name, values in figures.items()
+    }
     if "reconstruction" in groups:
         # Of a code that says more by which numbers are 0, or by a class, as many as its bits fill.
         numbers = model.code_size
@@ -71,6 +73,8 @@ def evaluate_inputs(
         result["psnr"] = psnr(result["mse"]) if measurable else None
         of_each = figures.get("mse", figures.get("words_wrong"))
         assert of_each is not None
+        if data.spec.columns is not None and data.spec.columns.mask:
+            of_each = of_each.nan_to_num(nan=0.0)  # a row without a known value has no error
         result["by_class"] = mean_by_class(of_each, images, data.classes)
         result["worst"] = worst(of_each)
     if "bound" in groups and isinstance(model, LatentVariableModel):
@@ -165,12 +169,13 @@ def mean_by_class(
 ) -> dict[str, float]:
     """Mean over the examples of each class that the split has."""
     members = {name: values[images.classes == number] for number, name in enumerate(classes)}
-    return {name: of_class.nanmean().item() for name, of_class in members.items() if len(of_class)}
+    columns = images.spec.columns
+    return {n: mean_of_known(of, columns).item() for n, of in members.items() if len(of)}
 
 
 def worst(errors: Float[Tensor, " images"]) -> list[dict[str, float]]:
     """The images with the largest errors, by their place in the split."""
-    found = errors.nan_to_num(nan=0.0).topk(min(WORST, len(errors)))
+    found = errors.topk(min(WORST, len(errors)))
     return [
         {"index": index, "mse": error}
         for index, error in zip(found.indices.tolist(), found.values.tolist(), strict=True)
@@ -218,7 +223,10 @@ def means_over(
             set_global(SEED, "evaluate", number)
             for name, values in figures(x).items():
                 found.setdefault(name, []).append(values.double())
-    return {name: torch.cat(values).nanmean().item() for name, values in found.items()}
+    return {
+        name: mean_of_known(torch.cat(values), images.spec.columns).item()
+        for name, values in found.items()
+    }
 
 
 def chunks(images: InputSplit) -> Iterator[Tensor]:

@@ -57,7 +57,7 @@ def cross_entropy(
     >>> cross_entropy(torch.zeros(2, 4), torch.tensor([[0.0, 1, 0, 0], [0, 0, 0, 0]]))  # log 4, 0
     tensor([1.3863, 0.0000])
     """
-    return -(Tensor(x) * logits.log_softmax(1)).sum(1)
+    return (Tensor(x) * -logits.log_softmax(1)).sum(1)
 
 
 def kl_standard_normal(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from aelab.data.batch import Batch
 from aelab.data.dataset import TrainingData
 from aelab.data.specs import InputSpec
-from aelab.models.contract import Autoencoder, Code, InputBatch, Losses
+from aelab.models.contract import Autoencoder, Code, InputBatch, Losses, refuse_array
 from aelab.models.layers import OutputActivation, positive
 from aelab.models.losses import batch_mean
 from aelab.models.mixed import Output
@@ -89,6 +89,7 @@ class NoiseConditionalAutoencoder(Autoencoder):
 
     def encode(self, x: InputBatch) -> Code:
         """The code of inputs with their noise levels."""
+        refuse_array(x)
         known = Batch.of(x)
         sigma = known.noise_level
         if sigma is None:
