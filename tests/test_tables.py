@@ -86,6 +86,11 @@ HEADINGS = {
     "nearest": ("Samples", "nearest, distance", 2),
     "nearest_test": ("Samples", "nearest, of test", 2),
     "anomaly_auroc": ("Anomalies", "anomaly, AUROC", 4),
+    "neighbours_auroc": ("Anomalies", "5-NN, AUROC", 4),
+    "lof_auroc": ("Anomalies", "LOF, AUROC", 4),
+    "forest_auroc": ("Anomalies", "forest, AUROC", 4),
+    "ocsvm_auroc": ("Anomalies", "OC-SVM, AUROC", 4),
+    "pca_auroc": ("Anomalies", "PCA's, AUROC", 4),
     "auc": ("Links", "AUC, links", 4),
     "ap": ("Links", "AP, links", 4),
 }
@@ -378,7 +383,8 @@ class PageTable(HTMLParser):
 
 ON_SCREEN = (
     *("mse", "pca_share", "ssim", "noisy_mse_0.2", "probe", "kl", "frechet"),
-    *("anomaly_auroc", "auc", "ap", "original_figure"),
+    *("anomaly_auroc", "neighbours_auroc", "forest_auroc", "pca_auroc"),
+    *("auc", "ap", "original_figure"),
 )
 
 

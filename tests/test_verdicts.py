@@ -300,6 +300,11 @@ BETTER = {
         "nearest",
         "nearest_test",
         "original_figure",
+        "neighbours_auroc",
+        "lof_auroc",
+        "forest_auroc",
+        "ocsvm_auroc",
+        "pca_auroc",
     },
 }
 
