@@ -9,7 +9,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from aelab.data.batch import Batch
 from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.evaluate.codes import accuracies, latent_codes
 from aelab.evaluate.links import auc
@@ -124,9 +123,7 @@ def denoising(run: Run, data: InputDataset, split: str) -> Measured:
     spec = data.spec
 
     def noisy(x: InputBatch) -> InputBatch:
-        noisy = Batch.of(corrupt(x, "gaussian", NOISE, spec.peak, bounded=spec.bounded))
-        noisy.noise_level = torch.full((len(x),), NOISE * spec.peak)
-        return noisy
+        return corrupt(x, "gaussian", NOISE, spec.peak, bounded=spec.bounded)
 
     return restored(run, data.split(split), noisy)
 
