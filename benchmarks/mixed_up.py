@@ -1,6 +1,6 @@
 """What choosing a detector of anomalies without knowing any is worth, on tables that know theirs.
 
-    python benchmarks/mixed_up.py [FOLDER of ADBench's .npz files]
+    python benchmarks/mixed_up.py [FOLDER of ADBench's .npz files] [STEPS of training]
 
 Without labels, `aelab choose --for anomalies` takes the model that best tells mixed-up inputs, of
 which a half is another's, from whole ones. Here, for each table, models are trained on four fifths
@@ -25,7 +25,7 @@ from aelab.evaluate.links import auc
 from aelab.evaluate.scoring import SCORES, default_score, split_scores
 from aelab.machine import seeded, threads
 from aelab.models.zoo import resolve
-from aelab.studies.detectors import DENSE, DETECTORS, Detector, recipe_of, split_of
+from aelab.studies.detectors import DENSE, DETECTORS, STEPS, Detector, recipe_of, split_of
 from aelab.studies.goals import mixed_up_scores
 from aelab.training.loop import fit
 
@@ -39,14 +39,18 @@ CANDIDATES: dict[str, Detector] = {
 }
 
 
-def figures(of: Detector, data: InputDataset, asked: np.ndarray, odd: np.ndarray) -> list[float]:
+def figures(
+    of: Detector, data: InputDataset, asked: np.ndarray, odd: np.ndarray, steps: int
+) -> list[float]:
     """The area under the ROC curve of mixed-up rows, and of the true anomalies."""
     assert of.model is not None
     train = data.split("train")
     size = min(of.code_size(data.spec.size), data.spec.size)
     with seeded(0, "initialisation"):
         model = resolve(of.model).build(data.spec, **of.hyperparameters, latent_dim=size)
-    recipe = recipe_of(len(train)) if of.model != "pca" else replace(recipe_of(1), epochs=0.0)
+    recipe = (
+        recipe_of(len(train), steps) if of.model != "pca" else replace(recipe_of(1), epochs=0.0)
+    )
     for _ in fit(model, train, recipe, seed=0):
         pass
     model.eval()
@@ -60,6 +64,7 @@ def figures(of: Detector, data: InputDataset, asked: np.ndarray, odd: np.ndarray
 def main() -> None:
     """Print a row a table, and what choosing comes to."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else None
+    steps = int(sys.argv[2]) if len(sys.argv) > 2 else STEPS
     rows = []
     print(f"{'table':24}" + "".join(f"{name:>20}" for name in CANDIDATES))
     for path in table_paths(folder):
@@ -75,7 +80,7 @@ def main() -> None:
         data = InputDataset(path.stem, splits, ("normal",), sha256="")
         with threads(1):
             found = [
-                figures(of, data, scaler.transform(halves.test), halves.anomaly)
+                figures(of, data, scaler.transform(halves.test), halves.anomaly, steps)
                 for of in CANDIDATES.values()
             ]
         rows.append(found)
