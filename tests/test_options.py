@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 import aelab.api
+import aelab.api.trained
 import aelab.apps.anomalies
 import aelab.apps.encode
 import aelab.apps.generate
@@ -47,7 +48,7 @@ from aelab.studies.compare import Result
 from aelab.studies.study import default_settings, load_study, parse_study
 
 CALLED: dict[str, tuple[Any, str]] = {
-    "load_settings": (aelab.api, "load_settings"),
+    "load_settings": (aelab.api.trained, "load_settings"),
     "load_asked": (asked, "load_settings"),
     "import_class": (aelab.models.zoo, "import_class"),
     "open_inputs": (aelab.data.inputs, "open_inputs"),
@@ -178,6 +179,13 @@ CASES = [
     Case("train", "seed", "--seed 7", "load_asked.seed", 7),
     Case("train", "start", "--from a-run", "train_run.start.folder", Path("a-run")),
     Case("train", "out", "--out there", "train_run.folder", Path("there")),
+    Case(
+        "train",
+        "checkpoint_seconds",
+        "--checkpoint-seconds 9",
+        "train_run.checkpoint_seconds",
+        9.0,
+    ),
     Case("train", "network", "--network graph", "train_run.settings.network", "graph"),
     Case("train", "prior", f"--prior {OWN_PRIOR}", "train_run.settings.prior", OWN_PRIOR),
     *of_folder("evaluate"),
