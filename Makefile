@@ -5,7 +5,7 @@ ARGS ?=
 VENV = .venv/bin
 SOURCES = pyproject.toml constraints.txt Makefile
 
-.PHONY: help compare quick test test-slow check mutants bench data browser clean
+.PHONY: help compare quick test test-slow soak check mutants bench data browser clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -24,6 +24,9 @@ test: .venv/.test data browser  ## run the tests, two files at a time
 
 test-slow: .venv/.test data  ## run the tests that take minutes
 	$(VENV)/pytest -m slow $(ARGS)
+
+soak: .venv/.test  ## kill trainings, studies and searches 200 times, and compare what they end in
+	PYTHONPATH=tests $(VENV)/python tests/kills.py $$(mktemp -d)/soak 19 $${SEED:-0} $(ARGS)
 
 check: .venv/.test  ## check format, lint and types
 	$(VENV)/ruff format --check

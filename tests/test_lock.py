@@ -16,7 +16,7 @@ import pytest
 
 from aelab.data.input_sets import InputDataset
 from aelab.files import InputError
-from aelab.runs.lock import LOCK, locked
+from aelab.runs.lock import LOCK, locked, place
 from aelab.runs.record import describe
 from aelab.runs.train import make_way, train_run
 from aelab.settings import Recipe, RunSettings
@@ -190,8 +190,13 @@ def test_a_study_removes_no_run_that_is_being_trained(blobs: InputDataset, tmp_p
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"host": "elsewhere"}, r"by process \d+ on elsewhere since .* no longer runs there, rem"),
-        ({"namespace": "pid:[1]"}, r"no longer runs there, remove .*\.lock"),
+        (
+            {"host": "elsewhere", "beats": False},
+            r"by process \d+ on elsewhere since .* no longer runs there, rem",
+        ),
+        ({"namespace": "pid:[1]", "beats": False}, r"no longer runs there, remove .*\.lock"),
+        ({"host": "elsewhere"}, r"on elsewhere since .* takes over 120 s after its last sign"),
+        ({"boot": "another"}, r"takes over 120 s after its last sign"),
         ({}, r"is being trained by process \d+ .* wait for it"),
         ({"pid": "x"}, r"\.lock is damaged; remove it if nothing trains there"),
     ],
@@ -204,6 +209,117 @@ def test_what_is_said_of_a_lock(tmp_path: Path, change: dict[str, str], said: st
     with pytest.raises(InputError, match=said), locked(tmp_path):
         pass
     assert (tmp_path / LOCK).read_text() == content
+
+
+def test_a_lock_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    """It has no boot and no beat; its process, of this host, is looked for."""
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    with locked(tmp_path):
+        holder = json.loads((tmp_path / LOCK).read_text())
+    older = {key: holder[key] for key in ("host", "namespace", "pid", "start", "since")}
+    (tmp_path / LOCK).write_text(json.dumps(older))
+    with pytest.raises(InputError, match="wait for it, or name"), locked(tmp_path):
+        pass
+    (tmp_path / LOCK).write_text(json.dumps({**older, "pid": dead.pid}))
+    with locked(tmp_path):
+        pass
+
+
+# A holder on another host, which is seen by the lock alone
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seconds are hundredths."""
+    for name, value in (("BEAT", 0.05), ("SILENCE", 1.2), ("WATCHED", 0.3)):
+        monkeypatch.setattr(f"aelab.runs.lock.{name}", value)
+
+
+@contextmanager
+def held_elsewhere(
+    folder: Path, patch: pytest.MonkeyPatch, *, dies: bool = False
+) -> Iterator[None]:
+    """Hold the lock as a process of another host; the lock as it is when the body begins."""
+    here = place()
+    with patch.context() as there:
+        there.setattr("aelab.runs.lock.place", lambda: {**here, "host": "elsewhere", "boot": "x"})
+        held = locked(folder)
+        held.__enter__()
+        if dies:
+            content, touched = (folder / LOCK).read_bytes(), (folder / LOCK).stat().st_mtime
+            held.__exit__(None, None, None)
+            (folder / LOCK).write_bytes(content)
+            os.utime(folder / LOCK, (touched, touched))
+    yield
+    if not dies:
+        held.__exit__(None, None, None)
+
+
+def age(path: Path, seconds: float) -> None:
+    """Set when the file was touched to so long ago."""
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+
+
+@pytest.mark.usefixtures("hasty")
+def test_the_living_of_another_host_is_never_taken_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with held_elsewhere(tmp_path, monkeypatch):
+        end = time.monotonic() + 2.0  # longer than the silence of a dead one
+        while time.monotonic() < end:
+            with pytest.raises(InputError, match="on elsewhere since"), locked(tmp_path):
+                pass
+            time.sleep(0.1)
+    assert not (tmp_path / LOCK).exists()
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("jump", [3600.0, -3600.0])
+def test_a_clock_that_jumps_makes_nobody_dead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    with held_elsewhere(tmp_path, monkeypatch):
+        age(tmp_path / LOCK, jump)
+        with pytest.raises(InputError, match="on elsewhere since"), locked(tmp_path):
+            pass
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("jump", [0.0, 3600.0, -3600.0])
+def test_the_dead_of_another_host_is_taken_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    with held_elsewhere(tmp_path, monkeypatch, dies=True):
+        with pytest.raises(InputError, match="takes over 1 s after"), locked(tmp_path):
+            pass
+        if jump:
+            age(tmp_path / LOCK, jump)
+        else:
+            time.sleep(1.3)
+        with locked(tmp_path):
+            assert json.loads((tmp_path / LOCK).read_text())["pid"] == os.getpid()
+            assert json.loads((tmp_path / LOCK).read_text())["host"] == socket.gethostname()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("hasty")
+def test_one_that_was_asleep_for_too_long_writes_nothing_more(
+    blobs: InputDataset, tmp_path: Path
+) -> None:
+    """As on a laptop that was closed: meanwhile another host took the folder over."""
+    folder, taken = tmp_path / "run", '{"pid": 7, "host": "b", "namespace": "", "start": "1",'
+    taken += ' "since": "noon", "boot": "y", "beats": true}'
+
+    def wake(progress: object) -> None:
+        (folder / LOCK).write_text(taken)
+
+    settings = RunSettings("vanilla", {"latent_dim": 3}, recipe=Recipe(epochs=1))
+    with pytest.raises(InputError, match="by process 7 on b since noon, which took over from this"):
+        train_run(settings, blobs, folder, on_progress=wake)
+    assert {path.name for path in folder.iterdir()} == {"config.json", LOCK}
+    assert (folder / LOCK).read_text() == taken
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="nothing tells when one began")

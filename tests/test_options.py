@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import aelab.api
 import aelab.api.trained
 import aelab.apps.anomalies
 import aelab.apps.encode
@@ -178,6 +179,13 @@ CASES = [
     Case("train", "seed", "--seed 7", "load_asked.seed", 7),
     Case("train", "start", "--from a-run", "train_run.start.folder", Path("a-run")),
     Case("train", "out", "--out there", "train_run.folder", Path("there")),
+    Case(
+        "train",
+        "checkpoint_seconds",
+        "--checkpoint-seconds 9",
+        "train_run.checkpoint_seconds",
+        9.0,
+    ),
     Case("train", "network", "--network graph", "train_run.settings.network", "graph"),
     Case("train", "prior", f"--prior {OWN_PRIOR}", "train_run.settings.prior", OWN_PRIOR),
     *of_folder("evaluate"),

@@ -7,6 +7,7 @@ never meets half of one. What cannot be written or read is told in one line that
 import json
 import math
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,10 @@ JSON_LIMIT = 64 * 2**20
 
 JOINT = ": "
 """Between the keys of a path to a number."""
+
+
+TEMPORARY = re.compile(r"\.[0-9a-f]{16}(\.\w+)?")
+"""Names of files that are being written."""
 
 
 class AelabError(Exception):
@@ -41,6 +46,15 @@ class InputError(AelabError, ValueError):
     """
 
 
+class WriteError(InputError):
+    """A file that cannot be written: the disk or its owner is to blame, and no setting.
+
+    >>> write_text("/proc/nowhere", "text")
+    Traceback (most recent call last):
+    aelab.files.WriteError: cannot write /proc/nowhere: No such file or directory
+    """
+
+
 class MissingFileError(AelabError, FileNotFoundError):
     """A file that is not where it was looked for.
 
@@ -48,6 +62,34 @@ class MissingFileError(AelabError, FileNotFoundError):
     Traceback (most recent call last):
     aelab.files.MissingFileError: /nowhere does not exist; check the path
     """
+
+
+NO_MEMORY = ("out of memory", "allocate memory", "not enough memory", "can't start new thread")
+"""What PyTorch's and Python's errors say where memory is short."""
+
+
+@contextmanager
+def told_memory(advice: str) -> Iterator[None]:
+    """Raise an AelabError of one line, with this advice, where the memory does not suffice."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        said = str(error).strip()
+        if not isinstance(error, MemoryError) and not any(words in said for words in NO_MEMORY):
+            raise
+        asked = re.search(r"allocate ([\d.]+ ?\w+)", said)
+        amount = f" (it was to give {asked[1]} more)" if asked else ""
+        raise AelabError(f"the memory does not suffice{amount}: {advice}") from error
+
+
+def told_os_error(error: OSError) -> str:
+    """What the operating system refused, in one line.
+
+    >>> told_os_error(FileNotFoundError(2, "No such file or directory", "x.npy"))
+    'cannot use x.npy: No such file or directory'
+    """
+    what = f"cannot use {error.filename}" if error.filename else "cannot read or write"
+    return f"{what}: {error.strerror or error}"
 
 
 @contextmanager
@@ -58,7 +100,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     what stood at `path` is untouched until then. Folders above `path` are made.
 
     Raises:
-        InputError: the operating system refuses, for instance because the disk is full.
+        WriteError: the operating system refuses, for instance because the disk is full.
     """
     path = Path(path)
     temporary = path.with_name(f".{secrets.token_hex(8)}{path.suffix}")
@@ -71,7 +113,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     except AelabError:
         raise
     except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+        raise WriteError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         with suppress(OSError):  # where the folder could not be made, there is nothing to remove
             temporary.unlink(missing_ok=True)
@@ -100,6 +142,16 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Remove what processes that were killed in the middle of a write left, here and further in.
+
+    Only for a folder that nobody else writes in.
+    """
+    for path in folder.rglob(".*"):
+        if TEMPORARY.fullmatch(path.name) and path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:

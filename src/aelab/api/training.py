@@ -119,6 +119,7 @@ def train_asked(
                 folder,
                 split=split,
                 start=start,
+                checkpoint_seconds=options.checkpoint_seconds,
                 on_progress=lambda progress: screen.tell(blueprint.name, progress),
             )
     except BaseException:

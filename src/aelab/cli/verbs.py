@@ -3,7 +3,6 @@
 Each parses its options first and imports what it works with afterwards, for instant help.
 """
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from aelab.cli.anomalies import anomalies
 from aelab.cli.choosing import choose
+from aelab.cli.failures import EXIT_FAILED, EXIT_USAGE, told
 from aelab.cli.opening import (
     NoOptions,
     applied,
@@ -32,40 +32,26 @@ if TYPE_CHECKING:
 SHOWN = 10
 """Links that are printed; the file has all."""
 
-RESUMABLE = ("train", "compare", "choose")
-"""Verbs that take up what they were stopped at."""
-
-EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb; the exit code. A user's mistake is one line on standard error and code 2."""
     verb, *given = list(sys.argv[1:] if arguments is None else arguments) or [""]
-    try:
-        if verb in ("", "-h", "--help"):
-            print(overview(), flush=True)
-            return 0 if verb else EXIT_USAGE
-        if verb == "--version":
-            from importlib.metadata import version
+    return told(verb, lambda: run_verb(verb, given))
 
-            print(f"aelab {version('aelab')}")
-            return 0
-        if verb not in VERBS:
-            raise AelabError(f"there is no verb {verb!r}; there are {', '.join(VERBS)}")
-        return VERBS[verb](given)
-    except AelabError as error:
-        print(f"aelab: {error}", file=sys.stderr)
-        return EXIT_USAGE
-    except KeyboardInterrupt:
-        goes_on = "the same command takes it up again, to the same result"
-        print(
-            f"aelab: stopped; {goes_on if verb in RESUMABLE else 'nothing was written'}",
-            file=sys.stderr,
-        )
-        return EXIT_INTERRUPTED
-    except BrokenPipeError:  # the reader of our output has gone, as `| head` does
-        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
+
+def run_verb(verb: str, given: list[str]) -> int:
+    """The exit code of a verb, or of what stands in its place."""
+    if verb in ("", "-h", "--help"):
+        print(overview(), flush=True)
+        return 0 if verb else EXIT_USAGE
+    if verb == "--version":
+        from importlib.metadata import version
+
+        print(f"aelab {version('aelab')}")
         return 0
+    if verb not in VERBS:
+        raise AelabError(f"there is no verb {verb!r}; there are {', '.join(VERBS)}")
+    return VERBS[verb](given)
 
 
 def overview() -> str:
@@ -100,10 +86,10 @@ def train(arguments: list[str]) -> int:
 
     if not arguments or arguments[0].startswith("-"):
         names = ", ".join(ZOO)
-        told = (
+        usage = (
             f"usage: aelab train MODEL [options]\n\nMODEL: {names}, or mypackage.mymodule:MyModel"
         )
-        print(told, file=sys.stdout if arguments else sys.stderr)
+        print(usage, file=sys.stdout if arguments else sys.stderr)
         return 0 if arguments and arguments[0] in ("-h", "--help") else EXIT_USAGE
     from aelab.cli.options import named
     from aelab.studies.asked import (

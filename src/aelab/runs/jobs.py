@@ -2,18 +2,20 @@
 
 import math
 import multiprocessing
+import os
 import signal
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing.managers import SyncManager
 from threading import Thread
 from typing import Any, TypeVar
 
-from aelab.files import AelabError
+from aelab.files import AelabError, told_memory, told_os_error
 from aelab.machine import keep_freed_memory
 
 J = TypeVar("J")
@@ -27,6 +29,9 @@ ManagedEvent = Any
 
 
 GONE = "a process was ended from outside, perhaps for want of memory; try --jobs 1"
+
+UNREACHABLE = (EOFError, ConnectionError)
+"""What is raised where the manager of a queue is gone, as when a signal ends all processes."""
 
 
 class StoppedError(Exception):
@@ -129,9 +134,12 @@ def attempt(
     """What the job could not tell at once, and what it returned or what went wrong in it."""
     kept: list[P] = []
     try:
-        return kept, work(job, tell or kept.append)
+        with told_memory("try --jobs 1"):
+            return kept, work(job, tell or kept.append)
     except AelabError as error:
         return kept, str(error)
+    except OSError as error:
+        return kept, told_os_error(error)
     except StoppedError:
         return kept, "stopped"
     except Exception as error:  # a mistake in one row's model must not cost the other rows
@@ -147,8 +155,10 @@ def processes(
 ) -> Iterator[tuple[Executor, Callable[[J], "Teller"]]]:
     """Processes of our own; they are new ones, so that PyTorch's threads are not inherited."""
     context = multiprocessing.get_context("spawn")
+    manager = SyncManager(ctx=context)
+    manager.start(end_with_parent)
     with (
-        context.Manager() as manager,
+        manager,
         ProcessPoolExecutor(at_once, context, prepare_process) as pool,
     ):
         told, stop = manager.Queue(), manager.Event()
@@ -157,11 +167,13 @@ def processes(
         try:
             yield pool, lambda job: Teller(job, told, stop)
         except BaseException:
-            stop.set()
+            with suppress(*UNREACHABLE):
+                stop.set()
             raise
         finally:
             pool.shutdown(cancel_futures=True)
-            told.put(None)
+            with suppress(*UNREACHABLE):
+                told.put(None)
             listener.join()
 
 
@@ -172,6 +184,22 @@ def prepare_process() -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     keep_freed_memory()
+    end_with_parent()
+
+
+def end_with_parent() -> None:
+    """See to it that this process ends when the one that began it does, in whatever way.
+
+    One that was killed tells nobody; its processes would train on, or wait, and hold their locks.
+    """
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def end() -> None:
+        parent.join()
+        os._exit(1)
+
+    Thread(target=end, daemon=True).start()
 
 
 @dataclass(frozen=True)
@@ -191,12 +219,17 @@ class Teller:
 
     def __call__(self, progress: object) -> None:
         """Tell it, or end here if the program is being stopped."""
-        if self.stop.is_set():
-            raise StoppedError
-        self.told.put((self.job, progress))
+        try:
+            if not self.stop.is_set():
+                self.told.put((self.job, progress))
+                return
+        except UNREACHABLE:
+            pass
+        raise StoppedError
 
 
 def listen(told: ManagedQueue, tell: Callable[[J, P], None]) -> None:
     """Pass on what the processes tell, until None."""
-    while (message := told.get()) is not None:
-        tell(*message)
+    with suppress(*UNREACHABLE):
+        while (message := told.get()) is not None:
+            tell(*message)

@@ -62,8 +62,12 @@ class Note:
     text: str
 
 
-CHECKPOINT_SECONDS = 5.0
-"""A checkpoint is saved at the first end of an epoch that is so much later than the last."""
+CHECKPOINT_SECONDS = 30.0
+"""A checkpoint is saved where training is so much further than at the last, in an epoch or after
+one."""
+
+LARGEST_SHARE = 0.02
+"""Of the time, that checkpoints may take: where one takes long, the next is later."""
 
 OnProgress = Callable[[Progress], None]
 
@@ -79,8 +83,19 @@ class Training:
     True
     """
 
-    def __init__(self, run: Run, model: Model, data: Dataset) -> None:
+    def __init__(
+        self,
+        run: Run,
+        model: Model,
+        data: Dataset,
+        *,
+        checkpoint_seconds: float | None = None,
+        refuse_lost: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`refuse_lost` raises an error if the folder is no longer ours to write in."""
         self.run, self.model = run, model
+        self.checkpoint_seconds = checkpoint_seconds
+        self.refuse_lost = refuse_lost
         self.settings = run.settings
         self.recipe = self.settings.recipe
         self.data = data.to(self.recipe.device)
@@ -89,6 +104,7 @@ class Training:
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Tensor] = {}
         self.saved = time.monotonic()
+        self.save_seconds = 0.0
         if self.checkpoint.is_file():
             self.restore()
 
@@ -106,9 +122,12 @@ class Training:
         while not self.out_of_patience() and (state := next(states, None)) is not None:
             if state.epoch_ended:
                 self.end_epoch()
+            if self.save_is_due():
+                self.save()
             if on_progress is not None:
                 on_progress(self.progress())
         peak = peak_memory() if forgotten else None
+        self.refuse_lost()
         self.write_history()
         if self.recipe.keep == "best" and self.best:
             self.model.load_state_dict(self.best)
@@ -122,6 +141,7 @@ class Training:
             priors.fit(FITTED_PRIOR, data)
         write_tensors(self.run.folder / "steps.safetensors", self.state.trace)
         write_json(self.run.folder / "timings.json", recorded(self.timings(peak)))
+        self.refuse_lost()  # fitting a prior may have taken long
         # The weights come last: where they are, training is over.
         write_tensors(self.run.folder / "model.safetensors", self.model.state_dict())
 
@@ -139,7 +159,7 @@ class Training:
         }
 
     def end_epoch(self) -> None:
-        """Score the epoch on validation, keep it if it is the best, and save where we are."""
+        """Score the epoch on validation, and keep it if it is the best."""
         with threads(self.recipe.threads):
             validation = validate(self.model, self.data)
         epoch = {
@@ -152,10 +172,14 @@ class Training:
         *others, last = self.validation_losses()
         if not others or last < min(others):
             self.best = {name: t.clone() for name, t in self.model.state_dict().items()}
-        # When it is saved changes nothing in what comes out; short epochs need not all be.
-        if time.monotonic() - self.saved >= CHECKPOINT_SECONDS:
-            self.save()
-            self.saved = time.monotonic()
+
+    def save_is_due(self) -> bool:
+        """Whether the last checkpoint is old enough. When it is saved changes nothing else."""
+        pause = self.checkpoint_seconds
+        pause = CHECKPOINT_SECONDS if pause is None else pause
+        if pause:
+            pause = max(pause, self.save_seconds * (1 / LARGEST_SHARE - 1))
+        return time.monotonic() - self.saved >= pause
 
     def write_history(self) -> None:
         """Write history.jsonl, an epoch a line."""
@@ -176,6 +200,8 @@ class Training:
 
     def save(self) -> None:
         """Write all that going on needs, in one file, and the history so far."""
+        begun = time.monotonic()
+        self.refuse_lost()
         self.write_history()
         groups = {
             "model": self.model.state_dict(),
@@ -195,6 +221,8 @@ class Training:
             "history": self.history,
         }
         write_tensors(self.checkpoint, tensors, {"progress": json.dumps(progress)})
+        self.saved = time.monotonic()
+        self.save_seconds = self.saved - begun
 
     def restore(self) -> None:
         """Take up what `save` wrote.

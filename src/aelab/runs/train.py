@@ -13,7 +13,7 @@ import torch
 from aelab.data.dataset import Dataset
 from aelab.data.specs import InputSpec, told_kind
 from aelab.evaluate.columns import QUICK_GROUPS
-from aelab.files import InputError, write_json
+from aelab.files import InputError, remove_temporaries, told_memory, write_json
 from aelab.machine import seeded
 from aelab.models.blueprint import Blueprint
 from aelab.models.contract import Model
@@ -30,6 +30,11 @@ from aelab.training.loop import fit
 MEASURED_SHARE = 0.05
 """Of a budget of seconds, spent on measuring how fast a model trains."""
 
+LESS_MEMORY = (
+    "the same command goes on from the last checkpoint where there is more; a smaller --batch-size "
+    "or model, with a new folder for --out, needs less"
+)
+
 
 def train_run(
     settings: RunSettings,
@@ -39,13 +44,15 @@ def train_run(
     split: str = "test",
     groups: Collection[str] = QUICK_GROUPS,
     start: Run | None = None,
+    checkpoint_seconds: float | None = None,
     on_progress: OnProgress | None = None,
 ) -> Run:
     """Train a model into a run folder, or go on where a stopped training of it was.
 
     A folder that holds this very run, finished, is left as it is, but for an evaluation on
     another split, or in other groups of metrics, than it had. Training begins at the weights of the
-    run `start`, if one is given: of the same model, with inputs of the same shape.
+    run `start`, if one is given: of the same model, with inputs of the same shape. A checkpoint is
+    saved every `checkpoint_seconds`, 30 unless given; it changes nothing else.
 
     Raises:
         AelabError: settings that the model does not take, a folder that is another run's or
@@ -72,11 +79,18 @@ def train_run(
     run = Run.open(folder) if trained.is_file() else Run(folder, json.loads(json.dumps(config)))
     if run.is_finished(split, groups):
         return run
-    with locked(folder):
+    with locked(folder) as held, told_memory(LESS_MEMORY):
         claim(folder, config)  # by now another process may have trained something there
+        remove_temporaries(folder)
         if not trained.is_file():
             write_json(folder / "config.json", config)
-            Training(run, model, data).go(on_progress)
+            Training(
+                run,
+                model,
+                data,
+                checkpoint_seconds=checkpoint_seconds,
+                refuse_lost=held.refuse_lost,
+            ).go(on_progress)
         if not (folder / "priors" / "choice.json").is_file():
             choose_prior(run, data)
         if not kept_scores.place(run).is_file():

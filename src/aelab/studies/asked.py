@@ -3,6 +3,7 @@
 Dataclasses whose field docstrings are the help: of the options there, of the keywords here.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, make_dataclass, replace
 from inspect import cleandoc
@@ -63,6 +64,16 @@ class TrainOptions(DataOptions):
     out: Path | None = None
     """The run's folder. Unless given, runs/MODEL/seed-SEED on the command line, and in Python a
     temporary one."""
+
+    checkpoint_seconds: float = 30.0
+    """How often a checkpoint is saved that the same command goes on from. It changes nothing in
+    the result; where saving is slow, it is less often, so that it takes 2 % of the time at most."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.checkpoint_seconds < math.inf:
+            raise ValueError(
+                f"checkpoint_seconds must be 0 or more, not {self.checkpoint_seconds:g}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

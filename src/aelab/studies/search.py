@@ -10,12 +10,13 @@ import json
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import median
 
 from aelab.data.input_sets import InputDataset
-from aelab.files import AelabError, InputError, read_json, write_json
+from aelab.files import AelabError, InputError, WriteError, read_json, write_json
 from aelab.runs.resumable import Note, Progress
 from aelab.runs.store import Run
 from aelab.runs.train import train_run
@@ -228,6 +229,11 @@ class Search:
             if not math.isfinite(value):
                 value, error = None, f"its {self.criterion.what} is no number"
                 outcome = error
+        except WriteError:  # nothing that the candidate could be blamed for
+            self.spent = before + time.monotonic() - begun
+            with suppress(WriteError):
+                self.save()
+            raise
         except AelabError as failure:
             error = outcome = str(failure)
         except BaseException:  # stopped: what this training took counts when it goes on

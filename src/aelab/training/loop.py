@@ -21,6 +21,9 @@ from aelab.training.precision import with_precision
 
 REPORTS_PER_EPOCH = 20
 
+LONGEST_CHUNK = 2.0
+"""Seconds of steps after which a state is yielded, however long the epoch is."""
+
 IMAGE_DIMENSIONS = 4
 """Of a batch of images, whose channels can be innermost."""
 
@@ -117,15 +120,18 @@ def fit(
     state.moments = optimizer.moments
     state.steps_per_epoch, state.steps = count_steps(len(data), recipe)
     between_reports = math.ceil(state.steps_per_epoch / REPORTS_PER_EPOCH)
+    order, order_of = torch.empty(0), -1
 
     while state.step < state.steps:
         epoch = state.step // state.steps_per_epoch
         end = min(state.step + between_reports, (epoch + 1) * state.steps_per_epoch, state.steps)
         start = time.perf_counter()
+        if order_of != epoch:
+            order, order_of = epoch_order(len(data), recipe, seed, epoch), epoch
         with threads(recipe.threads), seeded(seed):
-            terms = run_steps(model, data, recipe, optimizer, seed, range(state.step, end))
+            terms = run_steps(model, data, recipe, optimizer, seed, range(state.step, end), order)
         state.seconds += time.perf_counter() - start
-        state.step = end
+        state.step += len(next(iter(terms.values())))
         state.trace = {
             name: torch.cat([state.trace.get(name, torch.empty(0)), values])
             for name, values in terms.items()
@@ -141,13 +147,17 @@ def run_steps(
     optimizer: "Adam",
     seed: int,
     steps: range,
+    order: Tensor,
 ) -> dict[str, Float[Tensor, " steps"]]:
-    """Take these steps, all of one epoch; each loss term at each of them."""
+    """Take these steps of one epoch in its `order`; each loss term at each of them.
+
+    Where they take longer than LONGEST_CHUNK, it is the first of them only.
+    """
+    begun = time.perf_counter()
     model.train()
     device = torch.device(recipe.device)
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
     steps_per_epoch, total_steps = count_steps(len(data), recipe)
-    order = epoch_order(len(data), recipe, seed, steps.start // steps_per_epoch)
     terms: dict[str, list[Tensor]] = {}
     for step in steps:
         set_global(seed, "noise", step)
@@ -164,6 +174,8 @@ def run_steps(
         optimizer.step(learning_rate(recipe, step, total_steps))
         for name, value in losses.items():  # stays on the device until the chunk is done
             terms.setdefault(name, []).append(value.detach().float())
+        if time.perf_counter() - begun >= LONGEST_CHUNK:
+            break
     model.eval()
     return {name: torch.stack(values).cpu() for name, values in terms.items()}
 
