@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -23,7 +24,7 @@ from aelab.data.loading import load_settings
 from aelab.data.published import joint_sha256
 from aelab.data.specs import InputSpec
 from aelab.models.contract import Autoencoder
-from aelab.runs import kept_scores, resumable
+from aelab.runs import kept_scores, listing, resumable
 from aelab.runs.store import Run
 from aelab.runs.train import train_run
 from aelab.settings import DataSettings
@@ -461,6 +462,7 @@ def open_run(folder: Path, seed: Seed) -> None:
     _ = run.settings, run.spec, run.metrics, run.timings, run.notes, run.pictures
     run.is_finished("test")
     kept_scores.read(run)
+    assert len(listing.listed(folder)) == 1
     if not isinstance(run.model, Autoencoder):
         return
     assert run.priors.choice.told is not None
@@ -494,7 +496,7 @@ def make_checkpoint(folder: Path) -> list[Seed]:
         out=folder / "whole",
     )
     before, resumable.CHECKPOINT_SECONDS = resumable.CHECKPOINT_SECONDS, 0.0
-    try:
+    with suppress(Stopped):
         train_run(
             run.settings,
             data_of(run),
@@ -502,8 +504,6 @@ def make_checkpoint(folder: Path) -> list[Seed]:
             on_progress=stop,
             groups=("reconstruction",),
         )
-    except Stopped:
-        pass
     resumable.CHECKPOINT_SECONDS = before
     return [Seed(folder / "stopped", "checkpoint/state.safetensors")]
 

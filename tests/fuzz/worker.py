@@ -57,6 +57,8 @@ class Watch:
     def note(self, event: str, path: Any) -> None:
         """Note a change of a path outside."""
         real = os.path.realpath(os.fsdecode(path))
+        if real.startswith("/proc/") or not Path(os.fsdecode(path)).is_absolute():
+            return  # what shutil removes, by a handle of its folder; the folder itself is told
         if not real.startswith(self.allowed) and real != os.devnull:
             self.seen.append(f"{event} {real}")
 
