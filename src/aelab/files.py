@@ -28,12 +28,12 @@ JOINT = ": "
 
 
 class AelabError(Exception):
-    """A mistake the user can mend; the command line shows its one line and exits with 2.
+    r"""A mistake the user can mend; the command line shows its one line and exits with 2.
 
     Whatever a name or a file's content puts into it, its text is one plain line.
 
-    >>> print(AelabError("the row 'a\\nb\\x1b[2J' is unknown"))
-    the row 'a\\nb\\x1b[2J' is unknown
+    >>> print(AelabError("the row 'a\nb\x1b[2J' is unknown"))
+    the row 'a\nb\x1b[2J' is unknown
     """
 
     def __str__(self) -> str:
@@ -41,10 +41,10 @@ class AelabError(Exception):
 
 
 def one_line(text: str) -> str:
-    """Text without what ends a line or steers a terminal; of a very long one the two ends.
+    r"""Text without what ends a line or steers a terminal; of a very long one the two ends.
 
-    >>> one_line("a\\nb"), one_line("é" * 5000)[999:1002]
-    ('a\\\\nb', 'é…é')
+    >>> one_line("a\nb"), one_line("é" * 5000)[999:1002]
+    ('a\\nb', 'é…é')
     """
     if len(text) > MOST_SHOWN:
         text = f"{text[: MOST_SHOWN // 2]}…{text[-MOST_SHOWN // 2 :]}"
