@@ -5,7 +5,7 @@ ARGS ?=
 VENV = .venv/bin
 SOURCES = pyproject.toml constraints.txt Makefile
 
-.PHONY: help compare quick test test-slow soak check mutants bench data browser clean
+.PHONY: help compare quick test test-slow soak fuzz check mutants bench data browser clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -35,6 +35,9 @@ check: .venv/.test  ## check format, lint and types
 
 mutants: .venv/.mutants data  ## put mistakes into a copy of the source, and see if the tests fail
 	PYTHONPATH=tests $(VENV)/python -m mutants $(ARGS)
+
+fuzz: .venv/.test  ## open mutated files of every format that is read
+	PYTHONPATH=tests $(VENV)/python -m fuzz $(ARGS)
 
 bench: .venv/.bench data  ## time training against the original's way, peers and the machine
 	$(VENV)/python benchmarks/speed $(ARGS)

@@ -26,8 +26,10 @@ import aelab.cli.verbs
 import aelab.data.inputs
 import aelab.models.zoo
 import aelab.report.page
+import aelab.runs.listing
 import aelab.runs.measure
 import aelab.runs.train
+import aelab.runs.verify
 import aelab.studies.compare
 from aelab.apps.anomalies import Found
 from aelab.apps.impute import Imputed
@@ -41,6 +43,7 @@ from aelab.report.page import Report
 from aelab.runs.priors import Priors
 from aelab.runs.store import Run
 from aelab.runs.train import train_run
+from aelab.runs.verify import Verified
 from aelab.settings import DataSettings, Recipe, RunSettings
 from aelab.studies import asked
 from aelab.studies.asked import GENERAL, option_name, train_options
@@ -70,6 +73,8 @@ CALLED: dict[str, tuple[Any, str]] = {
     "write_embeddings": (aelab.apps.links, "write_embeddings"),
     "write_links": (aelab.apps.links, "write_links"),
     "compare": (aelab.studies.compare, "compare"),
+    "listed": (aelab.runs.listing, "listed"),
+    "verified": (aelab.runs.verify, "verified"),
     "write_report": (aelab.report.page, "write_report"),
 }
 """What the verbs call, and where they find it."""
@@ -88,6 +93,8 @@ COMMANDS: dict[str, dict[str, str]] = {
     "links": {"run": "a-graph"},
     "compare": {},
     "report": {"folder": "a-run"},
+    "runs": {},
+    "verify": {"run": "a-run"},
 }
 """Commands with no more than what they need, by option; the first word is the verb."""
 
@@ -271,6 +278,10 @@ CASES = [
     Case("report", "classes", "--classes small large", "write_report.classes", ("small", "large")),
     Case("report", "model", f"--model {OWN_CLASS}", "import_class.path", OWN_CLASS),
     Case("report", "out", "--out there", "write_report.out", Path("there")),
+    Case("runs", "folder", "b-run", "listed.folder", Path("b-run")),
+    *of_folder("verify"),
+    *of_data_dir("verify", "load_settings"),
+    Case("verify", "slow", "--slow", "verified.slow", True),
 ]
 
 CHOOSE = ("goal", "budget", "latent_dim", "seed", "out", "data_dir")
@@ -386,6 +397,8 @@ def workplace(blobs: InputDataset, tmp_path_factory: pytest.TempPathFactory) -> 
         "score_pairs": lambda to: [],
         "top_missing_links": lambda to: [],
         "compare": lambda to: Result(study, run.folder, {"vae": [run]}, {}, {}),
+        "listed": lambda to: [],
+        "verified": lambda to: Verified(0, (), ()),
         "write_report": lambda to: Report(Path("report.html"), ()),
     }
     nothing = CALLED.keys() - instead.keys() - DONE

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 JSON_LIMIT = 64 * 2**20
 
+MOST_SHOWN = 2000
+"""Characters of an error's line."""
+
 JOINT = ": "
 """Between the keys of a path to a number."""
 
@@ -30,11 +33,28 @@ TEMPORARY = re.compile(r"\.[0-9a-f]{16}(\.\w+)?")
 
 
 class AelabError(Exception):
-    """A mistake the user can mend; the command line shows its one line and exits with 2.
+    r"""A mistake the user can mend; the command line shows its one line and exits with 2.
 
-    >>> issubclass(InputError, AelabError), issubclass(MissingFileError, AelabError)
-    (True, True)
+    Whatever a name or a file's content puts into it, its text is one plain line.
+
+    >>> print(AelabError("the row 'a\nb\x1b[2J' is unknown"))
+    the row 'a\nb\x1b[2J' is unknown
     """
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
+
+
+def one_line(text: str) -> str:
+    r"""Text without what ends a line or steers a terminal; of a very long one the two ends.
+
+    >>> one_line("a\nb"), one_line("é" * 5000)[999:1002]
+    ('a\\nb', 'é…é')
+    """
+    if len(text) > MOST_SHOWN:
+        text = f"{text[: MOST_SHOWN // 2]}…{text[-MOST_SHOWN // 2 :]}"
+    plain = (c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return "".join(plain)
 
 
 class InputError(AelabError, ValueError):

@@ -281,6 +281,30 @@ class ReportOptions(DataOptions):
     """Folder for report.html and its figures; the run's or study's own unless given."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class RunsOptions:
+    """Where to look.
+
+    >>> tyro.cli(RunsOptions, args=["elsewhere"]).folder.name
+    'elsewhere'
+    """
+
+    folder: Positional[Path] = Path("runs")
+    """The folder that runs, studies and choices are in, at whatever depth."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifyOptions(FolderOptions, DataOptions):
+    """A trained run, and what of it is measured again.
+
+    >>> tyro.cli(VerifyOptions, args=["runs/vae", "--slow"]).slow
+    True
+    """
+
+    slow: bool = False
+    """Measure the slow groups of metrics, too."""
+
+
 @dataclass(frozen=True)
 class Named:
     """What decides which options there are, and their defaults: looked for before all others.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from aelab.cli.anomalies import anomalies
 from aelab.cli.choosing import choose
 from aelab.cli.failures import EXIT_FAILED, EXIT_USAGE, told
+from aelab.cli.listing import runs, verify
 from aelab.cli.opening import (
     NoOptions,
     applied,
@@ -349,5 +350,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
         compare,
         choose,
         report,
+        runs,
+        verify,
     )
 }

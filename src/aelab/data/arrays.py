@@ -6,10 +6,13 @@ classes in ``y``, or ``y_train`` and so on. Large arrays stay in their files.
 """
 
 import hashlib
+import lzma
 import shutil
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -125,7 +128,15 @@ def unpacked(archive: Path) -> dict[str, Path]:
                 if not path.is_file():
                     _unpack(archive, zipped, info, path)
                 files[info.filename.removesuffix(".npy")] = path
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+    except (
+        zipfile.BadZipFile,
+        NotImplementedError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        zlib.error,
+        lzma.LZMAError,
+    ) as error:
         raise InputError(f"{archive} is damaged or no .npz file ({error})") from error
     except OSError as error:
         raise InputError(f"cannot read {archive}: {error.strerror or error}") from error
@@ -185,7 +196,7 @@ def open_array(path: Path, where: str) -> NDArray[Any]:
     """An array in its file, nothing read but its head."""
     try:
         return np.lib.format.open_memmap(path, mode="r")
-    except (ValueError, EOFError, TypeError) as error:
+    except (ValueError, EOFError, TypeError, SyntaxError, TokenError, OverflowError) as error:
         text = " ".join(str(error).split())
         raise InputError(f"{where} is damaged or no array ({text})") from error
     except OSError as error:

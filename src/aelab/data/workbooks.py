@@ -40,8 +40,11 @@ def read_workbook(path: Path, label: str | None = None) -> pyarrow.Table:
         book = load_workbook(path, read_only=True, data_only=True)
         sheet = book.worksheets[0]
         rows = [row for row in sheet.iter_rows(values_only=True) if any(c is not None for c in row)]
-    except (zipfile.BadZipFile, KeyError, IndexError, ValueError, TypeError) as error:
-        raise InputError(f"{path} is damaged or no workbook ({error})") from error
+    except (InputError, FileNotFoundError, PermissionError):
+        raise
+    except Exception as error:  # whatever openpyxl and the parser of XML raise on what is none
+        reason = str(error) or type(error).__name__
+        raise InputError(f"{path} is damaged or no workbook ({reason})") from error
     if not rows:
         raise InputError(f"{path}: its first sheet has no rows")
     return as_table(rows, label)

@@ -37,6 +37,23 @@ def evaluate_run(
     """
     groups = tuple(QUICK_GROUPS if groups is None else groups)
     check_value("metrics", "metrics", groups, {"metrics": tuple[Group, ...]})
+    figures = figures_of(run, data, split, groups)
+    inputs = len(data.split(split)) if isinstance(data, InputDataset) else None
+    known = run.evaluated(split)
+    if known.get("inputs", inputs) != inputs:  # figures of some inputs are not those of all
+        known = {}
+    done = sorted({*known.get("groups", ()), *groups})
+    metrics = recorded({**figures, "split": split, "inputs": inputs, "groups": done}, known)
+    write_json(run.folder / "metrics.json", metrics)
+    return metrics
+
+
+def figures_of(run: Run, data: Dataset, split: str, groups: Collection[str]) -> dict[str, Any]:
+    """The figures of a run on a split, in these groups.
+
+    Raises:
+        InputError: the data are not those that the run was trained on.
+    """
     run.refuse_other(data)
     settings, model = run.settings, run.model
     drawn: dict[str, Any] = {}
@@ -52,14 +69,7 @@ def evaluate_run(
             figures["original_figure"] = original_figure(
                 model, data.split(split), settings.recipe.batch_size
             )
-    inputs = len(data.split(split)) if isinstance(data, InputDataset) else None
-    known = run.evaluated(split)
-    if known.get("inputs", inputs) != inputs:  # figures of some inputs are not those of all
-        known = {}
-    done = sorted({*known.get("groups", ()), *groups})
-    metrics = recorded({**figures, "split": split, "inputs": inputs, "groups": done}, known)
-    write_json(run.folder / "metrics.json", metrics)
-    return metrics
+    return figures
 
 
 def choose_prior(run: Run, data: Dataset) -> None:

@@ -105,6 +105,8 @@ class Priors:
             raise InputError(f"{path} is damaged; remove it, and the run's own prior is taken")
         for name, value in content.items():
             check_value(f"{path}: {name}", name, value, hints)
+        if not all(isinstance(value, int | float) for value in content["figures"].values()):
+            raise InputError(f"{path} is damaged; remove it, and the run's own prior is taken")
         return Choice(**content)
 
     def choose(self, by: Literal["frechet", "log_prob"], figures: Mapping[str, float]) -> None:

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from aelab.data.dataset import Dataset
 from aelab.data.specs import Columns, GraphSpec, InputSpec, SignalGraph
 from aelab.files import InputError, not_finite
 from aelab.models.zoo import blueprint_of
 from aelab.runs.upgrade import FORMAT
-from aelab.settings import DataSettings, Recipe, RunSettings, thaw
+from aelab.settings import DataSettings, Recipe, RunSettings, check_value, thaw
 from aelab.training.precision import with_precision
 
 
@@ -119,9 +119,31 @@ def parse_spec(config: Mapping[str, Any]) -> InputSpec | GraphSpec:
         columns = (of := given.get("columns")) and Columns(
             **{**thaw(of), "words": tuple(tuple(words) for words in of.get("words", ()))}
         )
-        return InputSpec(**{**thaw(given), "graph": graph, "columns": columns})
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        return held(InputSpec(**{**thaw(given), "graph": graph, "columns": columns}))
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise damaged(error) from error
+
+
+def held(spec: InputSpec) -> InputSpec:
+    """The spec, made sure to be of the types that its fields are declared with.
+
+    Raises:
+        InputError: a field is of another type, or the columns do not give an input's values.
+    """
+    columns = spec.columns
+    for part in (spec, columns):
+        hints = {} if part is None else get_type_hints(type(part))
+        for name in hints.keys() - {"graph", "columns"}:
+            check_value(name, name, getattr(part, name), hints)
+    if columns is None:
+        return spec
+    count = len(columns.names)
+    alike = count == len(columns.mean) == len(columns.std) == len(columns.words or columns.names)
+    # Of a long list the types of all items are not looked at above.
+    numbers = all(isinstance(value, int | float) for value in (*columns.mean, *columns.std))
+    if not (count and alike and numbers and spec.shape == (columns.size,)):
+        raise InputError("its columns are not those of its inputs")
+    return spec
 
 
 def damaged(error: Exception) -> InputError:

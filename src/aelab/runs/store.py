@@ -265,6 +265,9 @@ class Run:
         table = read_json(self.folder / name)
         if not isinstance(table, dict) or not set(keys) <= set(table):
             raise self._damaged(name, KeyError(*keys))
+        groups = table.get("groups", [])
+        if not (isinstance(groups, list) and all(isinstance(group, str) for group in groups)):
+            raise self._damaged(name, TypeError("groups"))
         return table
 
     def _damaged(self, name: str, error: Exception) -> InputError:

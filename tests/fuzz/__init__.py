@@ -1,0 +1,1 @@
+"""Mutated files, opened as users open them: ``make fuzz``."""
