@@ -392,6 +392,8 @@ def test_progress_shows_in_a_terminal_and_nowhere_else(
         "aelab.runs.screen.Console",
         lambda stderr: Console(file=terminal, force_terminal=True, width=120),
     )
+    api.train("vanilla", "digits", latent_dim=2, epochs=1, quiet=True)
+    assert terminal.getvalue() == ""
     api.train("vanilla", "digits", latent_dim=2, epochs=1)
     assert "digits: 1,437 train" in terminal.getvalue() or "digits:" in terminal.getvalue()
     assert "epoch 1/1" in terminal.getvalue()

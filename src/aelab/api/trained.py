@@ -21,6 +21,7 @@ from aelab.settings import IN_MEMORY
 from aelab.studies import html
 
 if TYPE_CHECKING:
+    from aelab.evaluate.false_alarms import Threshold as Threshold
     from aelab.report.page import Report as Report
 
 
@@ -83,6 +84,24 @@ class TrainedRun(Run):
             InputError: as `encode`, or the model has no score of that name (`scoring.SCORES`).
         """
         return in_memory.scores(self, x, labels, score, self.data_to_fit)
+
+    def threshold(self, rate: float | None = None, *, score: str | None = None) -> "Threshold":
+        """The score above which an input is an anomaly; its `told` says how sure that is.
+
+        At most a share `rate` of the validation inputs scores higher: 5 % unless given, or none of
+        fewer than 20.
+
+        Raises:
+            InputError: the model has no such score, or `rate` is no share, or more than so few
+                inputs can tell.
+        """
+        from aelab.evaluate.false_alarms import threshold, usual_threshold
+        from aelab.evaluate.scoring import score_named
+        from aelab.runs.kept_scores import kept_scores
+
+        name = score_named(score, self.autoencoder)
+        scores = kept_scores(self, name, self.data_to_fit).validation
+        return usual_threshold(scores) if rate is None else threshold(scores, rate)
 
     def sample(
         self,

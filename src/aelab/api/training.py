@@ -38,6 +38,7 @@ def train(
     network: str | None = None,
     prior: str | None = None,
     start: str | Path | Run | None = None,
+    quiet: bool = False,
     **options: Any,  # noqa: ANN401
 ) -> TrainedRun:
     """Train a model, evaluate it and leave it in a folder of its own.
@@ -46,7 +47,8 @@ def train(
     on those of its row in the studies, as on the command line. `network`, `prior`, and the run
     `start` that training goes on from, are as there; so is each keyword: those below, and the
     hyperparameters, which ``aelab train MODEL --help`` lists. Unless `out` names a folder, the
-    run's is a temporary one that lives as long as the run object.
+    run's is a temporary one that lives as long as the run object. With `quiet`, neither progress
+    nor notes on the data are shown.
 
     Of a data set that is given as an object, its name and no more is recorded.
 
@@ -84,7 +86,13 @@ def train(
         asked = filled(options_class, options, "aelab.train")
     asked = replace(asked, data=settings)
     return train_asked(
-        blueprint, asked, dataset, out=asked.run.out, start=begun, given=given is not None
+        blueprint,
+        asked,
+        dataset,
+        out=asked.run.out,
+        start=begun,
+        given=given is not None,
+        quiet=quiet,
     )
 
 
@@ -97,10 +105,12 @@ def train_asked(
     start: Run | None = None,
     given: bool = False,
     plain: bool = False,
+    quiet: bool = False,
 ) -> TrainedRun:
     """Train what is asked for, into `out` or a temporary folder; AelabErrors as of `train`.
 
-    `given` says that the data are an object of the caller's; `plain` is `TrainingScreen`'s.
+    `given` says that the data are an object of the caller's; `plain` and `quiet` are
+    `TrainingScreen`'s.
     """
     from aelab.evaluate.leaks import leak_notes
     from aelab.runs.screen import TrainingScreen
@@ -110,7 +120,7 @@ def train_asked(
     split = options.split or usual_split(settings.data.splits)
     folder = out or Path(tempfile.mkdtemp(prefix="aelab-"))
     try:
-        with TrainingScreen(plain=plain) as screen:
+        with TrainingScreen(plain=plain, quiet=quiet) as screen:
             for note in (*data.notes, *leak_notes(settings.data, data, split)):
                 screen.say(f"{data.name}: {note}")
             run = train_run(

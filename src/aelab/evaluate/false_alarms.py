@@ -12,6 +12,9 @@ from aelab.files import InputError
 CONFIDENCE = 0.95
 """That the rate of false alarms lies in the interval that is told."""
 
+USUAL_RATE = 0.05
+"""Of false alarms, where none is asked for."""
+
 
 @dataclass(frozen=True)
 class Threshold:
@@ -74,3 +77,13 @@ def threshold(scores: Float[Tensor, " n"], rate: float) -> Threshold:
         )
     limit = scores.sort(descending=True).values[above].item()
     return Threshold(limit, int((scores > limit).sum()), n)
+
+
+def usual_threshold(scores: Float[Tensor, " n"]) -> Threshold:
+    """The threshold of 5 % false alarms; of inputs too few to tell it, their highest score.
+
+    >>> import torch
+    >>> usual_threshold(torch.arange(20.0)).score, usual_threshold(torch.arange(19.0)).score
+    (18.0, 18.0)
+    """
+    return threshold(scores, USUAL_RATE if len(scores) * USUAL_RATE >= 1 else 0.0)

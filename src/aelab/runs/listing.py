@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from aelab.files import AelabError, InputError, MissingFileError, read_json, read_metadata
-from aelab.runs.lock import LOCK, refuse_living
+from aelab.runs.lock import LOCK, Holder, refuse_living
 from aelab.runs.store import Run
 
 Kind = Literal["run", "study", "choice"]
@@ -112,11 +112,11 @@ def held(folder: Path) -> str:
     path = folder / LOCK
     if not path.is_file():
         return ""
-    holder = read_json(path)
+    holder = Holder.of(path, path.read_bytes())
     try:
-        refuse_living(path, path.read_bytes())
+        refuse_living(path, holder)
     except InputError:
-        return f"process {holder['pid']} on {holder['host']} since {holder['since']}"
+        return f"process {holder.pid} on {holder.place['host']} since {holder.since}"
     return ""
 
 

@@ -22,7 +22,7 @@ class TrainingScreen:
     """A line for each training, on standard error of a terminal or below a notebook's cell.
 
     Elsewhere it is quiet, or where it is `plain`, as in a log of the command line, it prints what
-    it is told to say, and a line for each end.
+    it is told to say, and a line for each end. Where it is `quiet`, it shows nothing anywhere.
 
     >>> screen = TrainingScreen(plain=True)
     >>> with screen.console.capture() as shown:
@@ -31,17 +31,17 @@ class TrainingScreen:
     'vae: trained anew'
     """
 
-    def __init__(self, *, plain: bool = False) -> None:
+    def __init__(self, *, plain: bool = False, quiet: bool = False) -> None:
         self.console = Console(stderr=True)
-        self.plain = plain
-        self.cell = _Cell() if self.console.is_jupyter else None
+        self.plain, self.quiet = plain, quiet
+        self.cell = _Cell() if self.console.is_jupyter and not quiet else None
         self.progress = Progress(
             TextColumn("{task.description:<18}"),
             BarColumn(bar_width=20),
             TextColumn("{task.fields[told]}"),
             TimeRemainingColumn(compact=True),
             console=self.console,
-            disable=not self.console.is_terminal,
+            disable=quiet or not self.console.is_terminal,
         )
         self.tasks: dict[str, TaskID] = {}
 
@@ -77,6 +77,8 @@ class TrainingScreen:
 
     def say(self, line: str) -> None:
         """Print a line as it is, above any progress."""
+        if self.quiet:
+            return
         if self.cell is not None:
             self.cell.show(line, "")
         elif self.console.is_terminal or self.plain:
