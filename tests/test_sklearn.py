@@ -53,10 +53,19 @@ def test_conventions(
         pytest.fail(f"left out: {skipped}")
 
 
+@pytest.mark.parametrize("model", ["multilayer", "vae", "noise-conditional"])
+def test_a_row_gives_the_same_whatever_is_beside_it(model: str) -> None:
+    coder = AutoencoderTransformer(model, epochs=1).fit(X)
+    detector = AutoencoderDetector(model, epochs=1).fit(X)
+    for method in (coder.transform, detector.score_samples, detector.predict):
+        np.testing.assert_array_equal(method(X)[7:8], method(X[7:8]))
+        np.testing.assert_array_equal(method(X)[::-1], method(X[::-1]))
+
+
 def test_the_run_is_that_of_train(coder: AutoencoderTransformer) -> None:
     run = aelab.train("vae", X, hidden=(6,), **QUICK)
     assert coder.run_.weights_sha256 == run.weights_sha256
-    np.testing.assert_array_equal(coder.transform(X), run.encode(X))
+    np.testing.assert_allclose(coder.transform(X), run.encode(X), rtol=1e-4, atol=1e-6)
     np.testing.assert_array_equal(coder.inverse_transform(run.encode(X)), run.decode(run.encode(X)))
     np.testing.assert_array_equal(coder.sample(4), run.sample(4).numpy())
     assert clone(coder).set_params(random_state=1).fit(X).run_.settings.seed == 1
@@ -79,7 +88,8 @@ def test_images_are_rows(digits: NDArray[np.uint8]) -> None:
     assert coder.run_.weights_sha256 == run.weights_sha256
     images = run.decode(run.encode(digits.reshape(-1, 8, 8)))
     back = coder.inverse_transform(coder.transform(digits))
-    np.testing.assert_array_equal(back, images.reshape(-1, 64))
+    # Rounded to whole numbers, after codes that differ in the last digit.
+    assert np.abs(back.astype(int) - images.reshape(-1, 64).astype(int)).max() <= 1
     # The same numbers of another type.
     np.testing.assert_array_equal(coder.transform(digits.astype(float)), coder.transform(digits))
     with pytest.raises(ValueError, match="other values than uint8"):
@@ -117,7 +127,8 @@ def test_saved_and_back(coder: AutoencoderTransformer, tmp_path: Path) -> None:
     coder.save(tmp_path / "run")
     again = AutoencoderTransformer.from_run(tmp_path / "run")
     np.testing.assert_array_equal(again.transform(X), coder.transform(X))
-    np.testing.assert_array_equal(aelab.load(tmp_path / "run").encode(X), coder.transform(X))
+    codes = aelab.load(tmp_path / "run").encode(X)
+    np.testing.assert_allclose(codes, coder.transform(X), rtol=1e-4, atol=1e-6)
     # Its parameters are those of the run: fitted again, it is the same.
     assert clone(again).fit(X).run_.weights_sha256 == coder.run_.weights_sha256
     with pytest.raises(AelabError, match="there already"):
@@ -146,7 +157,7 @@ def test_the_threshold_is_that_of_anomalies(tmp_path: Path) -> None:
     inputs = aelab.open_inputs(write(X, tmp_path / "x.npy"), run.spec)
     found = aelab.find_anomalies(run, inputs, None, tmp_path / "a.csv", false_alarm_rate=0.2)
     detector = AutoencoderDetector("vanilla", false_alarm_rate=0.2, **QUICK).fit(X)
-    assert detector.offset_ == -found.threshold
+    assert detector.offset_ == pytest.approx(-found.threshold, rel=2e-5)
     assert (detector.predict(X) == -1).sum() == found.anomalies > 0
     of_run = AutoencoderDetector.from_run(run.folder, false_alarm_rate=0.2)
     np.testing.assert_array_equal(of_run.predict(X), detector.predict(X))
@@ -209,7 +220,7 @@ def test_any_run_of_numbers_is_an_estimator() -> None:
     table = aelab.train("pca", frame, latent_dim=2)
     of_table = AutoencoderTransformer.from_run(table.folder)
     assert list(of_table.feature_names_in_) == list("abcde")
-    np.testing.assert_array_equal(of_table.transform(frame), table.encode(frame))
+    np.testing.assert_allclose(of_table.transform(frame), table.encode(frame), rtol=1e-4, atol=1e-6)
 
 
 def test_runs_that_are_no_estimators(tmp_path: Path) -> None:

@@ -13,6 +13,10 @@ from aelab.sklearn.estimator import RunEstimator
 if TYPE_CHECKING:
     from aelab.api.trained import Threshold
 
+ROUNDING = 1e-5
+"""Share of the threshold that a score may differ by in single precision: the validation row whose
+score it is must stay below."""
+
 MOST_OUTLIERS = 0.5
 """Of the rows that a threshold follows from."""
 
@@ -119,7 +123,8 @@ class AutoencoderDetector(OutlierMixin, RunEstimator):  # type: ignore[misc]
     def take_validation(self) -> None:
         """Find the threshold by the scores of the rows that validation held out."""
         self.threshold_ = self.run_.threshold(self.false_alarm_rate, score=self.anomaly_score)
-        self.offset_ = -self.threshold_.score
+        limit = self.threshold_.score
+        self.offset_ = -(limit + ROUNDING * abs(limit))
 
     def told(self) -> dict[str, Any]:
         """The threshold, too, where it follows from rows that are gone."""
@@ -147,8 +152,7 @@ class AutoencoderDetector(OutlierMixin, RunEstimator):  # type: ignore[misc]
 
     def score_samples(self, X: Any) -> NDArray[np.float64]:  # noqa: ANN401
         """Minus the anomaly score of each row: the lower, the less it is like those of training."""
-        rows = self.stored(X)
-        return -self.run_.score(rows, score=self.anomaly_score)
+        return -self.each(lambda rows: self.run_.score(rows, score=self.anomaly_score), X)
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:  # noqa: ANN401
         """`score_samples` less ``offset_``: below 0 for outliers."""

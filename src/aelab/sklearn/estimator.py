@@ -1,7 +1,7 @@
 """What both estimators are: a run that `fit` trains, and rows of arrays for its inputs."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,6 +21,11 @@ from aelab.sklearn.parameters import keywords, parameters_of, plain, seed_of
 
 FEWEST = 3
 """Rows to fit to: one each to train on, to validate on and for the test."""
+
+BLOCK = 256
+"""Rows that a model is given at a time."""
+
+Work = Callable[[NDArray[Any]], NDArray[Any]]
 
 FILE = "estimator.json"
 """In the folder of a saved estimator, what its run says nothing of."""
@@ -173,6 +178,17 @@ class RunEstimator(BaseEstimator):  # type: ignore[misc]
         rows = validate_data(self, X, reset=False)
         spec = self.run_.autoencoder.spec
         return shaped(of_type(rows, spec), self.input_shape)
+
+    def each(self, work: Work, X: Any) -> NDArray[Any]:  # noqa: ANN401
+        """What `work` makes of the rows, in blocks of one size, filled up with a row.
+
+        A product of matrices rounds by its size: so a row gives the same whatever is beside it.
+        """
+        given = self.stored(X)
+        short = -len(given) % BLOCK
+        filled = np.concatenate([given, np.repeat(given[:1], short, axis=0)])
+        blocks = [work(filled[i : i + BLOCK]) for i in range(0, len(filled), BLOCK)]
+        return np.concatenate(blocks)[: len(given)]
 
     def rows(self, values: NDArray[Any]) -> NDArray[Any]:
         """Inputs as the run gives them, ``[n, channels, *positions]``, as rows like those of X."""

@@ -44,8 +44,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     def transform(self, X: Any) -> NDArray[Any]:  # noqa: ANN401
         """The code of each row."""
-        rows = self.stored(X)
-        return self.run_.encode(rows).astype(np.result_type(rows, np.float32))
+        codes = self.each(lambda rows: self.run_.encode(rows), X)
+        return codes.astype(np.result_type(self.stored(X), np.float32))
 
     def inverse_transform(self, X: Any) -> NDArray[Any]:  # noqa: ANN401
         """The row that each code stands for."""
