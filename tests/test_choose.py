@@ -190,7 +190,7 @@ def test_goals_that_data_cannot_have_are_refused(table: Path, goal: Any, why: st
 def test_too_few_rows_to_choose_by_are_refused() -> None:
     data = load(pyarrow.table(curve(40)))
     assert isinstance(data, InputDataset)
-    with pytest.raises(InputError, match="has 4 validation inputs, and a choice takes 8"):
+    with pytest.raises(InputError, match="has 4 validation inputs, and a choice takes 5"):
         criterion_of("reconstruction", data)
 
 

@@ -36,7 +36,7 @@ STANDARD_ERRORS = 1.96
 MOST_CODES = 10_000
 """Training codes that a probe learns from, at most."""
 
-FEWEST = 8
+FEWEST = 5
 """Validation inputs that a choice can be made by."""
 
 OfEach = Float[Tensor, " inputs"]
