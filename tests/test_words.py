@@ -395,3 +395,15 @@ def test_a_table_with_words_and_gaps_from_end_to_end(
     assert run.sample(3).num_rows == 3
     with pytest.raises(InputError, match="the run takes words too: give a data frame"):
         run.encode(np.zeros((2, 6), np.float32))
+
+
+def test_every_column_of_words_has_its_part_in_the_error() -> None:
+    columns = Columns(("a", "b"), (0.0,) * 2, (1.0,) * 2, words=(("x", "y"), ("p", "q", "r")))
+    spec = InputSpec((5,), 1.0, dtype="float32", columns=columns)
+    x = torch.tensor([[1.0, 0, 0, 0, 1]])
+    y = torch.tensor([[0.3, -0.4, 1.0, 0.2, -0.7]])
+    of_each = [
+        -Categorical(logits=y[:, of]).log_prob(torch.tensor([word]))
+        for of, word in ((slice(0, 2), 0), (slice(2, 5), 2))
+    ]
+    torch.testing.assert_close(Output(spec).errors(y, x), {"words": of_each[0] + of_each[1]})
