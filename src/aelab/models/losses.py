@@ -26,6 +26,14 @@ def sum_dimensions(values: Float[Tensor, "batch *dimensions"]) -> PerExample:
     return values.flatten(1).sum(1)
 
 
+def sum_of_known(
+    terms: Float[Tensor, "batch *dimensions"], x: Float[Tensor, "batch *dimensions"]
+) -> PerExample:
+    """The same over those dimensions alone whose value in the batch x is known."""
+    present = Batch.of(x).present
+    return sum_dimensions(terms if present is None else terms * present)
+
+
 def batch_mean(values: PerExample) -> Float[Tensor, ""]:
     """Mean over the examples of a batch."""
     return values.mean()
@@ -35,18 +43,15 @@ def squared_error(
     x_hat: Float[Tensor, "batch *dimensions"], x: Float[Tensor, "batch *dimensions"]
 ) -> PerExample:
     """Squared error ``sum_d (x_hat_d - x_d)^2``, of the values that are known."""
-    x = Batch.of(x)
-    errors = F.mse_loss(x_hat, x.x, reduction="none")
-    return sum_dimensions(errors if x.present is None else errors * x.present)
+    return sum_of_known(F.mse_loss(x_hat, Batch.of(x).x, reduction="none"), x)
 
 
 def binary_cross_entropy(
     logits: Float[Tensor, "batch *dimensions"], x: Float[Tensor, "batch *dimensions"]
 ) -> PerExample:
     """``-sum_d x_d log p_d + (1 - x_d) log(1 - p_d)``, p = sigmoid(logits), of known values."""
-    x = Batch.of(x)
-    terms = F.binary_cross_entropy_with_logits(logits, x.x, reduction="none")
-    return sum_dimensions(terms if x.present is None else terms * x.present)
+    terms = F.binary_cross_entropy_with_logits(logits, Batch.of(x).x, reduction="none")
+    return sum_of_known(terms, x)
 
 
 def cross_entropy(
