@@ -72,7 +72,7 @@ def test_the_score_of_a_variational_model_is_minus_its_bound(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """E_q |x - W z|² = |x|² + s² |W|², in the Frobenius norm, for a posterior of mean 0."""
-    monkeypatch.setattr("aelab.evaluate.scoring.DRAWS", 20_000)
+    monkeypatch.setattr("aelab.evaluate.scoring.DRAWS", 4_000)
     spec, std = InputSpec((1, 2, 3)), 0.7
     weights = torch.randn(6, 2, generator=torch.Generator().manual_seed(0))
     x = torch.rand(2, 1, 2, 3)
@@ -81,7 +81,7 @@ def test_the_score_of_a_variational_model_is_minus_its_bound(
     kl = 2 * (std**2 - 1 - 2 * math.log(std)) / 2
     exact = expected_error + 3 * math.log(math.pi) + kl  # a variance of 1/2: 6/2 log(2 pi / 2)
     with torch.no_grad():
-        torch.testing.assert_close(anomaly_scores(model, x).float(), exact, rtol=0.01, atol=0)
+        torch.testing.assert_close(anomaly_scores(model, x).float(), exact, rtol=0.02, atol=0)
 
 
 @pytest.mark.parametrize("name", ["vanilla", "vae", "conv-vae", "conv-vae-switches"])

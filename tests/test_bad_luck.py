@@ -411,14 +411,15 @@ def test_clocks_that_jump_change_nothing(
 # Kills at random moments; `make soak` has more of them
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "cases",
     [
         ["noise", "early stopping"],
-        pytest.param(["posterior samples", "learnt prior vamp"], marks=pytest.mark.slow),
-        pytest.param(["dropout", "learnt prior flow"], marks=pytest.mark.slow),
-        pytest.param(["two levels", "channels last"], marks=pytest.mark.slow),
-        pytest.param(["study", "study in two processes", "choose"], marks=pytest.mark.slow),
+        ["posterior samples", "learnt prior vamp"],
+        ["dropout", "learnt prior flow"],
+        ["two levels", "channels last"],
+        ["study", "study in two processes", "choose"],
     ],
 )
 def test_trainings_killed_at_random_moments_end_in_the_same_bytes(

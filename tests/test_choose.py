@@ -22,9 +22,16 @@ from aelab.files import InputError
 from aelab.runs.store import Run
 from aelab.settings import DataSettings
 from aelab.studies import search as searching
-from aelab.studies.candidates import CONVOLUTIONAL, DENSE, PCA, code_size_of, settings_of
+from aelab.studies.candidates import (
+    CONVOLUTIONAL,
+    DENSE,
+    PCA,
+    candidates_for,
+    code_size_of,
+    settings_of,
+)
 from aelab.studies.choose import choose
-from aelab.studies.goals import Measured, criterion_of, difference, halves
+from aelab.studies.goals import Measured, criterion_of, difference, share_of_noise_left
 from aelab.studies.search import Purpose
 
 
@@ -69,7 +76,7 @@ def opened(table: Path) -> tuple[InputDataset, DataSettings]:
 @pytest.mark.usefixtures("brief")
 def test_the_best_on_validation_is_chosen_and_pca_is_beaten(table: Path, tmp_path: Path) -> None:
     data, told = opened(table)
-    purpose = Purpose("reconstruction", budget=20.0, latent_dim=1)
+    purpose = Purpose("reconstruction", budget=8.0, latent_dim=1)
     choice = choose(data, told, purpose, tmp_path / "out")
     measured = [trial for trial in choice.trials if trial.value is not None]
     assert {trial.candidate for trial in measured} == {"pca", "multilayer", "vanilla"}
@@ -96,7 +103,7 @@ def test_a_search_that_was_stopped_goes_on(
     table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, told = opened(table)
-    purpose = Purpose("reconstruction", budget=20.0, latent_dim=1)
+    purpose = Purpose("reconstruction", budget=8.0, latent_dim=1)
     finished = 0
 
     def stop(row: str, outcome: object) -> None:
@@ -124,7 +131,7 @@ def test_a_search_that_was_stopped_goes_on(
     again = choose(data, told, purpose, tmp_path / "out")
     assert again == choice
     with pytest.raises(InputError, match="a choice for other data, or another goal"):
-        choose(data, told, Purpose("denoising", budget=20.0), tmp_path / "out")
+        choose(data, told, Purpose("denoising", budget=8.0), tmp_path / "out")
 
 
 @pytest.mark.usefixtures("brief")
@@ -140,7 +147,7 @@ def test_a_candidate_that_fails_is_told_and_the_others_go_on(
 
     monkeypatch.setattr(searching, "train_run", failing)
     data, told = opened(table)
-    choice = choose(data, told, Purpose("reconstruction", 15.0, 1), tmp_path / "out")
+    choice = choose(data, told, Purpose("reconstruction", 8.0, 1), tmp_path / "out")
     failed = [trial for trial in choice.trials if trial.candidate == "multilayer"]
     assert [trial.error for trial in failed] == ["the loss is not finite"]
     assert not choice.best.startswith("multilayer")
@@ -201,17 +208,25 @@ def test_a_budget_too_short_for_one_is_refused(table: Path, tmp_path: Path) -> N
     assert not (tmp_path / "out").exists()
 
 
-def test_halves_of_rows_are_columns_and_of_images_windows(table: Path) -> None:
+def test_pca_of_rows_that_its_numbers_tell_leaves_their_share_of_the_noise() -> None:
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(4000, 2)) @ random.normal(size=(2, 6))
+    data = load(pyarrow.table(dict(zip("abcdef", rows.T, strict=True))))
+    assert isinstance(data, InputDataset)
+    pca = aelab.build("pca", data.spec, latent_dim=2)
+    pca.initialise(data.split("train"))
+    with torch.no_grad():
+        left = share_of_noise_left(pca, data.split("validation"))
+    assert left.mean().item() == pytest.approx(2 / 6, rel=0.1)
+
+
+def test_without_known_anomalies_the_model_for_all_noise_levels_is_tried_first(
+    table: Path,
+) -> None:
     data, _ = opened(table)
-    half = halves(torch.Size([50, 6]), data, 0)
-    assert half.sum(1).tolist() == [3] * 50
-    assert len({tuple(row) for row in half.tolist()}) > 5
-    digits = load("digits")
-    assert isinstance(digits, InputDataset)
-    windows = halves(torch.Size([50, 1, 8, 8]), digits, 0)
-    assert windows.flatten(1).sum(1).tolist() == [16] * 50
-    rows = windows[:, 0].any(2)
-    assert rows.sum(1).tolist() == [4] * 50
+    assert criterion_of("anomalies", data).better == "less"
+    first = [one.name for one in candidates_for(data, "anomalies")][:3]
+    assert first == ["pca", "noise-conditional", "noise-conditional-wide"]
 
 
 def test_paired_differences_have_the_interval_of_a_paired_t_test() -> None:
@@ -248,7 +263,7 @@ def test_from_the_command_line(
     outside: Path, table: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (outside / "curve.csv").write_bytes(table.read_bytes())
-    told = ["choose", "curve.csv", "--for", "denoising", "--budget", "20s", "--latent-dim", "2"]
+    told = ["choose", "curve.csv", "--for", "denoising", "--budget", "10s", "--latent-dim", "2"]
     begun = time.monotonic()
     assert aelab.cli.main([*told, "--seed", "4", "--out", "there"]) == 0
     assert time.monotonic() - begun < 120

@@ -121,6 +121,30 @@ def test_a_class_of_ones_own_works_like_a_name(
     assert Path("s.png").exists()
 
 
+def test_a_study_imports_the_classes_that_the_command_line_names(
+    blobs: InputDataset,
+    outside: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("means_of_study.py").write_text(MEAN)
+    np.save("mine.npy", blobs.split("train").values[:, 0])
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    Path("mine.toml").write_text(
+        'title = "Mine"\n[data]\nname = "mine.npy"\n[recipe]\nepochs = 1\n'
+        '[rows.mine]\nmodel = "means_of_study:Mean"\n'
+    )
+    compare = ["compare", "mine.toml", "--no-report"]
+    ends_with(2, *compare)
+    said = capsys.readouterr().err
+    assert "row mine names the class means_of_study:Mean" in said
+    assert "--model means_of_study:Mean" in said
+    assert "means_of_study" not in sys.modules
+    assert not Path("runs").exists()
+    ends_with(0, *compare, "--model", "means_of_study:Mean")
+    assert "means_of_study:Mean" in Path("runs/mine/results.json").read_text()
+
+
 def test_a_network_is_chosen_and_recorded(outside: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (40, 12, 10), dtype=np.uint8)
     np.save("mine.npy", images)

@@ -63,6 +63,7 @@ def test_given_options_win_and_the_others_fit(tmp_path: Path) -> None:
     assert in_memory.settings.recipe == same.settings.recipe
 
 
+@pytest.mark.slow
 def test_defaults_that_fit_learn(tmp_path: Path) -> None:
     """Points of a curve in five dimensions: better than two principal components can be."""
     t = np.random.default_rng(0).uniform(-2, 2, (300, 2))

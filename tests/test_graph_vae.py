@@ -304,6 +304,7 @@ class Heights:
         return self.x[i]
 
 
+@pytest.mark.slow
 def test_it_learns_heights_on_an_irregular_graph() -> None:
     graph = geometric_graph(150, 0.15)
     spec = InputSpec((1, 150), graph=as_signal_graph(graph))

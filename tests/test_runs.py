@@ -18,6 +18,7 @@ from aelab.files import AelabError, InputError, MissingFileError, read_tensors
 from aelab.models.contract import Autoencoder
 from aelab.models.sampling import sample
 from aelab.models.zoo import ZOO, blueprint_of, resolve
+from aelab.report.measured import run_command
 from aelab.runs.measure import evaluate_run
 from aelab.runs.record import describe, same_work
 from aelab.runs.resumable import Progress
@@ -342,6 +343,25 @@ def test_a_folder_does_not_decide_what_is_imported(
     (tmp_path / "evil_module.py").write_text("raise SystemExit('imported')")
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(InputError, match="names the class evil_module:Model"):
+        _ = Run.open(tmp_path / "run").model
+    with pytest.raises(InputError, match="names the class evil_module:Model"):
+        run_command(Run.open(tmp_path / "run"))
+    with pytest.raises(InputError, match="with other settings"):
+        train_run(SETTINGS, blobs, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("hidden", [10**9]), ("hidden", [10**5] * 3), ("latent_dim", 10**9)]
+)
+def test_a_folder_does_not_decide_how_much_memory_is_taken(
+    blobs: InputDataset, tmp_path: Path, name: str, value: object
+) -> None:
+    train_run(replace(SETTINGS, recipe=replace(RECIPE, epochs=1)), blobs, tmp_path / "run")
+    path = tmp_path / "run" / "config.json"
+    config = json.loads(path.read_text())
+    hyperparameters = {**config["hyperparameters"], name: value}
+    path.write_text(json.dumps({**config, "hyperparameters": hyperparameters}))
+    with pytest.raises(InputError, match=r"damaged.*numbers are asked for"):
         _ = Run.open(tmp_path / "run").model
 
 

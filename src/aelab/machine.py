@@ -6,6 +6,7 @@ the same numbers. Generators that belong to the caller are left as they were.
 
 import ctypes
 import hashlib
+import math
 import os
 import platform
 import sys
@@ -13,10 +14,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Int64
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 
 def seed_at(seed: int, *address: str | int) -> int:
@@ -55,6 +58,38 @@ def seeded(seed: int, *address: str | int) -> Iterator[None]:
     with torch.random.fork_rng(devices=devices):
         set_global(seed, *address)
         yield
+
+
+class MostNumbers(TorchFunctionMode):
+    """Refuses new tensors of more than so many numbers in all, before memory is asked for.
+
+    >>> with MostNumbers(10):
+    ...     torch.zeros(3, 4)
+    Traceback (most recent call last):
+    ...
+    ValueError: more than 10 numbers are asked for
+    """
+
+    OF_SIZE = (torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn)
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self.limit, self.made = limit, 0
+
+    def __torch_function__(  # torch's own interface
+        self,
+        func: Any,  # noqa: ANN401
+        types: Any,  # noqa: ANN401
+        args: tuple[Any, ...] = (),
+        kwargs: Any = None,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        """Do what is asked for, unless it is a tensor beyond the limit."""
+        if func in self.OF_SIZE and args:
+            size = args[0] if isinstance(args[0], list | tuple) else args
+            self.made += math.prod(size)
+            if self.made > self.limit:
+                raise ValueError(f"more than {self.limit} numbers are asked for")
+        return func(*args, **(kwargs or {}))
 
 
 PROCESSOR = Path("/proc/cpuinfo")  # what Linux tells of it

@@ -272,8 +272,9 @@ def compare(arguments: list[str]) -> int:
     """Train the rows of a study, and write its table and its page."""
     from aelab.studies.asked import CompareOptions
 
-    import_from_here(":")  # its rows may be classes of one's own
     options = parse(CompareOptions, "compare", arguments, compare.__doc__)
+    for own in options.model:
+        import_own_class(own)
     if options.study == "adbench":
         from aelab.cli.benchmark import compare_adbench
 

@@ -7,6 +7,7 @@ the edge; the Blueprint travels, and no other place looks a name up.
 import difflib
 import importlib
 import inspect
+import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -234,6 +235,21 @@ def blueprint_of(settings: RunSettings) -> Blueprint:
         InputError: as `resolve`.
     """
     return resolve(settings.model, settings.network, settings.prior)
+
+
+def refuse_unimported(settings: RunSettings, place: object) -> None:
+    """Raise InputError if a run or a study names a class that nobody here has imported.
+
+    Files may come from anywhere; importing what they name would run whatever that does.
+    """
+    known = {**ZOO, **NETWORKS, **PRIORS}
+    for path in (settings.model, settings.network, settings.prior):
+        module = (path or "").partition(":")[0]
+        if path is not None and path not in known and ":" in path and module not in sys.modules:
+            raise InputError(
+                f"{place} names the class {path}; if you trust it, import {module} first (on the "
+                f"command line: --model {path})"
+            )
 
 
 def find(model: str) -> ZooEntry:

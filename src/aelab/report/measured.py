@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields, replace
 from typing import Any
 
-from aelab.models.zoo import resolve
+from aelab.models.zoo import refuse_unimported, resolve
 from aelab.report.material import Material
 from aelab.runs.record import parse_origin
 from aelab.runs.store import Run
@@ -114,6 +114,7 @@ def run_command(run: Run) -> str:
     # The epochs say what a budget of seconds came to here.
     own = replace(own, recipe=replace(own.recipe, seconds=None))
     words = ["aelab", "train", own.model]
+    refuse_unimported(own, run.folder)
     usual = default_settings(resolve(own.model), own.data.name)
     if (origin := parse_origin(run.config)) is not None:
         folder, usual = origin

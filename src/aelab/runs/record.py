@@ -161,7 +161,7 @@ def same_work(config: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
         InputError: `config` is damaged, or has fields that are not known here.
     """
     # Before anything is imported: a folder does not decide what code runs.
-    if config.get("model") != wanted["model"]:
+    if any(config.get(part) != wanted[part] for part in ("model", "network", "prior")):
         return False
     given, asked = work(config), work(json.loads(json.dumps(wanted)))
     if asked[0].recipe.seconds is not None:

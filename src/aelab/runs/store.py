@@ -8,7 +8,6 @@ its codes), ``history.jsonl`` (an epoch a line), ``steps.safetensors``
 
 import hashlib
 import json
-import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,15 +20,18 @@ from aelab.data.input_sets import InputDataset
 from aelab.data.specs import GraphSpec, InputSpec
 from aelab.evaluate.finite import NOT_FINITE, told
 from aelab.files import JOINT, InputError, MissingFileError, read_json, read_tensors
-from aelab.machine import seeded
+from aelab.machine import MostNumbers, seeded
 from aelab.models.blueprint import Blueprint
 from aelab.models.contract import Autoencoder, LinkModel, Model
 from aelab.models.priors.contract import Prior
-from aelab.models.zoo import NETWORKS, PRIORS, ZOO, blueprint_of
+from aelab.models.zoo import blueprint_of, refuse_unimported
 from aelab.runs.priors import Priors
 from aelab.runs.record import parse_settings, parse_spec
 from aelab.runs.upgrade import FORMAT, format_of, upgraded, upgraded_weights
 from aelab.settings import RunSettings, thaw
+
+BUILT_ASIDE = 10_000_000
+"""Numbers that a model may hold while it is built, besides a few times those of its weights."""
 
 R = TypeVar("R", bound="Run")
 T = TypeVar("T")
@@ -93,13 +95,7 @@ class Run:
             InputError: one of them is a class of one's own, and nobody here has imported it.
         """
         settings = self.settings
-        for name, known in (
-            (settings.model, ZOO),
-            (settings.network, NETWORKS),
-            (settings.prior, PRIORS),
-        ):
-            if name is not None and name not in known:
-                refuse_unknown_class(self.folder, name)
+        refuse_unimported(settings, self.folder)
         return blueprint_of(settings)
 
     @property
@@ -123,7 +119,9 @@ class Run:
         tensors = upgraded_weights(read_tensors(path), self.config, self.found_format)
         try:
             hyperparameters = thaw(self.settings.hyperparameters)
-            with seeded(self.settings.seed, "initialisation"):  # it draws weights, to be replaced
+            held = sum(of.numel() for of in tensors.values())
+            # It draws weights, to be replaced. Settings may ask for any amount of memory.
+            with seeded(self.settings.seed, "initialisation"), MostNumbers(BUILT_ASIDE + 4 * held):
                 model: Model = self.blueprint.build(self.spec, **hyperparameters)
             model.load_state_dict(tensors)
         except (TypeError, ValueError, AttributeError, RuntimeError) as error:
@@ -272,16 +270,3 @@ class Run:
 
     def _damaged(self, name: str, error: Exception) -> InputError:
         return InputError(f"{self.folder}: {name} is damaged or of another version ({error})")
-
-
-def refuse_unknown_class(folder: Path, path: str) -> None:
-    """Raise InputError if a run names a class that nobody here has imported.
-
-    A folder may come from anywhere; importing what it names would run whatever that does.
-    """
-    module = path.partition(":")[0]
-    if module not in sys.modules:
-        raise InputError(
-            f"{folder} names the class {path}; if you trust it, import {module} first (on the "
-            f"command line: --model {path})"
-        )

@@ -93,6 +93,9 @@ class CompareOptions(DataOptions):
     folder of their own. Rows that are not for such data fail, and the others go on. Of adbench,
     a folder with tables."""
 
+    model: tuple[str, ...] = ()
+    """Classes of your own, as module:Class, that the study's file names: no other is imported."""
+
     seeds: tuple[int, ...] | None = None
     """Train every row once with each of these; the table gives mean ± standard deviation, and
     marks what the seeds do not tell apart. The study's own unless given, mostly 0."""

@@ -30,15 +30,14 @@ class Candidate:
 
 PCA = Candidate("pca", "pca")
 
-TOLD = Candidate("noise-conditional", "noise-conditional")
-
 DENSE = (
     Candidate("multilayer", "multilayer"),
     Candidate("vae", "vae"),
     Candidate("vanilla", "vanilla"),
     Candidate("multilayer-wide", "multilayer", {"hidden": (256, 128)}),
     Candidate("vae-beta-0.1", "vae", {"beta": 0.1}),
-    TOLD,
+    Candidate("noise-conditional", "noise-conditional"),
+    Candidate("noise-conditional-wide", "noise-conditional", {"hidden": (256, 128)}),
     Candidate("multilayer-slow", "multilayer", learning_rate=7e-4),
     Candidate("denoising", "denoising", {"noise_level": NOISE}, "dense"),
     Candidate("denoising-wide", "denoising", {"noise_level": 0.5, "hidden": (256, 128)}, "dense"),
@@ -57,7 +56,7 @@ CONVOLUTIONAL = (
 )
 """For images, signals and volumes."""
 
-FIRST = {"denoising": "nois", "anomalies": "noise", "samples": "vae"}
+FIRST = {"denoising": "nois", "anomalies": "noise-", "samples": "vae"}
 """What a goal has tried first, by a part of its name."""
 
 

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from aelab.data.input_sets import InputDataset, InputSplit
+from aelab.data.specs import InputSpec
 from aelab.evaluate.codes import accuracies, latent_codes
 from aelab.evaluate.links import auc
 from aelab.evaluate.metrics import restored_errors
@@ -17,7 +18,7 @@ from aelab.evaluate.reconstruction import SEED, chunks
 from aelab.evaluate.samples import SAMPLES, frechet_of, reference_of
 from aelab.evaluate.scoring import SCORES, default_score, split_scores
 from aelab.files import InputError
-from aelab.machine import generator_at, permutation_at, seeded, set_global
+from aelab.machine import generator_at, seeded, set_global
 from aelab.models.contract import Autoencoder, InputBatch
 from aelab.models.layers import corrupt
 from aelab.runs.store import Run
@@ -26,6 +27,9 @@ Goal = Literal["reconstruction", "denoising", "anomalies", "samples", "codes"]
 
 NOISE = 0.2
 """Standard deviation of the noise to be removed: of the pixels' range, or of a column's own."""
+
+LEVELS = (0.1, 0.2, 0.5, 1.0)
+"""Noise levels that a model for anomalies restores inputs from, where no anomaly is known."""
 
 RESAMPLES = 500
 """Of the inputs, for the interval of an area under a curve."""
@@ -104,7 +108,7 @@ def criterion_of(goal: Goal, data: InputDataset) -> Criterion:
                 f"classes, some dozens of each, which these are not; choose for reconstruction"
             )
     if goal == "anomalies" and not data.anomalies:
-        return MIXED_UP
+        return UNLABELLED
     if goal == "anomalies" and not len(data.anomalies.get("validation", ())):
         raise InputError(
             f"{data.name} has anomalies, and none of them among its validation inputs: put some "
@@ -115,22 +119,18 @@ def criterion_of(goal: Goal, data: InputDataset) -> Criterion:
 
 def reconstruction(run: Run, data: InputDataset, split: str) -> Measured:
     """The error of reconstructions; of a table with words, over all columns."""
-    return restored(run, data.split(split), lambda x: x)
+    of_each = noisy_errors(run.autoencoder, data.split(split), 0.0)
+    return Measured(of_each.mean().item(), of_each)
 
 
 def denoising(run: Run, data: InputDataset, split: str) -> Measured:
     """The error of what is made of noisy inputs."""
-    spec = data.spec
-
-    def noisy(x: InputBatch) -> InputBatch:
-        return corrupt(x, "gaussian", NOISE, spec.peak, bounded=spec.bounded)
-
-    return restored(run, data.split(split), noisy)
+    of_each = noisy_errors(run.autoencoder, data.split(split), NOISE)
+    return Measured(of_each.mean().item(), of_each)
 
 
-def restored(run: Run, inputs: InputSplit, given: Callable[[InputBatch], InputBatch]) -> Measured:
-    """The error of the reconstructions of what is `given` for each input, a column its value."""
-    model = run.autoencoder
+def noisy_errors(model: Autoencoder, inputs: InputSplit, level: float) -> OfEach:
+    """The error of what is made of each input with noise; over a table's columns, their mean."""
     columns = model.spec.columns
     numbers = 1.0
     if columns is not None and columns.mixed:
@@ -140,11 +140,15 @@ def restored(run: Run, inputs: InputSplit, given: Callable[[InputBatch], InputBa
     with seeded(SEED), torch.inference_mode():
         for number, x in enumerate(chunks(inputs)):
             set_global(SEED, "choose", number)
-            errors = restored_errors(model(given(x)), x, model.spec)
+            errors = restored_errors(model(noisy(x, level, model.spec)), x, model.spec)
             weighted = [weights[name] * error.nan_to_num() for name, error in errors.items()]
             found.append(torch.stack(weighted).sum(0).double())
-    of_each = torch.cat(found)
-    return Measured(of_each.mean().item(), of_each)
+    return torch.cat(found)
+
+
+def noisy(x: InputBatch, level: float, spec: InputSpec) -> InputBatch:
+    """Inputs with noise; without any, as they are."""
+    return corrupt(x, "gaussian", level, spec.peak, bounded=spec.bounded) if level else x
 
 
 def anomalies(run: Run, data: InputDataset, split: str) -> Measured:
@@ -159,56 +163,22 @@ def anomalies(run: Run, data: InputDataset, split: str) -> Measured:
     return Measured(auc(of_anomalies, normal), scores=(normal, of_anomalies))
 
 
-def mixed_up_anomalies(run: Run, data: InputDataset, split: str) -> Measured:
-    """How often an input of which a half is another's scores above one that is whole."""
-    normal, of_anomalies = mixed_up_scores(run.autoencoder, data, split)
-    return Measured(auc(of_anomalies, normal), scores=(normal, of_anomalies))
+def unlabelled_anomalies(run: Run, data: InputDataset, split: str) -> Measured:
+    """How much of the noise is left in inputs that were noisy."""
+    of_each = share_of_noise_left(run.autoencoder, data.split(split))
+    return Measured(of_each.mean().item(), of_each)
 
 
-def mixed_up_scores(model: Autoencoder, data: InputDataset, split: str) -> tuple[OfEach, OfEach]:
-    """The scores of a split's inputs, and of the same with a half that is another's."""
-    inputs = data.split(split)
-    score = SCORES[default_score(model)]
-    fitted = score.fit(model, data.split("train"))
-    order = permutation_at(len(inputs), SEED, "mixed up")
-    partner = torch.empty_like(order)
-    partner[order] = order.roll(1)  # none is its own
-    whole, mixed = [], []
-    with seeded(SEED), torch.inference_mode():
-        for number, i in enumerate(torch.arange(len(inputs)).split(100)):
-            x, other = inputs.batch(i), inputs.batch(partner[i])
-            half = halves(x.shape, data, number)
-            mixture = x.with_inputs(torch.where(half, other.x, x.x))
-            whole.append(score.finite(model, x, fitted))
-            mixed.append(score.finite(model, mixture, fitted))
-    return torch.cat(whole), torch.cat(mixed)
+def share_of_noise_left(model: Autoencoder, inputs: InputSplit) -> OfEach:
+    """Squared error of what is made of noisy inputs, as a share of the noise's variance.
 
-
-def halves(shape: torch.Size, data: InputDataset, number: int) -> Tensor:
-    """Which values of some inputs are another's: of a table half of its columns, else a window.
-
-    A window is half as long as the input in each direction, somewhere.
+    A mean over `LEVELS`, from little noise to much: what restores an input from all of them knows
+    where inputs lie at every scale, and that is what anomalies are told by
+    (`evaluate.noise_levels`). To leave an input as it is comes to 1; PCA with k of d numbers, of
+    inputs that these k tell, to k / d.
     """
-    generator = generator_at(SEED, "halves", number)
-    columns = data.spec.columns
-    if columns is not None or len(shape) == 2:
-        names = shape[1] if columns is None else len(columns.names)
-        order = torch.rand(shape[0], names, generator=generator).argsort(1)
-        chosen = order < max(1, names // 2)
-        if columns is None or not columns.mixed:
-            return chosen
-        widths = torch.tensor([block.stop - block.start for block in columns.blocks])
-        return chosen.repeat_interleave(widths, 1)
-    mask = torch.ones(shape[0], 1, *shape[2:], dtype=torch.bool)
-    for axis, length in enumerate(shape[2:], 2):
-        size = max(1, length // 2)
-        start = torch.randint(0, length - size + 1, (shape[0], 1), generator=generator)
-        places = torch.arange(length)
-        within = (places >= start) & (places < start + size)
-        mask &= within.reshape(
-            shape[0], *(length if a == axis else 1 for a in range(1, len(shape)))
-        )
-    return mask.expand(shape)
+    left = [noisy_errors(model, inputs, level) / level**2 for level in LEVELS]
+    return torch.stack(left).mean(0)
 
 
 def samples(run: Run, data: InputDataset, split: str) -> Measured:
@@ -241,10 +211,10 @@ CRITERIA: dict[str, Criterion] = {
     "codes": Criterion("accuracy of logistic regression on its codes", "more", codes),
 }
 
-MIXED_UP = Criterion(
-    "area under the ROC curve, inputs of which a half is another's against whole ones",
-    "more",
-    mixed_up_anomalies,
+UNLABELLED = Criterion(
+    f"share of the noise that is left, a mean over noise of {', '.join(map(str, LEVELS))}",
+    "less",
+    unlabelled_anomalies,
 )
 """Of anomalies, where none are known."""
 

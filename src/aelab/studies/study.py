@@ -11,7 +11,7 @@ from aelab.data.loading import settled
 from aelab.evaluate.columns import METRICS, QUICK_GROUPS, Group
 from aelab.files import InputError, MissingFileError
 from aelab.models.blueprint import Blueprint
-from aelab.models.zoo import rows_of
+from aelab.models.zoo import refuse_unimported, rows_of
 from aelab.settings import DataSettings, Recipe, RunSettings, checked
 
 DEFAULTS = ("default", "links")
@@ -299,6 +299,7 @@ def parse_row(name: str, values: Mapping[str, Any], table: StudyTable, budget: s
     if Path(name).name != name or name.startswith("."):
         raise InputError(f"{where}: a row's name is a folder's name; leave out / and a leading .")
     row = checked(RowTable, {"model": name, **values}, where)
+    refuse_unimported(RunSettings(row.model, network=row.network, prior=row.prior), where)
     try:
         rows = rows_of(row.model)
     except InputError as error:

@@ -5,10 +5,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from aelab.models.layers import positive
 from aelab.models.priors.contract import Codes, PerCode, Prior
 
 HIDDEN = (64, 64)
+
+MOST_TRANSFORMS = 64
+"""So a stranger's settings cannot ask for hours of building."""
 
 
 def spline_flow(size: int, *, context: int = 0, transforms: int = 4) -> Any:  # noqa: ANN401
@@ -37,7 +39,7 @@ class Flow(Prior):
 
     Args:
         code_size: Numbers in a code.
-        flow_transforms: How many coupling layers.
+        flow_transforms: How many coupling layers, at most 64.
 
     >>> Flow(2).log_prob(torch.zeros(3, 2)).shape
     torch.Size([3])
@@ -48,7 +50,10 @@ class Flow(Prior):
 
     def __init__(self, code_size: int, *, flow_transforms: int = 4) -> None:
         super().__init__(code_size)
-        positive("flow_transforms", flow_transforms)
+        if not 1 <= flow_transforms <= MOST_TRANSFORMS:
+            raise ValueError(
+                f"flow_transforms must be from 1 to {MOST_TRANSFORMS}, not {flow_transforms}"
+            )
         self.flow = spline_flow(code_size, transforms=flow_transforms)
 
     def log_prob(self, z: Codes) -> PerCode:
