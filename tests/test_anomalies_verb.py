@@ -451,6 +451,32 @@ def test_the_shares_of_a_signal_are_by_time(outside: Path) -> None:
     assert np.load("s.shares.npy").shape == (60, 32)
 
 
+def test_the_shares_of_noise_levels_are_of_the_whole_score(outside: Path) -> None:
+    draw = np.random.default_rng(0)
+    np.save("x.npy", draw.normal(size=(60, 5)).astype(np.float32))
+    train = "train noise-conditional --data x.npy --rows inputs --epochs 1 --latent-dim 2 --out run"
+    ends_with(0, *train.split())
+    run = aelab.load("run")
+    told = "anomalies run x.npy --explain --false-alarm-rate 0 --out s.csv"
+    ends_with(0, *told.split())
+    model, x = run.autoencoder, open_inputs("x.npy", run.spec).batch(torch.arange(60))
+    kept = kept_scores.kept_scores(run, "noise-levels", run.data_to_fit).fitted["mean"]
+    with torch.no_grad():
+        parts = [
+            (model.reconstructed(x, torch.full((60,), sigma)) - x).double().square()
+            / model.spec.peak**2
+            / mean
+            for sigma, mean in zip(model.levels(4), kept.tolist(), strict=True)
+        ]
+    whole = torch.stack(parts).sum(0)
+    rows = rows_of("s.csv")
+    scores = torch.tensor([float(row["score"]) for row in rows], dtype=torch.float64)
+    torch.testing.assert_close(scores, whole.mean(1), rtol=1e-4, atol=0)
+    names = [name for name in rows[0] if name.startswith("share_")]
+    shares = torch.tensor([[float(row[name]) for name in names] for row in rows]).double()
+    torch.testing.assert_close(shares, whole / whole.sum(1, keepdim=True), rtol=1e-3, atol=1e-6)
+
+
 # A folder for finding defects
 
 

@@ -76,7 +76,7 @@ def opened(table: Path) -> tuple[InputDataset, DataSettings]:
 @pytest.mark.usefixtures("brief")
 def test_the_best_on_validation_is_chosen_and_pca_is_beaten(table: Path, tmp_path: Path) -> None:
     data, told = opened(table)
-    purpose = Purpose("reconstruction", budget=8.0, latent_dim=1)
+    purpose = Purpose("reconstruction", budget=20.0, latent_dim=1)
     choice = choose(data, told, purpose, tmp_path / "out")
     measured = [trial for trial in choice.trials if trial.value is not None]
     assert {trial.candidate for trial in measured} == {"pca", "multilayer", "vanilla"}
@@ -306,7 +306,7 @@ def test_mistakes_are_one_line(
 def test_from_python_with_data_in_memory(tmp_path: Path) -> None:
     frame = pyarrow.table(curve())
     choice = aelab.choose(
-        frame, "reconstruction", budget="20s", latent_dim=1, out=tmp_path / "out", leave_out=["f"]
+        frame, "reconstruction", budget="10s", latent_dim=1, out=tmp_path / "out", leave_out=["f"]
     )
     assert aelab.load(choice.run_folder).encode(frame).shape == (240, 1)
     assert choice.verdict is not None

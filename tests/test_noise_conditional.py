@@ -11,6 +11,7 @@ from aelab.apps.restore import denoise
 from aelab.data.batch import Batch
 from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.data.inputs import of_memory
+from aelab.data.preparation import restore
 from aelab.data.specs import Columns, InputSpec
 from aelab.machine import seeded
 from aelab.models.layers import corrupt
@@ -132,5 +133,23 @@ def test_files_do_not_say_how_noisy_they_are(blobs: InputDataset, tmp_path: Path
     run = train_run(settings, blobs, tmp_path / "run")
     assert (tmp_path / "run" / "reconstructions.png").is_file()
     inputs = of_memory(np.zeros((2, *blobs.spec.shape), np.uint8), blobs.spec)
-    with pytest.raises(ValueError, match="is told how noisy each input is"):
-        denoise(run, inputs, tmp_path / "out")
+    for level in (None, 0.01, 3.0):
+        with pytest.raises(ValueError, match=r"give --noise-level from 0.05 to 2"):
+            denoise(run, inputs, tmp_path / "out", noise_level=level)
+        assert not (tmp_path / "out").exists()
+    denoise(run, inputs, tmp_path / "out", noise_level=0.5)
+    (path,) = (tmp_path / "out").iterdir()
+    model = run.autoencoder
+    assert isinstance(model, NoiseConditionalAutoencoder)
+    with torch.no_grad():
+        x = torch.zeros(2, *blobs.spec.shape)
+        expected = restore(model.reconstructed(x, torch.full((2,), 0.5)), blobs.spec)
+    np.testing.assert_array_equal(np.load(path).reshape(expected.shape), expected.numpy())
+
+
+def test_who_is_told_no_noise_level_takes_none(blobs: InputDataset, tmp_path: Path) -> None:
+    settings = RunSettings("denoising", {"latent_dim": 3}, recipe=Recipe(epochs=1))
+    run = train_run(settings, blobs, tmp_path / "run")
+    inputs = of_memory(np.zeros((2, *blobs.spec.shape), np.uint8), blobs.spec)
+    with pytest.raises(ValueError, match="is told no noise level: leave --noise-level out"):
+        denoise(run, inputs, tmp_path / "out", noise_level=0.5)

@@ -24,12 +24,12 @@ from aelab.data import graphs
 from aelab.data.input_sets import InputDataset
 from aelab.evaluate.links import auc, split_scores
 from aelab.figures import grids, names, style
-from aelab.files import InputError, MissingFileError
+from aelab.files import InputError, MissingFileError, read_tensors
 from aelab.machine import seeded
 from aelab.models.layers import corrupt
 from aelab.models.sampling import between, sample, traversal
 from aelab.models.zoo import resolve
-from aelab.report import codes, fronts, generated, nodes, restored, scores, tiles
+from aelab.report import anomalies, codes, fronts, generated, nodes, restored, scores, tiles
 from aelab.report import training as curves
 from aelab.report.material import Material, gather
 from aelab.report.measured import command, settings_of, unrecorded
@@ -345,6 +345,22 @@ def test_names_do_not_stand_on_one_another() -> None:
     free = codes.apart(places, np.array([1.0, 1.0]))
     heights = sorted(place[1] for place in free.values())
     assert np.diff(heights) == pytest.approx([0.035, 0.035])
+
+
+# Anomalies
+
+
+def test_the_threshold_stands_among_the_validation_scores(runs: dict[str, Run]) -> None:
+    run = runs["vae"]
+    figure = anomalies.validation_scores(run)
+    (axes,) = figure.axes
+    kept = read_tensors(run.folder / "anomaly_scores.safetensors")["bound/validation"]
+    limit = axes.lines[0].get_xdata()[0]
+    share = (kept > limit).double().mean().item()
+    assert share <= 0.05
+    assert (kept >= limit).double().mean().item() > 0.05
+    assert sum(patch.get_height() for patch in axes.patches) == len(kept)
+    assert f"{100 * share:.3g} %" in figure.get_label()
 
 
 # Training
@@ -792,7 +808,7 @@ def test_the_command_of_a_table_says_nothing_of_its_rows(tmp_path: Path) -> None
     settings, _ = training(vae, parse(options, "train", said[3:], None))
     assert settings == replace(Run.open(out).settings, hyperparameters=settings.hyperparameters)
     names = {path.name for path in write_report(out).path.parent.glob("figures/*")}
-    assert names == {"vae-training.png"}  # a table has no pictures
+    assert names == {"vae-scores.png", "vae-training.png"}  # a table has no pictures
 
 
 def test_a_study_shows_itself_in_a_notebook(study: Result) -> None:

@@ -11,7 +11,14 @@ from jaxtyping import Float, Float64
 from PIL.Image import Image
 from torch import Tensor
 
-from aelab.apps.explain import explaining, maps_path, share_columns, told_columns
+from aelab.apps.explain import (
+    ErrorsOf,
+    explained,
+    explaining,
+    maps_path,
+    share_columns,
+    told_columns,
+)
 from aelab.apps.streams import OnDone, chunks, names_and_labels, table, text_columns, using
 from aelab.apps.truth import Truth, agreement, decided
 from aelab.data.dataset import Dataset
@@ -99,10 +106,13 @@ def find_anomalies(
     name = score_named(score, run.autoencoder)
     kept = kept_scores(run, name, own)
     limit = threshold(kept.validation, false_alarm_rate)
-    scores = write_scores(run, inputs, path, (name, kept.fitted), limit, explain, on_done)
+    reason = explained(name, run.autoencoder, kept.fitted) if explain else None
+    scores = write_scores(run, inputs, path, (name, kept.fitted), limit, reason, on_done)
     highest = tuple(scores.argsort(descending=True, stable=True)[:top].tolist())
     spec = run.autoencoder.spec
-    reasons = told_columns(run, inputs, highest, name) if explain and spec.kind == "rows" else []
+    reasons = []
+    if reason is not None and spec.kind == "rows":
+        reasons = told_columns(run, inputs, highest, reason)
     return Found(
         limit.score,
         int((scores > limit.score).sum()),
@@ -135,18 +145,18 @@ def write_scores(
     path: Path,
     score: tuple[str, Fitted],
     limit: Threshold,
-    explain: bool,
+    reason: ErrorsOf | None,
     on_done: OnDone | None,
 ) -> Float64[Tensor, " n"]:
     """Write the table of scores, and return them."""
     (name, fitted), spec = score, run.autoencoder.spec
     columns = {"score": pyarrow.float64(), "anomaly": pyarrow.bool_()}
-    columns |= share_columns(spec) if explain else {}
+    columns |= {} if reason is None else share_columns(spec)
     scores = []
     with (
         using(run) as model,
         table(path, {**text_columns(inputs), **columns}) as rows,
-        explaining(name, model, len(inputs), path) if explain else nullcontext() as shares,
+        nullcontext() if reason is None else explaining(reason, spec, len(inputs), path) as shares,
     ):
         for numbers in chunks(inputs, on_done):
             x = inputs.batch(numbers)

@@ -14,7 +14,7 @@ from torch import Tensor
 from aelab.apps.streams import array, using
 from aelab.data.inputs import Inputs
 from aelab.data.specs import InputSpec
-from aelab.evaluate.scoring import SCORES, Errors, Score, scores_of
+from aelab.evaluate.scoring import SCORES, Errors, Fitted, scores_of
 from aelab.evaluate.shares import by_column, by_position, column_names, shares
 from aelab.files import InputError
 from aelab.models.contract import Autoencoder
@@ -26,19 +26,22 @@ SHARE = "share_"
 MOST_TOLD = 3
 """Columns that are told of one row."""
 
+ErrorsOf = Callable[[Autoencoder, Tensor], Errors]
+
 Write = Callable[[Autoencoder, Tensor], dict[str, NDArray[np.float64]]]
 
 
-def explained(name: str, model: Autoencoder) -> Score:
-    """The score of that name, made sure to be one that can be explained.
+def explained(name: str, model: Autoencoder, fitted: Fitted) -> ErrorsOf:
+    """What each value of an input has to do with the score of that name.
 
     Raises:
         InputError: it cannot.
     """
-    if SCORES[name].errors is None:
+    errors = SCORES[name].errors
+    if errors is None:
         can = " or ".join(one for one in scores_of(model) if SCORES[one].errors is not None)
         raise InputError(f"nothing of an input has a share of the score {name!r}; explain {can}")
-    return SCORES[name]
+    return lambda model, x: errors(model, x, fitted)
 
 
 def share_columns(spec: InputSpec) -> dict[str, pyarrow.DataType]:
@@ -58,52 +61,50 @@ def maps_path(path: Path, spec: InputSpec) -> Path | None:
 
 
 @contextmanager
-def explaining(name: str, model: Autoencoder, n: int, path: Path) -> Iterator[Write]:
+def explaining(errors: ErrorsOf, spec: InputSpec, n: int, path: Path) -> Iterator[Write]:
     """Give what makes the columns of shares of each chunk, or writes its maps.
 
     Raises:
         InputError: the maps cannot be written.
     """
-    score, spec = explained(name, model), model.spec
     where = maps_path(path, spec)
     if where is None:
-        yield lambda model, x: columns_of(score, model, x)
+        yield lambda model, x: columns_of(errors, model, x)
         return
     with array(where, (n, *spec.shape[1:]), np.dtype(np.float32)) as write:
 
         def maps(model: Autoencoder, x: Tensor) -> dict[str, NDArray[np.float64]]:
-            write(by_position(shares_of(score, model, x)).numpy())
+            write(by_position(shares_of(errors, model, x)).numpy())
             return {}
 
         yield maps
 
 
-def shares_of(score: Score, model: Autoencoder, x: Float[Tensor, "batch *shape"]) -> Errors:
+def shares_of(errors: ErrorsOf, model: Autoencoder, x: Float[Tensor, "batch *shape"]) -> Errors:
     """The share of each value of each input."""
-    assert score.errors is not None
-    return shares(score.errors(model, x).double())
+    return shares(errors(model, x).double())
 
 
-def columns_of(score: Score, model: Autoencoder, x: Tensor) -> dict[str, NDArray[np.float64]]:
+def columns_of(errors: ErrorsOf, model: Autoencoder, x: Tensor) -> dict[str, NDArray[np.float64]]:
     """The shares of each column of rows."""
-    names, found = column_shares(score, model, x)
+    names, found = column_shares(errors, model, x)
     return {f"{SHARE}{name}": found[:, i].numpy() for i, name in enumerate(names)}
 
 
 def column_shares(
-    score: Score, model: Autoencoder, x: Float[Tensor, "batch values"]
+    errors: ErrorsOf, model: Autoencoder, x: Float[Tensor, "batch values"]
 ) -> tuple[tuple[str, ...], Float64[Tensor, "batch columns"]]:
     """The columns, and the share of each."""
-    return by_column(shares_of(score, model, x), column_names(model.spec))
+    return by_column(shares_of(errors, model, x), column_names(model.spec))
 
 
-def told_columns(run: Run, inputs: Inputs, numbers: Sequence[int], name: str) -> list[str]:
+def told_columns(run: Run, inputs: Inputs, numbers: Sequence[int], errors: ErrorsOf) -> list[str]:
     """A line for each of these rows: the columns with the largest shares of its score."""
     if not numbers:
         return []
     with using(run) as model:
         x = inputs.batch(torch.tensor(numbers))
-        names, found = column_shares(explained(name, model), model, x)
+        names, found = column_shares(errors, model, x)
     lines = []
     for number, row in zip(numbers, found, strict=True):
         largest = row.argsort(descending=True, stable=True)[:MOST_TOLD].tolist()

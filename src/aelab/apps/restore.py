@@ -16,6 +16,7 @@ from aelab.apps.pixels import write_image
 from aelab.apps.streams import OnDone, array, chunks, table, using
 from aelab.data.arrays import open_array
 from aelab.data.axes import Axes, fitting_axes
+from aelab.data.batch import Batch
 from aelab.data.inputs import Inputs
 from aelab.data.preparation import restore
 from aelab.data.specs import plain_columns
@@ -36,13 +37,15 @@ def reconstruct(
     *,
     side_by_side: bool = False,
     on_done: OnDone | None = None,
+    noise_level: float | None = None,
 ) -> None:
     """Write the reconstruction ``decode(encode(x))`` of each input into a new folder.
 
     Image files give image files of the same names and format. An array gives an array of the same
     name, layout and type; a table a table of the same name, in its own units and words. Values are
     as they are stored: rounded where they are whole numbers, and clipped to their range. With
-    `side_by_side`, each image has its original on the left.
+    `side_by_side`, each image has its original on the left. A model that is told how noisy inputs
+    are is told the `noise_level`: a share of the values' range, of a table in standard deviations.
 
     Raises:
         InputError: the run has no codes of such inputs, or the folder is there already or cannot
@@ -57,6 +60,9 @@ def reconstruct(
     ):
         for numbers in chunks(inputs, on_done):
             x = inputs.batch(numbers)
+            if noise_level is not None:
+                sigma = torch.full((len(x),), noise_level * model.spec.peak)
+                x = Batch(Batch.of(x).x, noise_level=sigma)
             stored = restore(model(x), model.spec)
             if side_by_side:
                 stored = torch.cat([restore(x, model.spec), stored], dim=3)
@@ -70,18 +76,37 @@ def denoise(
     *,
     side_by_side: bool = False,
     on_done: OnDone | None = None,
+    noise_level: float | None = None,
 ) -> None:
     """Write what a denoising autoencoder makes of noisy inputs, as `reconstruct` does.
 
     Raises:
-        InputError: the run was not trained to remove noise; or as `reconstruct`.
+        InputError: the run was not trained to remove noise, takes a noise level that is not given
+            or the other way round; or as `reconstruct`.
     """
-    if isinstance(run.model, NoiseConditionalAutoencoder):
-        raise InputError(
-            f"{run.folder}: a {run.settings.model} is told how noisy each input is, which files do "
-            f"not say; train one that is not: aelab train denoising"
+    model = run.model
+    if isinstance(model, NoiseConditionalAutoencoder):
+        least, most = model.lowest_noise, model.highest_noise
+        if noise_level is None or not least <= noise_level <= most:
+            given = "" if noise_level is None else f", not {noise_level:g}"
+            raise InputError(
+                f"{run.folder}: a {run.settings.model} is told how noisy inputs are: give "
+                f"--noise-level from {least:g} to {most:g}{given}"
+            )
+        reconstruct(
+            run,
+            inputs,
+            folder,
+            side_by_side=side_by_side,
+            on_done=on_done,
+            noise_level=noise_level,
         )
-    if not getattr(run.model, "noise_level", 0) > 0:
+        return
+    if noise_level is not None:
+        raise InputError(
+            f"{run.folder}: a {run.settings.model} is told no noise level: leave --noise-level out"
+        )
+    if not getattr(model, "noise_level", 0) > 0:
         raise InputError(
             f"{run.folder}: this {run.settings.model} was trained without noise and removes none; "
             f"train one that does: aelab train denoising"

@@ -141,6 +141,10 @@ class DenoiseOptions(InputOptions):
     side_by_side: bool = False
     """Put each image's original on its left."""
 
+    noise_level: float | None = None
+    """How noisy the inputs are, for noise-conditional alone: standard deviation of the noise as a
+    share of the values' range, of a table in standard deviations of a column."""
+
     out: Path
     """New folder to write to."""
 
@@ -159,9 +163,9 @@ class AnomaliesOptions(InputOptions):
     scores."""
 
     score: str | None = None
-    """What tells anomalies: reconstruction (its error), bound (of variational models) or distance
-    (of the code to the nearest of training inputs). Unless given, bound where the model has one,
-    and else reconstruction."""
+    """What tells anomalies: reconstruction (its error), bound (of variational models), distance
+    (of the code to the nearest of training inputs) or noise-levels (of noise-conditional). Unless
+    given, noise-levels or bound where the model has one, and else reconstruction."""
 
     explain: bool = False
     """Write what the score is made of, too: the share of each column of a table, or an array of

@@ -170,7 +170,12 @@ def denoise(arguments: list[str]) -> int:
     options = parse(DenoiseOptions, "denoise", arguments, "Remove noise from inputs.")
     from aelab.apps.restore import denoise
 
-    apply = partial(denoise, folder=options.out, side_by_side=options.side_by_side)
+    apply = partial(
+        denoise,
+        folder=options.out,
+        side_by_side=options.side_by_side,
+        noise_level=options.noise_level,
+    )
     return applied("denoise", options, options.data, options.out, apply)
 
 

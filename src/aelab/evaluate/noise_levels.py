@@ -1,5 +1,7 @@
 """Anomalies by denoising at several noise levels."""
 
+from collections.abc import Iterator
+
 import torch
 from jaxtyping import Float64
 from torch import Tensor
@@ -14,6 +16,7 @@ LEVELS = 4
 """Noise levels that a score is summed over."""
 
 Errors = Float64[Tensor, "batch levels"]
+Parts = Float64[Tensor, "batch *shape"]
 Scores = Float64[Tensor, " batch"]
 
 
@@ -31,12 +34,15 @@ def noise_level_errors(model: Autoencoder, x: InputBatch) -> Errors:
     the gradient of the logarithm of their density at that scale (Vincent 2011; as a measure of
     anomalies, after Livernoche et al. 2024, arXiv 2305.18593).
     """
+    moved = [squared_errors(x_hat, x, model.spec.peak) for x_hat in restored(model, x)]
+    return torch.stack(moved, 1)
+
+
+def restored(model: Autoencoder, x: InputBatch) -> Iterator[InputBatch]:
+    """What is made of inputs that are said to have noise of each level."""
     assert isinstance(model, NoiseConditionalAutoencoder)
-    errors = []
     for sigma in model.levels(LEVELS):
-        x_hat = model.reconstructed(x, torch.full((len(x),), sigma, device=x.device))
-        errors.append(squared_errors(x_hat, x, model.spec.peak))
-    return torch.stack(errors, 1)
+        yield model.reconstructed(x, torch.full((len(x),), sigma, device=x.device))
 
 
 def mean_errors(model: Autoencoder, train: InputSplit) -> dict[str, Tensor]:
@@ -55,3 +61,11 @@ def noise_level_score(model: Autoencoder, x: InputBatch, fitted: dict[str, Tenso
     errors = noise_level_errors(model, x)
     score: Tensor = (errors / fitted["mean"].to(errors)).sum(1)
     return score
+
+
+def noise_level_parts(model: Autoencoder, x: InputBatch, fitted: dict[str, Tensor]) -> Parts:
+    """The part of each value in `noise_level_score`, which is their mean."""
+    moved = ((x_hat - x).double() / model.spec.peak for x_hat in restored(model, x))
+    means = fitted["mean"].tolist()
+    parts = [error.square() / mean for error, mean in zip(moved, means, strict=True)]
+    return torch.stack(parts).sum(0)

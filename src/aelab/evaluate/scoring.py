@@ -12,7 +12,12 @@ from torch import Tensor
 
 from aelab.data.input_sets import InputSplit
 from aelab.evaluate.metrics import squared_errors
-from aelab.evaluate.noise_levels import mean_errors, noise_conditional_only, noise_level_score
+from aelab.evaluate.noise_levels import (
+    mean_errors,
+    noise_conditional_only,
+    noise_level_parts,
+    noise_level_score,
+)
 from aelab.evaluate.reconstruction import SEED, chunks
 from aelab.files import InputError
 from aelab.machine import generator_at, permutation_at, seeded
@@ -64,7 +69,7 @@ class Score:
     of: Callable[[Autoencoder, InputBatch, Fitted], Scores]
     fit: Callable[[Autoencoder, InputSplit], Fitted] = nothing
 
-    errors: Callable[[Autoencoder, InputBatch], Errors] | None = None
+    errors: Callable[[Autoencoder, InputBatch, Fitted], Errors] | None = None
     """How much each value of an input has to do with its score; None where that is not known."""
 
     part: str = ""
@@ -88,7 +93,7 @@ def reconstruction(model: Autoencoder, x: InputBatch, fitted: Fitted) -> Scores:
     return squared_errors(model(x), x, model.spec.peak)
 
 
-def reconstruction_errors(model: Autoencoder, x: InputBatch) -> Errors:
+def reconstruction_errors(model: Autoencoder, x: InputBatch, fitted: Fitted) -> Errors:
     """The squared error of each value, of which `reconstruction` is the mean."""
     errors: Tensor = ((model(x) - x) / model.spec.peak).double().square()
     return errors
@@ -115,7 +120,7 @@ def bound(model: Autoencoder, x: InputBatch, fitted: Fitted) -> Scores:
     return torch.stack(bounds).mean(0).double()
 
 
-def bound_errors(model: Autoencoder, x: InputBatch) -> Errors:
+def bound_errors(model: Autoencoder, x: InputBatch, fitted: Fitted) -> Errors:
     """The squared error of each value, a mean over the draws.
 
     Under a Gaussian likelihood, the bound's reconstruction term but for a factor and a constant.
@@ -203,6 +208,7 @@ SCORES: dict[str, Score] = {
         noise_conditional_only,
         noise_level_score,
         fit=lambda model, train: mean_errors(model, some(train, MOST_ERRORS)),
+        errors=noise_level_parts,
     ),
 }
 """By name, as ``aelab anomalies --score`` takes them."""

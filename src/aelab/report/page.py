@@ -17,6 +17,7 @@ from aelab.data.input_sets import InputDataset
 from aelab.figures import style
 from aelab.files import InputError, atomic_path, write_text
 from aelab.report import (
+    anomalies,
     codes,
     fronts,
     generated,
@@ -239,6 +240,8 @@ def own_figures(material: Material, name: str, classes: Sequence[str]) -> Sectio
     settings = measured.settings_of(run)
     section = Section(name, f"{settings['model']}: {settings['hyperparameters']}.")
     section.add(f"{name}-training", training.training_curves, run, name=name)
+    if not material.is_study and anomalies.has_scores(run):
+        section.add(f"{name}-scores", anomalies.validation_scores, run, name=name)
     if isinstance(data, GraphDataset):
         section.add(f"{name}-nodes", nodes.node_map, run, data, name=name)
     elif isinstance(data, InputDataset) and data.spec.kind == "images":
