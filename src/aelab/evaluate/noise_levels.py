@@ -34,7 +34,7 @@ def noise_level_errors(model: Autoencoder, x: InputBatch) -> Errors:
     assert isinstance(model, NoiseConditionalAutoencoder)
     errors = []
     for sigma in model.levels(LEVELS):
-        x_hat = model.reconstructed(x, torch.full((len(x),), sigma, device=x.device))
+        x_hat = model.reconstructed(x, torch.full((x.shape[0],), sigma, device=x.device))
         errors.append(squared_errors(x_hat, x, model.spec.peak))
     return torch.stack(errors, 1)
 
