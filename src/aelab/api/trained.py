@@ -22,6 +22,8 @@ from aelab.studies import html
 
 if TYPE_CHECKING:
     from aelab.evaluate.false_alarms import Threshold as Threshold
+    from aelab.exports.model_file import Exported as Exported
+    from aelab.exports.parts import PartName as PartName
     from aelab.report.page import Report as Report
 
 
@@ -187,6 +189,38 @@ class TrainedRun(Run):
         given = data is not None or self.given is not None or self.settings.data.name == IN_MEMORY
         own = self.own_data(data, data_dir) if given else None
         return report(self.folder, out=out, classes=classes, data=own, data_dir=data_dir).path
+
+    def export(
+        self,
+        path: str | Path,
+        part: "PartName" = "whole",
+        *,
+        score: str | None = None,
+        rate: float | None = None,
+        data: Data | None = None,
+        data_dir: str | Path | None = None,
+        without_data: bool = False,
+    ) -> "Exported":
+        """Write a part to a file that needs no aelab: ``.onnx``, or ``.pt2`` of torch.export.
+
+        A part is "whole", "encoder", "decoder" or "score", which takes `score` and `rate` as
+        `threshold` does. It is compared with the run on its own validation inputs; `without_data`,
+        on made-up ones.
+
+        Raises:
+            InputError: such a file cannot hold what is asked, or would compute something else.
+        """
+        from aelab.exports.model_file import export_model
+
+        return export_model(
+            self,
+            path,
+            lambda: self.own_data(data, data_dir),
+            part=part,
+            score=score,
+            false_alarm_rate=rate,
+            without_data=without_data,
+        )
 
     def reconstructions(
         self,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from aelab.cli.anomalies import anomalies
 from aelab.cli.choosing import choose
+from aelab.cli.exporting import export
 from aelab.cli.failures import EXIT_FAILED, EXIT_USAGE, told
 from aelab.cli.listing import runs, verify
 from aelab.cli.opening import (
@@ -353,6 +354,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
         interpolate,
         anomalies,
         links,
+        export,
         compare,
         choose,
         report,

@@ -3,6 +3,7 @@
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 
 
 class Batch(Tensor):
@@ -42,7 +43,7 @@ class Batch(Tensor):
         noise_level: Float[Tensor, " batch"] | None = None,
     ) -> "Batch":
         """The inputs themselves, not a copy."""
-        batch = x.as_subclass(cls)
+        batch = traced(x) if isinstance(x, FakeTensor) else x.as_subclass(cls)
         batch.present, batch.labels, batch.noise_level = present, labels, noise_level
         return batch
 
@@ -54,6 +55,8 @@ class Batch(Tensor):
     @property
     def x(self) -> Tensor:
         """The inputs, as a plain tensor."""
+        if isinstance(self, FakeTensor):
+            return alias(self)
         return self.as_subclass(Tensor)
 
     def at(self, i: "Tensor | slice") -> "Batch":
@@ -74,7 +77,7 @@ class Batch(Tensor):
         >>> Batch(torch.zeros(2, 3), labels=torch.tensor([4, 1])).repeated(2).labels
         tensor([4, 4, 1, 1])
         """
-        return self.at(torch.arange(len(self), device=self.device).repeat_interleave(times))
+        return self.at(torch.arange(self.shape[0], device=self.device).repeat_interleave(times))
 
     def with_inputs(self, x: Float[Tensor, "batch *shape"]) -> "Batch":
         """Other inputs, of which the same is known.
@@ -84,3 +87,28 @@ class Batch(Tensor):
         tensor([3])
         """
         return Batch(x, present=self.present, labels=self.labels, noise_level=self.noise_level)
+
+
+class TracedBatch(Batch, FakeTensor):
+    """A batch in `torch.export`, which follows what is done with tensors that hold no values.
+
+    >>> from torch._subclasses.fake_tensor import FakeTensorMode
+    >>> with FakeTensorMode():
+    ...     isinstance(Batch(torch.zeros(2, 3)), TracedBatch)
+    True
+    """
+
+
+def traced(x: FakeTensor) -> TracedBatch:
+    """A tensor that is followed, as a batch."""
+    # Its class is changed in place, for PyTorch makes no subclass of a tensor that it follows.
+    batch = alias(x)
+    batch.__class__ = TracedBatch
+    assert isinstance(batch, TracedBatch)
+    return batch
+
+
+def alias(x: Tensor) -> Tensor:
+    """The same values as another tensor, by an operation that is followed."""
+    found: Tensor = torch.ops.aten.alias.default(x)
+    return found

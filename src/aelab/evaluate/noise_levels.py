@@ -42,7 +42,7 @@ def restored(model: Autoencoder, x: InputBatch) -> Iterator[InputBatch]:
     """What is made of inputs that are said to have noise of each level."""
     assert isinstance(model, NoiseConditionalAutoencoder)
     for sigma in model.levels(LEVELS):
-        yield model.reconstructed(x, torch.full((len(x),), sigma, device=x.device))
+        yield model.reconstructed(x, torch.full((x.shape[0],), sigma, device=x.device))
 
 
 def mean_errors(model: Autoencoder, train: InputSplit) -> dict[str, Tensor]:

@@ -22,6 +22,7 @@ from aelab.evaluate.reconstruction import SEED, chunks
 from aelab.files import InputError
 from aelab.machine import generator_at, permutation_at, seeded
 from aelab.models.contract import Autoencoder, Code, InputBatch
+from aelab.models.posterior import Posterior
 from aelab.models.variational import LatentVariableModel
 
 DRAWS = 8
@@ -130,12 +131,20 @@ def bound_errors(model: Autoencoder, x: InputBatch, fitted: Fitted) -> Errors:
     return torch.stack(errors).mean(0) / model.spec.peak**2
 
 
-def draws(model: LatentVariableModel, x: InputBatch) -> Iterator[Code]:
-    """Codes from the posterior of each input, by the same noise for every input."""
+def draws(model: LatentVariableModel, x: InputBatch, noise: Tensor | None = None) -> Iterator[Code]:
+    """Codes from the posterior of each input, by the same noise for every input.
+
+    It is `noise_of` the posterior, which where nothing can be drawn is given.
+    """
     posterior = model.posterior(x)
+    for of_one in (noise_of(posterior) if noise is None else noise).to(x.device):
+        yield posterior.sample(of_one)
+
+
+def noise_of(posterior: Posterior) -> Float[Tensor, "draws 1 noise"]:
+    """What the codes of a bound are drawn by, always the same."""
     shape = (DRAWS, 1, posterior.noise_size)
-    for noise in torch.randn(shape, generator=generator_at(SEED, "anomaly")).to(x.device):
-        yield posterior.sample(noise)
+    return torch.randn(shape, generator=generator_at(SEED, "anomaly"))
 
 
 def latent_only(model: Autoencoder) -> str:

@@ -43,7 +43,7 @@ class MeanImage(Autoencoder):
 
     def decode(self, z: Code) -> InputBatch:
         """The mean, as often as there are codes."""
-        return self.mean.expand(len(z), -1).reshape(-1, *self.spec.shape)
+        return self.mean.expand(z.shape[0], -1).reshape(-1, *self.spec.shape)
 
     def initialise(self, data: TrainingData) -> None:
         """The mean of the training inputs."""

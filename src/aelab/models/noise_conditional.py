@@ -93,7 +93,7 @@ class NoiseConditionalAutoencoder(Autoencoder):
         known = Batch.of(x)
         sigma = known.noise_level
         if sigma is None:
-            sigma = torch.full((len(x),), self.lowest_noise * self.spec.peak, device=x.device)
+            sigma = torch.full((x.shape[0],), self.lowest_noise * self.spec.peak, device=x.device)
         z: Tensor = self.to_code(self.network.encode(self.with_levels(known.x, sigma)))
         return z
 
