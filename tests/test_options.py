@@ -289,6 +289,7 @@ CHOOSE = ("goal", "budget", "latent_dim", "seed", "out", "data_dir")
 ELSEWHERE = {
     ("compare", "no_report"),
     ("anomalies", "label"),
+    ("completion", "shell"),
     *(("choose", name) for name in CHOOSE),
 }
 """Options with a test of their own."""
