@@ -170,15 +170,13 @@ def bare_environment(folder: Path, wheel: Path) -> Path:
     scripts = folder / ("Scripts" if os.name == "nt" else "bin")
     wheels = os.environ.get("AELAB_WHEELS")
     python = str(scripts / "python")
-    if wheels is None:
-        given = ["--no-deps", str(wheel)]
-        found = [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
-        site = subprocess.run(found, capture_output=True, text=True, check=True).stdout.strip()
-        Path(site, "others.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
-    else:
-        given = ["--find-links", wheels, str(wheel)]
     install = ["-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-index"]
-    subprocess.run([python, *install, *given], check=True)
+    given = ["--no-deps"] if wheels is None else ["--find-links", wheels]
+    subprocess.run([python, *install, *given, str(wheel)], check=True)
+    if wheels is None:
+        asked = [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+        site = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+        Path(site, "others.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
     return scripts
 
 
