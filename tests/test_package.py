@@ -170,7 +170,7 @@ def bare_environment(folder: Path, wheel: Path) -> Path:
     scripts = folder / ("Scripts" if os.name == "nt" else "bin")
     wheels = os.environ.get("AELAB_WHEELS")
     python = str(scripts / "python")
-    install = ["-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-index"]
+    install = ["-I", "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-index"]
     given = ["--no-deps"] if wheels is None else ["--find-links", wheels]
     subprocess.run([python, *install, *given, str(wheel)], check=True)
     if wheels is None:

@@ -24,7 +24,7 @@ class FolderOptions:
     """
 
     run: Positional[Path]
-    """The run's folder."""
+    """The run's folder, or hf://owner/name of one on the Hugging Face Hub."""
 
     model: str | None = None
     """The run's class, mypackage.mymodule:MyModel, where it is one of your own: a run's folder
@@ -350,3 +350,21 @@ class CompletionOptions:
     """
 
     shell: Positional[Literal["bash", "zsh", "fish"]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PushOptions(FolderOptions):
+    """Which run, and to which repository of the Hugging Face Hub.
+
+    >>> tyro.cli(PushOptions, args=["runs/vae", "me/vae", "--license", "mit"]).license
+    'mit'
+    """
+
+    name: Positional[str]
+    """owner/name. It is made if it is not there."""
+
+    private: bool = False
+    """Let nobody else see a repository that is made."""
+
+    license: str | None = None
+    """Of the weights, as the model card names it: mit, cc-by-4.0; none unless given."""

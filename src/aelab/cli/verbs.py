@@ -320,6 +320,16 @@ def report(arguments: list[str]) -> int:
     return 0
 
 
+def push(arguments: list[str]) -> int:
+    """Put a trained run, with a card of its figures, on the Hugging Face Hub."""
+    from aelab.cli.options import PushOptions
+
+    options = parse(PushOptions, "push", arguments, push.__doc__)
+    run = opened_run(options)
+    print(run.push(options.name, private=options.private, license=options.license))
+    return 0
+
+
 def completion(arguments: list[str]) -> int:
     """Print a script that completes verbs and options in bash, zsh or fish."""
     from aelab.cli.options import CompletionOptions
@@ -363,6 +373,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
         report,
         runs,
         verify,
+        push,
         completion,
     )
 }
