@@ -296,6 +296,7 @@ CHOOSE = ("goal", "budget", "latent_dim", "seed", "out", "data_dir")
 ELSEWHERE = {
     ("compare", "no_report"),
     ("anomalies", "label"),
+    ("train", "track"),
     ("completion", "shell"),
     *(("choose", name) for name in CHOOSE),
 }
