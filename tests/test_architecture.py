@@ -48,7 +48,7 @@ IMPORTS = {module: imports(path) for module, path in MODULES.items()}
 
 def room_of(module: str) -> str:
     """The room that a module is in; of the package itself, which is above them all, none."""
-    return module.split(".")[1] if "." in module else ""
+    return module.split(".")[1] if "." in module.removesuffix(".__main__") else ""
 
 
 def test_every_module_has_its_room() -> None:

@@ -24,6 +24,7 @@ import aelab.apps.links
 import aelab.apps.restore
 import aelab.cli.verbs
 import aelab.data.inputs
+import aelab.exports.hub
 import aelab.models.zoo
 import aelab.report.page
 import aelab.runs.listing
@@ -75,6 +76,7 @@ CALLED: dict[str, tuple[Any, str]] = {
     "compare": (aelab.studies.compare, "compare"),
     "listed": (aelab.runs.listing, "listed"),
     "verified": (aelab.runs.verify, "verified"),
+    "push": (aelab.exports.hub, "push"),
     "write_report": (aelab.report.page, "write_report"),
 }
 """What the verbs call, and where they find it."""
@@ -95,6 +97,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     "report": {"folder": "a-run"},
     "runs": {},
     "verify": {"run": "a-run"},
+    "push": {"run": "a-run", "name": "me/vae"},
 }
 """Commands with no more than what they need, by option; the first word is the verb."""
 
@@ -283,6 +286,10 @@ CASES = [
     Case("runs", "folder", "b-run", "listed.folder", Path("b-run")),
     *of_folder("verify"),
     *of_data_dir("verify", "load_settings"),
+    *of_folder("push"),
+    Case("push", "name", "you/vae", "push.name", "you/vae"),
+    Case("push", "private", "--private", "push.private", True),
+    Case("push", "license", "--license mit", "push.license", "mit"),
     Case("verify", "slow", "--slow", "verified.slow", True),
 ]
 
@@ -291,6 +298,8 @@ CHOOSE = ("goal", "budget", "latent_dim", "seed", "out", "data_dir")
 ELSEWHERE = {
     ("compare", "no_report"),
     ("anomalies", "label"),
+    ("train", "track"),
+    ("completion", "shell"),
     *(("choose", name) for name in CHOOSE),
 }
 """Options with a test of their own."""

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import aelab
-from aelab.cli.options import named
+from aelab.cli.named import named
 from aelab.cli.verbs import main, parse
 from aelab.data import graphs
 from aelab.data.input_sets import InputDataset

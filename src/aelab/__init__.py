@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from aelab.apps.restore import denoise as denoise
     from aelab.apps.restore import reconstruct as reconstruct
     from aelab.runs.train import train_run as train_run
+    from aelab.settings import VERSION as __version__  # noqa: F401, N811
 
 PUBLIC = {
     "DataSettings": "aelab.api:DataSettings",
@@ -54,7 +55,8 @@ __all__ = list(PUBLIC)
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401
-    if name not in PUBLIC:
+    path = "aelab.settings:VERSION" if name == "__version__" else PUBLIC.get(name)
+    if path is None:
         raise AttributeError(f"module 'aelab' has no attribute {name!r}")
-    module, _, attribute = PUBLIC[name].partition(":")
+    module, _, attribute = path.partition(":")
     return getattr(importlib.import_module(module), attribute)

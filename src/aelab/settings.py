@@ -19,6 +19,9 @@ from aelab.files import InputError, not_finite
 T = TypeVar("T")
 
 
+VERSION = "0.2.0"
+"""Of aelab: `pyproject.toml` reads it here, and so does whatever tells it."""
+
 IN_MEMORY = "an array in memory"
 """What data are called that have no name and no file."""
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aelab.data.dataset import Dataset
+from aelab.exports import hub
 
 if TYPE_CHECKING:
     from aelab.report.page import Report as Report
@@ -25,4 +26,6 @@ def report(
     """
     from aelab.report.page import write_report
 
+    name = hub.address(folder)
+    folder = folder if name is None else hub.fetched(name)
     return write_report(folder, out=out, classes=classes, data=data, data_dir=data_dir)

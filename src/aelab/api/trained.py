@@ -14,6 +14,7 @@ from aelab.apps import in_memory
 from aelab.apps.in_memory import A
 from aelab.data.dataset import Dataset
 from aelab.data.loading import load_array, load_settings, narrowed, settled
+from aelab.exports import hub
 from aelab.models.sampling import refuse_number
 from aelab.models.zoo import rows_of
 from aelab.runs.store import Run
@@ -239,12 +240,24 @@ class TrainedRun(Run):
         own = self.own_data(data, data_dir)
         return reconstructions(self, own, split or self.metrics["split"])
 
+    def push(self, name: str, *, private: bool = False, license: str | None = None) -> str:
+        """Put the run into the repository ``owner/name`` of the Hugging Face Hub; its address.
+
+        Raises:
+            AelabError: as `exports.hub.push`.
+        """
+        return hub.push(self, name, private=private, license=license)
+
     def _repr_html_(self) -> str:
         """The run in a notebook: its figures and its pictures."""
         return html.run(self)
 
 
 def load(folder: str | Path) -> TrainedRun:
-    """The run in a folder, its model bit for bit as it was trained; AelabError if it is none."""
-    run = Run.open(folder)
+    """The run in a folder, its model bit for bit as it was trained; AelabError if it is none.
+
+    ``hf://owner/name`` is fetched from the Hugging Face Hub.
+    """
+    name = hub.address(folder)
+    run = Run.open(folder if name is None else hub.fetched(name))
     return TrainedRun(run.folder, run.config, run.found_format)

@@ -113,14 +113,25 @@ def train_asked(
     `TrainingScreen`'s.
     """
     from aelab.evaluate.leaks import leak_notes
+    from aelab.exports.trackers import Trackers, refuse_absent
+    from aelab.runs.resumable import Progress
     from aelab.runs.screen import TrainingScreen
     from aelab.runs.train import train_run
 
+    refuse_absent(asked.run.track)
     settings, options = training(blueprint, asked)
     split = options.split or usual_split(settings.data.splits)
     folder = out or Path(tempfile.mkdtemp(prefix="aelab-"))
     try:
-        with TrainingScreen(plain=plain, quiet=quiet) as screen:
+        with (
+            TrainingScreen(plain=plain, quiet=quiet) as screen,
+            Trackers(options.track, folder, screen.say) as trackers,
+        ):
+
+            def tell(progress: Progress) -> None:
+                screen.tell(blueprint.name, progress)
+                trackers.tell(progress)
+
             for note in (*data.notes, *leak_notes(settings.data, data, split)):
                 screen.say(f"{data.name}: {note}")
             run = train_run(
@@ -130,8 +141,9 @@ def train_asked(
                 split=split,
                 start=start,
                 checkpoint_seconds=options.checkpoint_seconds,
-                on_progress=lambda progress: screen.tell(blueprint.name, progress),
+                on_progress=tell,
             )
+            trackers.finish(run)
     except BaseException:
         if out is None:
             shutil.rmtree(folder, ignore_errors=True)

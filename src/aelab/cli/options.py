@@ -3,8 +3,6 @@
 Those of `aelab train` and `aelab compare`, which Python takes too, are in `studies.asked`.
 """
 
-from argparse import ArgumentError, ArgumentParser
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -26,7 +24,7 @@ class FolderOptions:
     """
 
     run: Positional[Path]
-    """The run's folder."""
+    """The run's folder, or hf://owner/name of one on the Hugging Face Hub."""
 
     model: str | None = None
     """The run's class, mypackage.mymodule:MyModel, where it is one of your own: a run's folder
@@ -309,39 +307,6 @@ class VerifyOptions(FolderOptions, DataOptions):
     """Measure the slow groups of metrics, too."""
 
 
-@dataclass(frozen=True)
-class Named:
-    """What decides which options there are, and their defaults: looked for before all others.
-
-    >>> named(["--seed", "1", "--network", "dense"])
-    Named(start=None, network='dense', prior=None, data=None, out=None, seed='1')
-    """
-
-    start: Path | None = None
-    """The run that ``--from`` names."""
-
-    network: str | None = None
-    prior: str | None = None
-    data: str | None = None
-    out: Path | None = None
-    seed: str = "0"
-
-
-def named(arguments: Sequence[str]) -> Named:
-    """What ``--from``, ``--network``, ``--prior``, ``--data``, ``--out`` and ``--seed`` name."""
-    parser = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("--from", type=Path, dest="start")
-    parser.add_argument("--network")
-    parser.add_argument("--prior")
-    parser.add_argument("--data")
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--seed", default="0")
-    try:
-        return Named(**vars(parser.parse_known_args(arguments)[0]))
-    except ArgumentError:  # for the real parser to tell
-        return Named()
-
-
 @dataclass(frozen=True, kw_only=True)
 class ChooseOptions(DataOptions):
     """What a model is chosen for, and within what.
@@ -378,3 +343,32 @@ class ChooseOptions(DataOptions):
     def seconds(self) -> float:
         """The budget."""
         return seconds_of(self.budget)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompletionOptions:
+    """For which shell. The script's first lines say where it goes.
+
+    >>> tyro.cli(CompletionOptions, args=["fish"]).shell
+    'fish'
+    """
+
+    shell: Positional[Literal["bash", "zsh", "fish"]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PushOptions(FolderOptions):
+    """Which run, and to which repository of the Hugging Face Hub.
+
+    >>> tyro.cli(PushOptions, args=["runs/vae", "me/vae", "--license", "mit"]).license
+    'mit'
+    """
+
+    name: Positional[str]
+    """owner/name. It is made if it is not there."""
+
+    private: bool = False
+    """Let nobody else see a repository that is made."""
+
+    license: str | None = None
+    """Of the weights, as the model card names it: mit, cc-by-4.0; none unless given."""

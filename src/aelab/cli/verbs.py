@@ -47,9 +47,9 @@ def run_verb(verb: str, given: list[str]) -> int:
         print(overview(), flush=True)
         return 0 if verb else EXIT_USAGE
     if verb == "--version":
-        from importlib.metadata import version
+        from aelab.settings import VERSION
 
-        print(f"aelab {version('aelab')}")
+        print(f"aelab {VERSION}")
         return 0
     if verb not in VERBS:
         raise AelabError(f"there is no verb {verb!r}; there are {', '.join(VERBS)}")
@@ -93,7 +93,7 @@ def train(arguments: list[str]) -> int:
         )
         print(usage, file=sys.stdout if arguments else sys.stderr)
         return 0 if arguments and arguments[0] in ("-h", "--help") else EXIT_USAGE
-    from aelab.cli.options import named
+    from aelab.cli.named import named
     from aelab.studies.asked import (
         fitted_options,
         load_asked,
@@ -327,6 +327,27 @@ def report(arguments: list[str]) -> int:
     return 0
 
 
+def push(arguments: list[str]) -> int:
+    """Put a trained run, with a card of its figures, on the Hugging Face Hub."""
+    from aelab.cli.options import PushOptions
+
+    options = parse(PushOptions, "push", arguments, push.__doc__)
+    run = opened_run(options)
+    print(run.push(options.name, private=options.private, license=options.license))
+    return 0
+
+
+def completion(arguments: list[str]) -> int:
+    """Print a script that completes verbs and options in bash, zsh or fish."""
+    from aelab.cli.options import CompletionOptions
+
+    options = parse(CompletionOptions, "completion", arguments, completion.__doc__)
+    from aelab.cli.completion import script
+
+    print(script(options.shell, VERBS), end="")
+    return 0
+
+
 def print_page(written: "Report") -> None:
     """Say where a page is and what it lacks."""
     for line in written.left_out:
@@ -360,5 +381,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
         report,
         runs,
         verify,
+        push,
+        completion,
     )
 }

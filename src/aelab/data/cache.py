@@ -6,7 +6,6 @@ an index. All of it may be deleted at any time.
 
 import hashlib
 import json
-import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aelab.files import InputError, atomic_path, read_json, user_cache, write_json
+from aelab.machine import cores
 
 FORMAT = 1
 """Of what lies in the cache; entries of another format are not looked at."""
@@ -41,7 +41,7 @@ def folder() -> Path:
 @contextmanager
 def workers() -> Iterator[ThreadPoolExecutor]:
     """Threads that read and decode; the libraries that do the work let each other run."""
-    pool = ThreadPoolExecutor(min(8, len(os.sched_getaffinity(0))))
+    pool = ThreadPoolExecutor(min(8, cores()))
     try:
         yield pool
     finally:

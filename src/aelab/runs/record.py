@@ -13,7 +13,7 @@ from aelab.data.specs import Columns, GraphSpec, InputSpec, SignalGraph
 from aelab.files import InputError, not_finite
 from aelab.models.zoo import blueprint_of
 from aelab.runs.upgrade import FORMAT
-from aelab.settings import DataSettings, Recipe, RunSettings, check_value, thaw
+from aelab.settings import VERSION, DataSettings, Recipe, RunSettings, check_value, thaw
 from aelab.training.precision import with_precision
 
 
@@ -42,7 +42,8 @@ def describe(
         **({"from": origin} if origin else {}),
         "versions": {
             "python": platform.python_version(),
-            **{name: version(name) for name in ("aelab", "torch", "numpy", "scikit-learn")},
+            "aelab": VERSION,  # of the code that runs; what is installed may be another
+            **{name: version(name) for name in ("torch", "numpy", "scikit-learn")},
         },
     }
     for path, value in not_finite(config):

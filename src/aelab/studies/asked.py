@@ -69,6 +69,10 @@ class TrainOptions(DataOptions):
     """How often a checkpoint is saved that the same command goes on from. It changes nothing in
     the result; where saving is slow, it is less often, so that it takes 2 % of the time at most."""
 
+    track: tuple[Literal["tensorboard", "mlflow"], ...] = ()
+    """Write history, settings, figures and pictures to TensorBoard (the run's folder tensorboard)
+    or MLflow (MLFLOW_TRACKING_URI), too. A tracker that fails stops nothing."""
+
     def __post_init__(self) -> None:
         if not 0 <= self.checkpoint_seconds < math.inf:
             raise ValueError(
