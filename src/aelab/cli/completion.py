@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from tyro.conf import FlagCreatePairsOff, Positional
 
-from aelab.cli import choosing
+from aelab.cli import choosing, export_options
 from aelab.cli import options as of_verbs
 from aelab.models.zoo import NETWORKS, PRIORS, ZOO, resolve
 from aelab.studies import asked
@@ -134,9 +134,9 @@ def options_of(verb: str) -> type[Any] | None:
     """A verb's class of options, which is called after it; a verb without any has none."""
     if verb == "choose":  # takes those of data as well
         return choosing.options()
+    rooms = (of_verbs, asked, export_options)
     name = f"{verb.title()}Options"
-    found: type[Any] | None = getattr(of_verbs, name, None) or getattr(asked, name, None)
-    return found
+    return next((getattr(room, name) for room in rooms if hasattr(room, name)), None)
 
 
 def add(found: Offers, verb: str, key: str, options: type[Any]) -> None:
