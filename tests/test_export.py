@@ -233,7 +233,8 @@ def test_made_up_inputs_where_there_are_no_data(mixed: TrainedRun, folder: Path)
     try:
         with pytest.raises(InputError, match="--data or --data-dir"):
             mixed.export(folder / "none.pt2")
-        mixed.export(folder / "moved.pt2", "encoder", data=folder / "elsewhere.csv")
+        there = ["--data", str(folder / "elsewhere.csv")]
+        assert main(["export", str(mixed.folder), str(folder / "moved.pt2"), *there]) == 0
     finally:
         (folder / "elsewhere.csv").rename(folder / "people.csv")
     assert not (folder / "none.pt2").exists()

@@ -24,7 +24,11 @@ import aelab.apps.links
 import aelab.apps.restore
 import aelab.cli.verbs
 import aelab.data.inputs
+<<<<<<< HEAD
 import aelab.exports.hub
+=======
+import aelab.exports.model_file
+>>>>>>> hA
 import aelab.models.zoo
 import aelab.report.page
 import aelab.runs.listing
@@ -34,10 +38,11 @@ import aelab.runs.verify
 import aelab.studies.compare
 from aelab.apps.anomalies import Found
 from aelab.apps.impute import Imputed
-from aelab.cli import options
+from aelab.cli import export_options, options
 from aelab.cli.verbs import VERBS, main, parse
 from aelab.data import graphs
 from aelab.data.input_sets import InputDataset
+from aelab.exports.model_file import Exported
 from aelab.files import InputError
 from aelab.models.zoo import NETWORKS, PRIORS, ZOO, Blueprint, prior_named, resolve
 from aelab.report.page import Report
@@ -73,6 +78,7 @@ CALLED: dict[str, tuple[Any, str]] = {
     "score_pairs": (aelab.apps.links, "score_pairs"),
     "write_embeddings": (aelab.apps.links, "write_embeddings"),
     "write_links": (aelab.apps.links, "write_links"),
+    "export_model": (aelab.exports.model_file, "export_model"),
     "compare": (aelab.studies.compare, "compare"),
     "listed": (aelab.runs.listing, "listed"),
     "verified": (aelab.runs.verify, "verified"),
@@ -80,6 +86,9 @@ CALLED: dict[str, tuple[Any, str]] = {
     "write_report": (aelab.report.page, "write_report"),
 }
 """What the verbs call, and where they find it."""
+
+OPTIONS = (options, export_options, asked)
+"""Where the classes of options are."""
 
 COMMANDS: dict[str, dict[str, str]] = {
     "train": {"model": "vae"},
@@ -93,6 +102,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     "interpolate": {"run": "a-run", "first": "photos.npy:0", "last": "photos.npy:1"},
     "anomalies": {"run": "a-run", "data": "photos.npy", "out": "--out scores.csv"},
     "links": {"run": "a-graph"},
+    "export": {"run": "a-run", "out": "a.onnx"},
     "compare": {},
     "report": {"folder": "a-run"},
     "runs": {},
@@ -260,6 +270,15 @@ CASES = [
     Case("links", "pairs", "--pairs pairs.csv", "score_pairs.pairs_by_id", [("2", "5")]),
     Case("links", "embeddings", "--embeddings z.csv", "write_embeddings.path", Path("z.csv")),
     Case("links", "out", "--out there.csv", "write_links.path", Path("there.csv")),
+    *of_folder("export"),
+    *of_data_dir("export", "load_settings"),
+    Case("export", "out", "there.pt2", "export_model.path", Path("there.pt2")),
+    Case("export", "part", "--part score", "export_model.part", "score"),
+    Case("export", "score", "--score distance", "export_model.score", "distance"),
+    Case(
+        "export", "false_alarm_rate", "--false-alarm-rate 0.2", "export_model.false_alarm_rate", 0.2
+    ),
+    Case("export", "without_data", "--without-data", "export_model.without_data", True),
     *of_data_dir("compare", "compare", "write_report"),
     Case("compare", "study", "links", "compare.study.name", "links"),
     Case("compare", "data", "--data cifar10", "compare.study.name", "default-cifar10"),
@@ -298,8 +317,12 @@ CHOOSE = ("goal", "budget", "latent_dim", "seed", "out", "data_dir")
 ELSEWHERE = {
     ("compare", "no_report"),
     ("anomalies", "label"),
+<<<<<<< HEAD
     ("train", "track"),
     ("completion", "shell"),
+=======
+    ("export", "data"),
+>>>>>>> hA
     *(("choose", name) for name in CHOOSE),
 }
 """Options with a test of their own."""
@@ -407,6 +430,7 @@ def workplace(blobs: InputDataset, tmp_path_factory: pytest.TempPathFactory) -> 
         "write_picture": lambda to: to["path"],
         "score_pairs": lambda to: [],
         "top_missing_links": lambda to: [],
+        "export_model": lambda to: to["data"]() and Exported(to["path"], "whole", (), (), "none"),
         "compare": lambda to: Result(study, run.folder, {"vae": [run]}, {}, {}),
         "listed": lambda to: [],
         "verified": lambda to: Verified(0, (), ()),
@@ -441,10 +465,10 @@ def test_an_option_arrives(case: Case, workplace: Workplace, usual: Callable[[st
 def test_every_option_has_a_case() -> None:
     verbs = {
         one.__name__.removesuffix("Options").lower(): one
-        for one in [*vars(options).values(), *vars(asked).values()]
+        for one in [o for of in OPTIONS for o in vars(of).values()]
         if isinstance(one, type)
         and is_dataclass(one)
-        and one.__module__ in (options.__name__, asked.__name__)
+        and one.__module__ in [of.__name__ for of in OPTIONS]
         and one.__name__.endswith("Options")
         and not one.__subclasses__()
     }

@@ -150,6 +150,8 @@ def quiet() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", r"`isinstance\(treespec", FutureWarning)
+            # The largest double, which nan_to_num puts for an infinity, becomes an infinity.
+            warnings.filterwarnings("ignore", "overflow encountered in cast", RuntimeWarning)
             yield
     finally:
         registry.setLevel(before)
