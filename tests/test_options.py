@@ -24,11 +24,8 @@ import aelab.apps.links
 import aelab.apps.restore
 import aelab.cli.verbs
 import aelab.data.inputs
-<<<<<<< HEAD
 import aelab.exports.hub
-=======
 import aelab.exports.model_file
->>>>>>> hA
 import aelab.models.zoo
 import aelab.report.page
 import aelab.runs.listing
@@ -317,12 +314,9 @@ CHOOSE = ("goal", "budget", "latent_dim", "seed", "out", "data_dir")
 ELSEWHERE = {
     ("compare", "no_report"),
     ("anomalies", "label"),
-<<<<<<< HEAD
     ("train", "track"),
     ("completion", "shell"),
-=======
     ("export", "data"),
->>>>>>> hA
     *(("choose", name) for name in CHOOSE),
 }
 """Options with a test of their own."""
