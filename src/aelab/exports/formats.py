@@ -31,6 +31,13 @@ ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 EXAMPLES = 3
 """Inputs that a part is followed with; of one or two, their number would be taken for fixed."""
 
+TALKATIVE = (
+    "torch.onnx._internal.exporter._registration",
+    "onnxscript.optimizer._constant_folding",
+    "onnx_ir.passes.common.initializer_deduplication",
+)
+"""Loggers that warn of what changes nothing: torchvision is not installed, a node is not folded."""
+
 FACTS = "aelab.json"
 """Where a program of torch.export has what ONNX calls metadata_props."""
 
@@ -144,9 +151,10 @@ def program_opened(content: bytes) -> Compute:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Leave out what exporters say of themselves."""
-    registry = logging.getLogger("torch.onnx._internal.exporter._registration")
-    before = registry.level
-    registry.setLevel(logging.ERROR)  # torchvision is not installed
+    loggers = [logging.getLogger(name) for name in TALKATIVE]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", r"`isinstance\(treespec", FutureWarning)
@@ -154,7 +162,8 @@ def quiet() -> Iterator[None]:
             warnings.filterwarnings("ignore", "overflow encountered in cast", RuntimeWarning)
             yield
     finally:
-        registry.setLevel(before)
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 FORMATS: dict[str, Format] = {
