@@ -147,7 +147,9 @@ def test_a_shell_completes_verbs_models_options_and_choices(shell: str, scripts:
     assert offered("aelab report run --cl") == {"--classes"}
 
 
-@pytest.mark.parametrize("verb", [*sorted(VERBS.keys() - {"train", "models"}), "train vae", "train gae"])
+@pytest.mark.parametrize(
+    "verb", [*sorted(VERBS.keys() - {"train", "models"}), "train vae", "train gae"]
+)
 def test_what_is_completed_is_what_the_help_tells(
     verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
