@@ -241,7 +241,9 @@ class Training:
                 groups[group] = upgraded_weights(
                     groups[group], self.run.config, progress.get("format", OLDEST)
                 )
-            self.model.load_state_dict(groups["model"])
+            refuse_unfitting(progress, groups, dict(self.model.named_parameters()))
+            for group in ("best", "model") if groups["best"] else ("model",):
+                self.model.load_state_dict(groups[group])
             self.best, self.history = groups["best"], progress["history"]
             self.state = TrainState(
                 step=progress["step"],
@@ -249,7 +251,7 @@ class Training:
                 seconds=progress["seconds"],
                 moments=groups["moments"],
             )
-        except (KeyError, ValueError, RuntimeError) as error:
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise InputError(
                 f"{self.checkpoint} is damaged ({error}); remove {self.run.folder} to begin anew"
             ) from error
@@ -266,3 +268,25 @@ class Training:
             images_per_second=rate * self.recipe.batch_size,
             seconds_left=(state.steps - state.step) / rate if rate else 0.0,
         )
+
+
+def refuse_unfitting(
+    progress: Mapping[str, Any],
+    groups: Mapping[str, Mapping[str, Tensor]],
+    parameters: Mapping[str, Tensor],
+) -> None:
+    """Raise ValueError or KeyError unless training can go on from what a checkpoint holds."""
+    step, seconds, history = (progress[name] for name in ("step", "seconds", "history"))
+    if not (type(step) is int and step > 0 and type(seconds) is float and 0 <= seconds < math.inf):
+        raise ValueError(f"its step is {step!r}, its seconds are {seconds!r}")
+    for past in history:
+        loss = past["validation_loss"]
+        if not (loss is None or type(loss) is float) or not isinstance(past["validation"], dict):
+            raise ValueError(f"its history has the validation loss {loss!r}")
+    for name, trace in groups["trace"].items():
+        if trace.shape != (step,):
+            raise ValueError(f"its loss term {name} is not of {step} steps")
+    for name, parameter in parameters.items():
+        for kind in ("exp_avg", "exp_avg_sq"):
+            if groups["moments"][f"{kind}.{name}"].shape != parameter.shape:
+                raise ValueError(f"its {kind} of {name} has another shape")
