@@ -93,6 +93,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     "links": {"run": "a-graph"},
     "compare": {},
     "report": {"folder": "a-run"},
+    "explore": {"folder": "a-run", "open": "--no-open"},
     "runs": {},
     "verify": {"run": "a-run"},
 }
@@ -273,6 +274,8 @@ CASES = [
     ),
     Case("compare", "split", "--split validation", "compare.study.split", "validation"),
     Case("compare", "out", "--out there", "compare.out", Path("there")),
+    *of_data_dir("explore", "write_report"),
+    Case("explore", "folder", "b-run", "write_report.folder", Path("b-run")),
     *of_data_dir("report", "write_report"),
     Case("report", "folder", "b-run", "write_report.folder", Path("b-run")),
     Case("report", "classes", "--classes small large", "write_report.classes", ("small", "large")),
@@ -288,6 +291,7 @@ CHOOSE = ("goal", "budget", "latent_dim", "seed", "out", "data_dir")
 
 ELSEWHERE = {
     ("compare", "no_report"),
+    ("explore", "open"),
     ("anomalies", "label"),
     *(("choose", name) for name in CHOOSE),
 }
