@@ -200,7 +200,8 @@ class LivePart {
   }
 
   goTo(place) {
-    this.code = this.model.codeAt(place, this.model.row(this.model.codes, this.nearest));
+    const beside = this.model.row(this.model.codes, this.chart.nearest(place));
+    this.code = this.model.codeAt(place, beside);
     this.draw.code();
   }
 

@@ -14,7 +14,7 @@ from aelab.data.graphs import GraphDataset
 from aelab.data.input_sets import InputDataset
 from aelab.evaluate.reconstruction import SEED
 from aelab.figures.grids import to_bytes
-from aelab.files import InputError
+from aelab.files import AelabError, InputError
 from aelab.machine import seeded
 from aelab.models.contract import Autoencoder, Code
 from aelab.models.noise_conditional import NoiseConditionalAutoencoder
@@ -91,7 +91,7 @@ def live_part(material: Material, taken: int) -> Live | None:
     for name, run in material.runs.items():
         try:
             part = {"name": name, **model_part(run, data, scene)}
-        except InputError as error:
+        except AelabError as error:
             without[name] = str(error).removeprefix(f"{run.folder}: ")
             continue
         size = len(as_script(part))
@@ -197,7 +197,7 @@ def model_part(run: Run, data: InputDataset, scene: Scene) -> dict[str, Any]:
         "peak": model.spec.peak,
         "bounded": model.spec.bounded,
         "latent": size,
-        "map": map_part(z[:, :size]),
+        "map": map_part(z[:, :size], side=model.code_size > size),
         "codes": packed(z),
         "sliders": slider_parts(run, data, scene.split),
         "samples": packed(drawn),
@@ -208,7 +208,7 @@ def model_part(run: Run, data: InputDataset, scene: Scene) -> dict[str, Any]:
     }
 
 
-def map_part(latent: Code) -> dict[str, Any]:
+def map_part(latent: Code, *, side: bool) -> dict[str, Any]:
     """Where codes stand on the map, and what a place on it is as a code."""
     if latent.shape[1] == 1:
         centre, axes = torch.zeros(1), torch.tensor([[1.0], [0.0]])
@@ -222,6 +222,8 @@ def map_part(latent: Code) -> dict[str, Any]:
                 "it is the mean code, moved so far along the first two principal components of the "
                 f"codes ({sum(shares):.0%} of their variance)"
             )
+    if side:
+        told += "; what is not on the map, such as a class, is that of the nearest point"
     low, high = np.quantile(points, INNER, axis=0)
     high = np.where(high > low, high, low + 1)
     room = 0.15 * (high - low)
