@@ -1,8 +1,10 @@
 """Shapes and types are checked while testing; small real data are shared by the tests."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from jaxtyping import install_import_hook
 
@@ -116,3 +118,20 @@ def tiny(slice_of_fashion: InputDataset, monkeypatch: pytest.MonkeyPatch) -> Inp
     monkeypatch.setattr("tiny_data.DATASET", tiny)
     monkeypatch.setitem(aelab.data.loading.LOADERS, "tiny", "tiny_data:load")
     return tiny
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """Debian's Chromium, which the page is tested in."""
+    webdriver = pytest.importorskip("selenium.webdriver")
+    browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if browser is None or driver is None:
+        pytest.skip("there is no Chromium with its chromedriver on this machine")
+    options = webdriver.ChromeOptions()
+    options.binary_location = browser
+    for argument in ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage"):
+        options.add_argument(f"--{argument}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    service = webdriver.ChromeService(driver)
+    with webdriver.Chrome(options=options, service=service) as opened:
+        yield opened

@@ -153,6 +153,22 @@ def test_a_candidate_that_fails_is_told_and_the_others_go_on(
     assert not choice.best.startswith("multilayer")
 
 
+@pytest.mark.parametrize(
+    "trials", [[{"candidate": "pca", "round": "1", "seconds": 1.0}],
+               [{"candidate": "pca", "round": 1, "seconds": 1.0, "value": "0.2"}], ["pca"], 3]
+)  # fmt: skip
+def test_a_search_that_is_damaged_is_told(table: Path, tmp_path: Path, trials: object) -> None:
+    data, told = opened(table)
+    purpose = Purpose("reconstruction", budget=60.0, latent_dim=1)
+    criterion = criterion_of("reconstruction", data)
+    search = searching.Search(tmp_path, data, told, purpose, criterion, 1, lambda *_: None)
+    search.save()
+    path = tmp_path / "choose.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "trials": trials}))
+    with pytest.raises(InputError, match=r"trials|damaged"):
+        search.restore()
+
+
 def test_every_candidate_has_the_same_code_and_can_be_built() -> None:
     for name, candidates in {"digits": CONVOLUTIONAL}.items():
         data = load(name)

@@ -102,6 +102,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     "export": {"run": "a-run", "out": "a.onnx"},
     "compare": {},
     "report": {"folder": "a-run"},
+    "explore": {"folder": "a-run", "open": "--no-open"},
     "runs": {},
     "verify": {"run": "a-run"},
     "push": {"run": "a-run", "name": "me/vae"},
@@ -294,6 +295,8 @@ CASES = [
     ),
     Case("compare", "split", "--split validation", "compare.study.split", "validation"),
     Case("compare", "out", "--out there", "compare.out", Path("there")),
+    *of_data_dir("explore", "write_report"),
+    Case("explore", "folder", "b-run", "write_report.folder", Path("b-run")),
     *of_data_dir("report", "write_report"),
     Case("report", "folder", "b-run", "write_report.folder", Path("b-run")),
     Case("report", "classes", "--classes small large", "write_report.classes", ("small", "large")),
@@ -313,6 +316,7 @@ CHOOSE = ("goal", "budget", "latent_dim", "seed", "out", "data_dir")
 
 ELSEWHERE = {
     ("compare", "no_report"),
+    ("explore", "open"),
     ("anomalies", "label"),
     ("train", "track"),
     ("completion", "shell"),

@@ -1,8 +1,6 @@
 """The page as its reader has it, in Debian's Chromium: sorted, silent, and narrow enough."""
 
 import json
-import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +15,7 @@ from aelab.studies.study import parse_study
 
 selenium = pytest.importorskip("selenium")
 
-from selenium import webdriver  # noqa: E402 - where selenium is
-from selenium.webdriver.chrome.webdriver import WebDriver  # noqa: E402
+from selenium.webdriver.chrome.webdriver import WebDriver  # noqa: E402 - where selenium is
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 
@@ -51,21 +48,6 @@ def page(slice_of_fashion: InputDataset, tmp_path_factory: pytest.TempPathFactor
         patch.setitem(aelab.data.loading.LOADERS, "tiny", "tiny_data:load")
         result = compare(parse_study("few", STUDY), out=tmp_path_factory.mktemp("studies"))
         return write_report(result.folder).path
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[WebDriver]:
-    browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if browser is None or driver is None:
-        pytest.skip("there is no Chromium with its chromedriver on this machine")
-    options = webdriver.ChromeOptions()
-    options.binary_location = browser
-    for argument in ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage"):
-        options.add_argument(f"--{argument}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    service = webdriver.ChromeService(driver)
-    with webdriver.Chrome(options=options, service=service) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -284,6 +284,21 @@ class ReportOptions(DataOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExploreOptions(DataOptions):
+    """Which run, and whether its page is opened.
+
+    >>> tyro.cli(ExploreOptions, args=["runs/vae", "--no-open"]).open
+    False
+    """
+
+    folder: Positional[Path]
+    """The folder of a run or of a study."""
+
+    open: bool = True
+    """Open the page in the browser."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunsOptions:
     """Where to look.
 

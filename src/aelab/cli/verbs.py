@@ -7,10 +7,10 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from aelab.cli.anomalies import anomalies
 from aelab.cli.choosing import choose
+from aelab.cli.exploring import explore, print_page
 from aelab.cli.exporting import export
 from aelab.cli.failures import EXIT_FAILED, EXIT_USAGE, told
 from aelab.cli.listing import runs, verify
@@ -27,9 +27,6 @@ from aelab.cli.opening import (
     said_by,
 )
 from aelab.files import AelabError, write_picture
-
-if TYPE_CHECKING:
-    from aelab.report.page import Report
 
 SHOWN = 10
 """Links that are printed; the file has all."""
@@ -348,13 +345,6 @@ def completion(arguments: list[str]) -> int:
     return 0
 
 
-def print_page(written: "Report") -> None:
-    """Say where a page is and what it lacks."""
-    for line in written.left_out:
-        print(f"aelab: left out: {line}", file=sys.stderr)
-    print(f"The page: {written.path}")
-
-
 def warn(notes: Iterable[str]) -> None:
     """Tell what is amiss though the work is done, a line each."""
     for note in notes:
@@ -379,6 +369,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
         compare,
         choose,
         report,
+        explore,
         runs,
         verify,
         push,

@@ -114,6 +114,14 @@ def png(figure: Figure) -> bytes:
     return content.getvalue()
 
 
+def webp(png: bytes) -> bytes:
+    """A picture without loss in a fourth fewer bytes, which browsers read."""
+    content = io.BytesIO()
+    with Image.open(io.BytesIO(png)) as picture:
+        picture.convert("RGB").save(content, format="WebP", lossless=True, quality=90, method=4)
+    return content.getvalue()
+
+
 def save(figure: Figure, path: Path) -> Path:
     """Write a figure as PNG; the path."""
     with atomic_path(path) as temporary:

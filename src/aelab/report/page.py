@@ -28,6 +28,7 @@ from aelab.report import (
     scores,
     training,
 )
+from aelab.report.live import Live, live_part
 from aelab.report.material import Material, gather
 from aelab.report.tiles import chosen
 from aelab.studies.answers import answers, answers_of_one
@@ -47,6 +48,9 @@ P = ParamSpec("P")
 MOST_ONE_BY_ONE = 16
 """Rows of a study that are also drawn one by one; with more, the page would be too large."""
 
+LIVE_BYTES = 40_000
+"""Of the live part's script and text."""
+
 UNPICTURED = ("mean", "copy")
 """Baselines that only the table has: their pictures are one image again and again, and the images
 themselves, and beside the mean image's error all others look the same."""
@@ -56,8 +60,8 @@ themselves, and beside the mean image's error all others look the same."""
 class Picture:
     """A figure as a file.
 
-    >>> Picture("loss", b"PNG", "The loss falls.", width=640, height=480).uri
-    'data:image/png;base64,UE5H'
+    >>> Picture("loss", style.png(Figure()), "The loss falls.", width=640, height=480).uri[:22]
+    'data:image/webp;base64'
     """
 
     name: str
@@ -70,8 +74,8 @@ class Picture:
 
     @property
     def uri(self) -> str:
-        """The whole picture as an address."""
-        return f"data:image/png;base64,{base64.b64encode(self.content).decode()}"
+        """The whole picture as an address: the same pixels, in a format of fewer bytes."""
+        return f"data:image/webp;base64,{base64.b64encode(style.webp(self.content)).decode()}"
 
 
 @dataclass
@@ -146,7 +150,10 @@ def write_report(
     for picture in (picture for section in sections for picture in section.pictures):
         with atomic_path(out / "figures" / f"{picture.name}.png") as temporary:
             temporary.write_bytes(picture.content)
-    write_text(out / "report.html", as_html(material, sections))
+    page = as_html(material, sections)
+    if (live := live_part(pictured(material), len(page.encode()) + LIVE_BYTES)) is not None:
+        page = as_html(material, sections, live)
+    write_text(out / "report.html", page)
     return Report(out / "report.html", material.left_out)
 
 
@@ -261,7 +268,7 @@ def own_figures(material: Material, name: str, classes: Sequence[str]) -> Sectio
     return section
 
 
-def as_html(material: Material, drawn: Sequence[Section]) -> str:
+def as_html(material: Material, drawn: Sequence[Section], live: Live | None = None) -> str:
     """The page."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("aelab", "report"),
@@ -298,8 +305,16 @@ def as_html(material: Material, drawn: Sequence[Section]) -> str:
         unrecorded=measured.unrecorded(material),
         left_out=material.left_out,
         style=(here / "page.css").read_text("utf-8"),
-        script=(here / "page.js").read_text("utf-8"),
+        live=live,
+        script="".join((here / name).read_text("utf-8") for name in scripts(live)),
     )
+
+
+def scripts(live: Live | None) -> tuple[str, ...]:
+    """The files of the page's script."""
+    if live is None or not live.content:
+        return ("page.js",)
+    return ("page.js", "engine.js", "chart.js", "live.js" if live.kind == "images" else "nodes.js")
 
 
 def columns_of(results: Results) -> dict[str, list[Column]]:

@@ -20,7 +20,7 @@ from aelab.files import AelabError, InputError, WriteError, read_json, write_jso
 from aelab.runs.resumable import Note, Progress
 from aelab.runs.store import Run
 from aelab.runs.train import train_run
-from aelab.settings import DataSettings
+from aelab.settings import DataSettings, checked
 from aelab.studies.candidates import Candidate, settings_of
 from aelab.studies.goals import Criterion, Goal
 
@@ -147,9 +147,9 @@ class Search:
                 and found["sha256"] == self.data.sha256
                 and found["data"] == json.loads(json.dumps(asdict(self.told)))
             )
-            trials = [Trial(**of) for of in found["trials"]]
+            trials = [checked(Trial, of, "trials") for of in found["trials"]]
             spent = float(found["spent"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"{path} is damaged ({error}); name a new folder with --out"
             ) from error
