@@ -1,6 +1,8 @@
 """What training does when the machine fails it: a line, an exit code, and nothing lost."""
 
 import errno
+import json
+import math
 import os
 import random
 import resource
@@ -22,7 +24,17 @@ import aelab.cli
 import aelab.runs.resumable
 from aelab.cli.failures import heard_signals
 from aelab.data.input_sets import InputDataset
-from aelab.files import AelabError, WriteError, read_json, remove_temporaries, told_memory
+from aelab.files import (
+    AelabError,
+    InputError,
+    WriteError,
+    read_json,
+    read_metadata,
+    read_tensors,
+    remove_temporaries,
+    told_memory,
+    write_tensors,
+)
 from aelab.models.zoo import build
 from aelab.runs.jobs import run_all
 from aelab.runs.lock import LOCK
@@ -394,6 +406,40 @@ def test_a_worker_that_is_killed_is_told_with_what_to_do() -> None:
     outcomes = dict(run_all(wait_or_die, range(3), 2))
     assert "ended from outside, perhaps for want of memory; try --jobs 1" in str(outcomes[0])
     assert set(outcomes) == {0, 1, 2}
+
+
+# Damaged checkpoints
+
+
+def test_a_checkpoint_that_does_not_fit_is_told(blobs: InputDataset, tmp_path: Path) -> None:
+    with pytest.raises(KilledError):
+        train_run(
+            SETTINGS, blobs, tmp_path / "run", checkpoint_seconds=0, on_progress=stop_after(6)
+        )
+    path = tmp_path / "run" / CHECKPOINT
+    tensors, facts = read_tensors(path), read_metadata(path)
+    progress = json.loads(facts["progress"])
+    term = next(name for name in tensors if name.startswith("trace/"))
+    moment = next(name for name in tensors if name.startswith("moments/exp_avg_sq"))
+    others = {name: of for name, of in tensors.items() if name != moment}
+    damaged: list[tuple[dict[str, torch.Tensor], object]] = [
+        (others, progress),
+        ({**tensors, moment: torch.zeros(3)}, progress),
+        ({**tensors, term: tensors[term][1:]}, progress),
+        (tensors, {**progress, "step": progress["step"] + 1}),
+        (tensors, {**progress, "step": "7"}),
+        (tensors, {**progress, "seconds": math.inf}),
+        (tensors, {**progress, "history": [{"validation_loss": "low", "validation": {}}]}),
+        (tensors, {**progress, "history": 3}),
+        (tensors, [progress]),
+    ]
+    for number, (held, told) in enumerate(damaged):
+        write_tensors(path, held, {"progress": json.dumps(told)})
+        with pytest.raises(InputError, match=r"state\.safetensors is damaged"):
+            train_run(SETTINGS, blobs, tmp_path / "run")
+        assert path.is_file(), number
+    write_tensors(path, tensors, facts)
+    train_run(SETTINGS, blobs, tmp_path / "run")
 
 
 # Clocks

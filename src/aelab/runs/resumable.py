@@ -234,13 +234,12 @@ class Training:
         groups: dict[str, dict[str, Tensor]] = {name: {} for name in names}
         try:
             progress = json.loads(read_metadata(self.checkpoint)["progress"])
+            version = progress["format"] if "format" in progress else OLDEST
             for key, tensor in read_tensors(self.checkpoint).items():
                 group, _, name = key.partition("/")
                 groups[group][name] = tensor
             for group in ("model", "best", "moments"):
-                groups[group] = upgraded_weights(
-                    groups[group], self.run.config, progress.get("format", OLDEST)
-                )
+                groups[group] = upgraded_weights(groups[group], self.run.config, version)
             refuse_unfitting(progress, groups, dict(self.model.named_parameters()))
             for group in ("best", "model") if groups["best"] else ("model",):
                 self.model.load_state_dict(groups[group])
