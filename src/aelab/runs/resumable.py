@@ -234,7 +234,7 @@ class Training:
         groups: dict[str, dict[str, Tensor]] = {name: {} for name in names}
         try:
             progress = json.loads(read_metadata(self.checkpoint)["progress"])
-            version = progress["format"] if "format" in progress else OLDEST
+            version = progress.get("format", OLDEST)
             for key, tensor in read_tensors(self.checkpoint).items():
                 group, _, name = key.partition("/")
                 groups[group][name] = tensor
@@ -250,7 +250,7 @@ class Training:
                 seconds=progress["seconds"],
                 moments=groups["moments"],
             )
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise InputError(
                 f"{self.checkpoint} is damaged ({error}); remove {self.run.folder} to begin anew"
             ) from error
