@@ -37,6 +37,7 @@ from aelab.files import (
 )
 from aelab.models.zoo import build
 from aelab.runs.jobs import run_all
+from aelab.runs.listing import listed
 from aelab.runs.lock import LOCK
 from aelab.runs.record import describe
 from aelab.runs.resumable import Progress, Training
@@ -287,6 +288,8 @@ def test_a_loss_that_is_no_number_leaves_the_checkpoint_and_fails_again(
         with pytest.raises(TrainingDivergedError, match="lower --learning-rate") as told:
             train_run(settings, blobs, folder, checkpoint_seconds=0)
         said.append(str(told.value))
+        (one,) = listed(folder)
+        assert (one.state, one.told) == ("failed", f"vanilla: {said[-1]}")
     assert said[0] == said[1]
     assert not (folder / LOCK).exists()
     assert not (folder / "model.safetensors").exists()

@@ -12,7 +12,7 @@ from typing import Literal
 
 from aelab.files import AelabError, InputError, MissingFileError, read_json, read_metadata
 from aelab.runs.lock import LOCK, Holder, refuse_living
-from aelab.runs.store import Run
+from aelab.runs.store import FAILED, Run
 
 Kind = Literal["run", "study", "choice"]
 State = Literal["finished", "resumable", "running", "failed", "damaged"]
@@ -128,6 +128,8 @@ def state_of_run(folder: Path) -> tuple[State, str]:
     model, recipe = run.settings.model, run.settings.recipe
     checkpoint = folder / "checkpoint" / "state.safetensors"
     if not (folder / "model.safetensors").is_file():
+        if (failure := folder / FAILED).is_file():
+            return "failed", f"{model}: {read_json(failure)['error']}"
         if not checkpoint.is_file():
             return "resumable", f"{model}: no checkpoint yet, so it begins anew"
         progress = json.loads(read_metadata(checkpoint)["progress"])

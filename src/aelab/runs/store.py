@@ -30,6 +30,9 @@ from aelab.runs.record import parse_settings, parse_spec
 from aelab.runs.upgrade import FORMAT, format_of, upgraded, upgraded_weights
 from aelab.settings import RunSettings, thaw
 
+FAILED = "failed.json"
+"""Why a training ended that the same settings would end again."""
+
 BUILT_ASIDE = 10_000_000
 """Numbers that a model may hold while it is built, besides a few times those of its weights."""
 

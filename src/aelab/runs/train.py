@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain, count
 from pathlib import Path
@@ -23,9 +24,9 @@ from aelab.runs.lock import LOCK, locked
 from aelab.runs.measure import choose_prior, draw_run, evaluate_run
 from aelab.runs.record import describe, describe_origin, same_work
 from aelab.runs.resumable import OnProgress, Training
-from aelab.runs.store import Run
+from aelab.runs.store import FAILED, Run
 from aelab.settings import RunSettings
-from aelab.training.loop import fit
+from aelab.training.loop import TrainingDivergedError, fit
 
 MEASURED_SHARE = 0.05
 """Of a budget of seconds, spent on measuring how fast a model trains."""
@@ -84,13 +85,15 @@ def train_run(
         remove_temporaries(folder)
         if not trained.is_file():
             write_json(folder / "config.json", config)
-            Training(
+            training = Training(
                 run,
                 model,
                 data,
                 checkpoint_seconds=checkpoint_seconds,
                 refuse_lost=held.refuse_lost,
-            ).go(on_progress)
+            )
+            with told_failure(folder):
+                training.go(on_progress)
         if not (folder / "priors" / "choice.json").is_file():
             choose_prior(run, data)
         if not kept_scores.place(run).is_file():
@@ -101,6 +104,18 @@ def train_run(
             draw_run(run, data, split)
         shutil.rmtree(folder / "checkpoint", ignore_errors=True)
     return run
+
+
+@contextmanager
+def told_failure(folder: Path) -> Iterator[None]:
+    """Leave in ``failed.json`` why a training cannot go on, for the list of runs."""
+    path = folder / FAILED
+    path.unlink(missing_ok=True)
+    try:
+        yield
+    except TrainingDivergedError as error:
+        write_json(path, {"error": str(error)})
+        raise
 
 
 def new_model(settings: RunSettings, blueprint: Blueprint, data: Dataset) -> Model:
