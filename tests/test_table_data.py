@@ -289,3 +289,17 @@ def test_a_run_on_a_table_from_the_command_line(
     assert aelab.cli.main(["train", "pca", "--data", "t.csv", "--classes", "0"]) == 2
     told = "t.csv has no classes to choose '0' from: classes are folders of images, the labels of"
     assert f"{told} an array, or the column that --label names" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "told", [b"\xad{", b"[1]", b'{"index_columns": 3}', b'{"index_columns": [3]}']
+)
+def test_what_a_parquet_file_says_of_pandas_need_not_be_true(tmp_path: Path, told: bytes) -> None:
+    columns = np.random.default_rng(0).normal(size=(2, 40))
+    table = pyarrow.table({"a": columns[0], "b": columns[1]})
+    pyarrow.parquet.write_table(
+        table.replace_schema_metadata({"pandas": told}), tmp_path / "t.parquet"
+    )
+    data = load(str(tmp_path / "t.parquet"))
+    assert isinstance(data, InputDataset)
+    assert data.spec.size == 2

@@ -348,6 +348,17 @@ def test_a_value_beside_which_the_others_are_one_is_refused(tmp_path: Path) -> N
     assert names_of(data) == ("a", "b", "d")
 
 
+def test_a_held_out_value_beyond_arithmetic_is_refused(tmp_path: Path) -> None:
+    data = opened(tmp_path / "t.csv", text_of(NUMBERS, names="a,b,c,d"))
+    for split in ("validation", "test"):
+        row = int(data.split(split).index[0])
+        rows = NUMBERS.copy()
+        rows[row, 2] = 1e300
+        told = rf"1e\+300 in row {row + 1} of the column c is beyond .*--leave-out c"
+        with pytest.raises(InputError, match=told):
+            opened(tmp_path / "t.csv", text_of(rows, names="a,b,c,d"))
+
+
 # What is refused
 
 

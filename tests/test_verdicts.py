@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aelab.evaluate.columns import METRICS
+from aelab.files import InputError
 from aelab.studies.results import ResultRow, Spread, Verdict
-from aelab.studies.study import Claim, Question
+from aelab.studies.study import Claim, Question, parse_study
 from aelab.studies.verdicts import best_of, front, not_told_apart, paired, verdict
 
 
@@ -326,3 +327,15 @@ def test_a_claim_may_hold_one_metric_against_another() -> None:
     same = Claim("c", "frechet_fitted", "vae", ("vae",), than_metric="frechet_own")
     assert verdict(same, [replace(worse, metrics=decoy)]).holds == "holds"
     assert verdict(claim, [better, row("vae", 1.0, 2.0)]).holds == "was not tested"
+
+
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        ('[claims.one]\nmetric = "mse"\n', "claim one: claim and better and than missing"),
+        ('[questions.one]\nmetric = "mse"\n', "question one: question missing"),
+    ],
+)
+def test_what_a_claim_or_a_question_lacks_is_told(table: str, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        parse_study("mine", f"[rows.pca]\n{table}")

@@ -8,7 +8,7 @@ import math
 import random
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, Field, dataclass, field, fields
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -300,10 +300,18 @@ def checked(settings: type[T], values: Mapping[str, Any], where: str) -> T:
     values = thaw(values)
     for key, value in values.items():
         check_value(f"{where}: {key}", key, value, hints)
+    needed = (one.name for one in fields(settings) if has_no_default(one))  # type: ignore[arg-type]
+    if missing := [name for name in needed if name not in values]:
+        raise InputError(f"{where}: {' and '.join(missing)} missing")
     try:
         return settings(**values)
     except ValueError as error:
         raise InputError(f"{where}: {error}") from error
+
+
+def has_no_default(of: "Field[Any]") -> bool:
+    """Whether a dataclass cannot be made without this field."""
+    return of.default is MISSING and of.default_factory is MISSING
 
 
 def thaw(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -192,8 +192,12 @@ def is_empty(column: pyarrow.ChunkedArray) -> bool:
 
 def pandas_index(table: pyarrow.Table) -> list[str]:
     """The columns that a Parquet file of pandas' says are its index."""
-    known = (table.schema.pandas_metadata or {}).get("index_columns", [])
-    return [name for name in known if isinstance(name, str)]
+    try:
+        told = table.schema.pandas_metadata
+    except ValueError:  # no JSON: whoever wrote it, it was not pandas
+        return []
+    known = told.get("index_columns") if isinstance(told, dict) else None
+    return [name for name in known if isinstance(name, str)] if isinstance(known, list) else []
 
 
 def reason(name: str, column: pyarrow.ChunkedArray) -> str:

@@ -21,6 +21,9 @@ below the second of a few different values: numbers that once were of single pre
 
 FEW_VALUES = 5
 
+FARTHEST = 1e15
+"""Standard deviations from the mean: the squares of more have no sum in single precision."""
+
 LOST = 1e-6
 """Of a column's deviation: where the middle half of its values is closer together than that, the
 others cannot be told apart by a model, for a float32 has seven digits."""
@@ -74,6 +77,8 @@ def standardise(
     for place, of_column in enumerate(words):
         if of_column:
             means[place], deviations[place] = 0.0, float(len(of_column) > 1)
+    for split in splits.keys() - {"train"}:
+        refuse_beyond(settings.name, names, splits[split], means, deviations)
     constant = [name for name, d in zip(names, deviations, strict=True) if d == 0]
     kept = [place for place, name in enumerate(names) if name not in constant]
     if not kept:
@@ -124,6 +129,28 @@ def moments_of(
         else:
             refuse_far(where, name, column, deviations[place], rows[known])
     return means, deviations
+
+
+def refuse_beyond(
+    where: str,
+    names: Sequence[str],
+    split: tuple[Part, Index],
+    means: NDArray[np.float64],
+    deviations: NDArray[np.float64],
+) -> None:
+    """Raise InputError if a row that is held out has a value that no model's arithmetic holds."""
+    part, index = split
+    for place, name in enumerate(names):
+        column = part.values[torch.from_numpy(index), place].numpy()
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            beyond = np.abs(column - means[place]) / deviations[place] > FARTHEST
+        if deviations[place] and beyond.any():
+            far = int(beyond.argmax())
+            raise InputError(
+                f"{where}: {column[far]:g} in row {index[far] + 1} of the column {name} is beyond "
+                f"any arithmetic beside the others; mend it, leave the row out, or the column with "
+                f"--leave-out {name}"
+            )
 
 
 def refuse_far(

@@ -38,6 +38,7 @@ DENSE = (
     Candidate("vae-beta-0.1", "vae", {"beta": 0.1}),
     Candidate("noise-conditional", "noise-conditional"),
     Candidate("noise-conditional-wide", "noise-conditional", {"hidden": (256, 128)}),
+    Candidate("noise-conditional-slow", "noise-conditional", learning_rate=7e-4),
     Candidate("multilayer-slow", "multilayer", learning_rate=7e-4),
     Candidate("denoising", "denoising", {"noise_level": NOISE}, "dense"),
     Candidate("denoising-wide", "denoising", {"noise_level": 0.5, "hidden": (256, 128)}, "dense"),
@@ -61,8 +62,14 @@ FIRST = {"denoising": "nois", "anomalies": "noise-", "samples": "vae"}
 
 
 def candidates_for(data: InputDataset, goal: Goal) -> tuple[Candidate, ...]:
-    """What is tried, the likeliest first; PCA before all, for it takes no time."""
+    """What is tried, the likeliest first; PCA before all, for it takes no time.
+
+    Where no anomaly of a table is known, only the recipes of `noise-conditional`: of one model's,
+    the least noise that is left tells the better; which model finds anomalies, it does not.
+    """
     found = DENSE if data.spec.kind == "rows" else CONVOLUTIONAL
+    if goal == "anomalies" and found is DENSE and not data.anomalies:
+        found = tuple(one for one in found if one.model == "noise-conditional")
     wanted = FIRST.get(goal, "")
     return (PCA, *sorted(found, key=lambda one: wanted not in one.name))
 

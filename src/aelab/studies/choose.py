@@ -20,7 +20,7 @@ from aelab.runs.screen import TrainingScreen
 from aelab.runs.store import Run
 from aelab.settings import DataSettings
 from aelab.studies.candidates import Candidate, candidates_for, code_size_of
-from aelab.studies.goals import Measured, criterion_of, difference
+from aelab.studies.goals import UNLABELLED, Measured, criterion_of, difference
 from aelab.studies.results import Spread
 from aelab.studies.search import (
     GROUPS,
@@ -145,6 +145,8 @@ def found(search: Search, entrants: list[Candidate]) -> Choice:
         going_on = [t for t in search.ranked(done) if t.candidate != pca.name]
         others = [by_name[t.candidate] for t in going_on[: math.ceil(len(others) / THIRD)]]
     ranked = search.ranked(search.trials)
+    if search.criterion is UNLABELLED:  # PCA, which leaves noise and finds few anomalies, is last
+        ranked.sort(key=lambda trial: trial.candidate == pca.name)
     if not ranked:
         raise AelabError(f"every candidate failed: {search.trials[0].error}")
     return concluded(search, ranked)
