@@ -140,7 +140,7 @@ def test_mistakes_in_a_study_are_named(text: str, said: str) -> None:
         ("[rows.vae]\n[rows.vgae]", "row vgae: vgae is a model of the links of a graph, and tiny"),
         (
             "[rows.x]\nmodel = 'no.such:Model'",
-            "row x: model: model 'no.such:Model' cannot be imported",
+            "row x names the class no.such:Model; if you trust it, import no.such first",
         ),
     ],
 )

@@ -67,7 +67,7 @@ def candidates_for(data: InputDataset, goal: Goal) -> tuple[Candidate, ...]:
     Where no anomaly of a table is known, only the recipes of `noise-conditional`: of one model's,
     the least noise that is left tells the better; which model finds anomalies, it does not.
     """
-    found = DENSE if data.spec.kind == "rows" else CONVOLUTIONAL
+    found: tuple[Candidate, ...] = DENSE if data.spec.kind == "rows" else CONVOLUTIONAL
     if goal == "anomalies" and found is DENSE and not data.anomalies:
         found = tuple(one for one in found if one.model == "noise-conditional")
     wanted = FIRST.get(goal, "")
