@@ -4,12 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aelab.api.pages import report
-from aelab.studies.asked import (
-    CompareOptions,
-    DataOptions,
-    filled,
-    with_help,
-)
+from aelab.studies.asked import CompareOptions, DataOptions
+from aelab.studies.keywords import filled, with_help
 
 if TYPE_CHECKING:
     from aelab.report.page import Report as Report
