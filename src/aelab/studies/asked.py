@@ -102,6 +102,10 @@ class CompareOptions(DataOptions):
     """Rows trained at once, each in a process of its own; a row of two threads counts as two.
     The study's own unless given, mostly 1."""
 
+    cluster: str | None = None
+    """Train the rows on a Dask cluster instead: tcp://host:8786 is its scheduler; local:4 is one of
+    four workers on this machine. Its workers need the same folders; see docs/scale.md."""
+
     quick: bool = False
     """A tenth of the training and the quickest metrics, on 2,000 inputs at most, for a look."""
 
@@ -124,6 +128,10 @@ class CompareOptions(DataOptions):
     def __post_init__(self) -> None:
         if self.jobs is not None and self.jobs < 1:
             raise ValueError(f"jobs must be 1 or more, not {self.jobs}")
+        if self.cluster is not None:
+            check_address(self.cluster)
+            if self.jobs is not None:
+                raise ValueError("jobs are processes here; a cluster does a row a worker")
         if self.seeds is not None and not 0 < len(set(self.seeds)) == len(self.seeds):
             raise ValueError("seeds must be one or more different numbers")
         if self.time_budget is not None:
@@ -149,6 +157,27 @@ class CompareOptions(DataOptions):
             seeds=self.seeds or study.seeds,
             jobs=self.jobs or study.jobs,
             groups=tuple(dict.fromkeys([*study.groups, *self.metrics])),
+        )
+
+
+def check_address(cluster: str) -> None:
+    """Raise ValueError unless it is ``local:N``, or a scheduler's address.
+
+    >>> check_address("local:4")
+    >>> check_address("tls://head.example:8786")
+    >>> check_address("head.example")
+    Traceback (most recent call last):
+    ...
+    ValueError: cluster must be local:N for N workers here, or a scheduler's tcp://host:8786, not
+    'head.example'
+    """
+    scheme, _, rest = cluster.partition(":")
+    here = scheme == "local" and rest.isdecimal() and int(rest) > 0
+    port = rest.rpartition(":")[2]
+    if not here and not (scheme in ("tcp", "tls") and rest.startswith("//") and port.isdecimal()):
+        raise ValueError(
+            f"cluster must be local:N for N workers here, or a scheduler's tcp://host:8786, not "
+            f"{cluster!r}"
         )
 
 
