@@ -3,13 +3,14 @@
 Run folders, on storage that all share, hold all that is done; messages only say that a job ended.
 """
 
+import asyncio
 import logging
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import chdir, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -31,7 +32,7 @@ R = TypeVar("R")
 DaskClient = Any
 DaskWorker = Any
 
-REACHED = 5.0
+REACHED = 10.0
 """Seconds within which a scheduler answers."""
 
 GONE = 120.0
@@ -76,7 +77,7 @@ def lacking(needs: Needs, dask_worker: DaskWorker) -> str | None:
         )
     for place in (needs.mark, needs.folder):
         if not place.exists():
-            seen = place if place.is_dir() else place.parent
+            seen = place.parent if place == needs.mark else place
             return f"has no {seen}: what the command reads and writes must be where all share it"
     return None
 
@@ -171,15 +172,18 @@ class Cluster(Places):
         Raises:
             AelabError: no other is there.
         """
-        for place, why in unfit.items():
-            if place not in self.left_out:
-                self.left_out[place] = why
-                self.tell(f"worker {place} is left out: it {why}")
-        there = self.workers()
-        self.fit = there - self.left_out.keys()
+        lines = [
+            f"worker {place} is left out: it {why}"
+            for place, why in unfit.items()
+            if place not in self.left_out
+        ]
+        self.left_out |= unfit
+        self.fit = self.workers() - self.left_out.keys()
+        for line in lines if self.fit else lines[:-1]:
+            self.tell(line)
         if unfit and not self.fit:
             place, why = list(unfit.items())[-1]
-            raise AelabError(f"no worker can go on: {place} {why}")
+            raise AelabError(f"no worker is left that can do it: {place} {why}")
 
     def around(self, work: Callable[[J, Callable[[Any], None]], R]) -> Callable[..., R]:
         """As `in_worker`."""
@@ -284,12 +288,25 @@ def connected(client: DaskClient, address: str) -> DaskClient:
         AelabError: it cannot be reached.
     """
     try:
+        with ThreadPoolExecutor(1) as thread:  # a notebook has a loop of its own in this one
+            thread.submit(asyncio.run, shake_hands(address)).result()
         return client(address, timeout=REACHED, set_as_default=False)
     except Exception as error:  # of the network, of the address, of what answers there
         raise AelabError(
             f"the scheduler {address} cannot be reached within {REACHED:.0f} s: is it started, and "
             f"the address the one that it told? What was done is kept"
         ) from error
+
+
+async def shake_hands(address: str) -> None:
+    """See whether a scheduler answers: a client waits forever for one that takes a call only."""
+    from distributed.comm import connect
+    from distributed.security import Security
+
+    security = Security().get_connection_args("client")  # as the user's configuration of Dask says
+    async with asyncio.timeout(REACHED):
+        comm = await connect(address, timeout=REACHED, **security)
+        await comm.close()
 
 
 @contextmanager
@@ -306,7 +323,7 @@ def scheduler_of(address: str) -> Iterator[str]:
             n_workers=int(count),
             threads_per_worker=1,
             host="127.0.0.1",
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             memory_limit=0,  # as processes of our own; a limit of Dask's would end them
             silence_logs=logging.CRITICAL,
         )
