@@ -22,7 +22,7 @@ from aelab.cli import main
 from aelab.files import AelabError, InputError, MissingFileError, WriteError
 from aelab.runs import cluster as clusters
 from aelab.runs.cluster import Cluster, Needs, cluster, in_worker, lacking, marked
-from aelab.runs.jobs import StoppedError, UnfitError, run_all
+from aelab.runs.jobs import ClosingError, StoppedError, UnfitError, run_all
 from aelab.runs.lock import LOCK, HeldError, LostError
 from aelab.runs.resumable import Note, Progress, progress_in
 from aelab.settings import VERSION
@@ -189,13 +189,18 @@ def test_a_worker_that_cannot_says_so(
 
 
 @pytest.mark.parametrize(
-    "worker", [Worker(state="cancelled"), Worker(state=""), Worker(status="closing")]
+    ("worker", "error"),
+    [
+        (Worker(state="cancelled"), StoppedError),
+        (Worker(state=""), StoppedError),
+        (Worker(status="closing_gracefully"), ClosingError),
+    ],
 )
 def test_a_job_that_nobody_waits_for_ends(
-    needs: Needs, here: Callable[[Worker], None], worker: Worker
+    needs: Needs, here: Callable[[Worker], None], worker: Worker, error: type[Exception]
 ) -> None:
     here(worker)
-    with pytest.raises(StoppedError):
+    with pytest.raises(error):
         in_worker(needs, lambda job, tell: tell("half"), 3, lambda told: None)
 
 
@@ -243,7 +248,7 @@ class Client:
                 future.set_result(([], found))
             return future
 
-        return SimpleNamespace(submit=submit)
+        return SimpleNamespace(submit=submit, shutdown=lambda wait: None)
 
     def close(self, timeout: float) -> None:
         self.status = "closed"
@@ -267,6 +272,15 @@ def test_the_job_of_a_worker_that_cannot_is_given_to_the_others(needs: Needs) ->
         "worker c is left out: it has 4 threads",
         "worker a is left out: it cannot write x: No space left on device",
     ]
+
+
+def test_a_worker_that_closes_is_not_to_blame(needs: Needs) -> None:
+    closing = iter([ClosingError("a", "closes")])
+    client = Client({"a": None}, lambda sent: next(closing, sent[0]))
+    told: list[str] = []
+    assert outcomes(client, needs, told) == {0: 0, 1: 1, 2: 2}
+    assert client.sent[-1] == (0, None)
+    assert told == []
 
 
 def test_where_no_worker_is_left_that_is_one_line(needs: Needs) -> None:

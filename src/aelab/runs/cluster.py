@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from aelab.files import AelabError, InputError, MissingFileError, WriteError
 from aelab.machine import keep_freed_memory
-from aelab.runs.jobs import Places, StoppedError, UnfitError
+from aelab.runs.jobs import ClosingError, Places, StoppedError, UnfitError
 from aelab.runs.lock import HeldError, LostError
 from aelab.runs.resumable import Note
 from aelab.settings import VERSION
@@ -30,6 +30,7 @@ R = TypeVar("R")
 
 # Dask's, which is imported only where it is asked for.
 DaskClient = Any
+DaskExecutor = Any
 DaskWorker = Any
 
 REACHED = 10.0
@@ -92,7 +93,7 @@ def in_worker(
 
     Raises:
         UnfitError: this worker cannot, and another may.
-        StoppedError: the command was stopped, or the connection to it lost.
+        StoppedError: the command was stopped.
         AelabError: the job's own.
     """
     from distributed import get_worker
@@ -103,8 +104,10 @@ def in_worker(
     def heard(told: object) -> None:
         """Let what a job tells be the moment at which it can be stopped."""
         now = worker.state.tasks.get(task)
-        if now is None or now.state != "executing" or worker.status.name != "running":
+        if now is None or now.state != "executing":
             raise StoppedError
+        if worker.status.name not in ("running", "paused"):
+            raise ClosingError(worker.address, "closes")
         if isinstance(told, Note):
             tell(told)
 
@@ -145,6 +148,7 @@ class Cluster(Places):
         self.client = connect()
         self.left_out: dict[str, str] = {}
         self.fit: set[str] = set()
+        self.executors: dict[frozenset[str], DaskExecutor] = {}
         self.restricted: set[Future[Any]] = set()
         if not self.workers():
             tell("the cluster has no workers yet; the work begins when one comes")
@@ -157,7 +161,11 @@ class Cluster(Places):
     def look_over(self) -> bool:
         """Leave out new workers that are not fit; whether there were any."""
         found = self.client.run(lacking, self.needs, on_error="return")
-        new = {place: why for place, why in found.items() if place not in self.left_out}
+        new = {
+            place: why
+            for place, why in found.items()
+            if place not in self.left_out and not isinstance(why, OSError)  # it was not reached
+        }
         unfit = {
             place: why if isinstance(why, str) else f"has no aelab {VERSION} ({why})"
             for place, why in new.items()
@@ -191,13 +199,23 @@ class Cluster(Places):
 
     def submit(self, fn: Callable[..., R], /, *args: Any, **kwargs: Any) -> Future[R]:  # noqa: ANN401 - those of fn
         """The future of a call, in any worker that is not left out."""
-        # Where none of these is there any more, others may do it, and refuse it.
-        where = {"workers": sorted(self.fit), "allow_other_workers": True} if self.left_out else {}
-        executor = self.client.get_executor(pure=False, **where)
-        future: Future[R] = executor.submit(fn, *args, **kwargs)
-        if where:
+        to = frozenset(self.fit if self.left_out else ())
+        if to not in self.executors:
+            # Where none of these is there any more, others may do it, and refuse it.
+            where = {"workers": sorted(to), "allow_other_workers": True} if to else {}
+            self.executors[to] = self.client.get_executor(pure=False, **where)
+        future: Future[R] = self.executors[to].submit(fn, *args, **kwargs)
+        if to:
             self.restricted.add(future)
         return future
+
+    def take_back(self) -> None:
+        """Cancel all that has not ended; a job that has begun ends when it next tells something."""
+        if self.client.status == "running":  # otherwise nothing is there
+            for executor in self.executors.values():
+                executor.shutdown(wait=False)
+        self.executors.clear()
+        self.restricted.clear()
 
     def again(self, future: Future[Any]) -> bool:
         """Whether the worker or the scheduler is to blame; a worker then gets no more jobs."""
@@ -207,6 +225,8 @@ class Cluster(Places):
             self.return_to_scheduler()
             return True
         error = future.exception()
+        if isinstance(error, ClosingError):
+            return True
         if isinstance(error, UnfitError):
             self.leave_out({error.place: error.why})
             return True
@@ -233,6 +253,7 @@ class Cluster(Places):
                 if time.monotonic() > end:
                     raise
         self.left_out = {}
+        self.executors.clear()
         self.look_over()
 
     def everywhere(self, work: Callable[[], None]) -> None:

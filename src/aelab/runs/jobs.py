@@ -66,6 +66,15 @@ class UnfitError(Exception):
         self.place, self.why = place, why
 
 
+class ClosingError(UnfitError):
+    """A place ends in the middle of a job, as its owner wants; another takes the job up.
+
+    >>> raise ClosingError("tcp://10.0.0.7:40123", "closes")
+    Traceback (most recent call last):
+    aelab.runs.jobs.ClosingError: ('tcp://10.0.0.7:40123', 'closes')
+    """
+
+
 class Places(Executor):
     """An executor of places that come and go, and need not be fit for the work."""
 
@@ -79,6 +88,10 @@ class Places(Executor):
         Raises:
             AelabError: there is none.
         """
+        raise NotImplementedError
+
+    def take_back(self) -> None:
+        """Cancel all jobs that have not ended; those that have begun end soon."""
         raise NotImplementedError
 
     def everywhere(self, work: Callable[[], None]) -> None:
@@ -172,8 +185,11 @@ def done(
                 tell(job, progress)
             yield job, outcome
     finally:
-        for future in running:
-            future.cancel()
+        if isinstance(executor, Places):
+            executor.take_back()
+        else:
+            for future in running:
+                future.cancel()
 
 
 class Looking(Generic[J, P]):
