@@ -32,10 +32,10 @@ from aelab.settings import DataSettings, Recipe
 from aelab.studies.asked import (
     CompareOptions,
     TrainOptions,
-    keywords,
     option_name,
     training_options,
 )
+from aelab.studies.keywords import keywords
 from test_cli import ends_with
 
 FEW: dict[str, Any] = {"latent_dim": 3, "hidden": (12,), "epochs": 1}

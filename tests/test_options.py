@@ -4,7 +4,7 @@ import inspect
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
@@ -28,6 +28,7 @@ import aelab.exports.hub
 import aelab.exports.model_file
 import aelab.models.zoo
 import aelab.report.page
+import aelab.runs.cluster
 import aelab.runs.listing
 import aelab.runs.measure
 import aelab.runs.train
@@ -76,6 +77,7 @@ CALLED: dict[str, tuple[Any, str]] = {
     "write_embeddings": (aelab.apps.links, "write_embeddings"),
     "write_links": (aelab.apps.links, "write_links"),
     "export_model": (aelab.exports.model_file, "export_model"),
+    "cluster": (aelab.runs.cluster, "cluster"),
     "compare": (aelab.studies.compare, "compare"),
     "listed": (aelab.runs.listing, "listed"),
     "verified": (aelab.runs.verify, "verified"),
@@ -284,6 +286,7 @@ CASES = [
     Case("compare", "seeds", "--seeds 3 5", "compare.study.seeds", (3, 5)),
     Case("compare", "model", f"--model {OWN_CLASS}", "import_class.path", OWN_CLASS),
     Case("compare", "jobs", "--jobs 2", "compare.study.jobs", 2),
+    Case("compare", "cluster", "--cluster tcp://head:8786", "cluster.address", "tcp://head:8786"),
     Case("compare", "quick", "--quick", "compare.study.quick", True),
     Case("compare", "time_budget", "--time-budget 2m", "compare.study.name", "default-120s"),
     Case(
@@ -429,6 +432,7 @@ def workplace(blobs: InputDataset, tmp_path_factory: pytest.TempPathFactory) -> 
         "score_pairs": lambda to: [],
         "top_missing_links": lambda to: [],
         "export_model": lambda to: to["data"]() and Exported(to["path"], "whole", (), (), "none"),
+        "cluster": lambda to: nullcontext(),
         "compare": lambda to: Result(study, run.folder, {"vae": [run]}, {}, {}),
         "listed": lambda to: [],
         "verified": lambda to: Verified(0, (), ()),

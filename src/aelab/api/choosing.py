@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from aelab.api.trained import Data
 from aelab.files import InputError
 from aelab.settings import DataSettings, check_value, seconds_of
-from aelab.studies.asked import DataOptions, filled, option_name, with_help
+from aelab.studies.asked import DataOptions, option_name
+from aelab.studies.keywords import filled, with_help
 
 if TYPE_CHECKING:
     from aelab.studies.choose import Choice

@@ -1,15 +1,14 @@
 """A study in one line, and its page."""
 
+from collections.abc import Callable
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aelab.api.pages import report
-from aelab.studies.asked import (
-    CompareOptions,
-    DataOptions,
-    filled,
-    with_help,
-)
+from aelab.studies.asked import CompareOptions, DataOptions
+from aelab.studies.keywords import filled, with_help
 
 if TYPE_CHECKING:
     from aelab.report.page import Report as Report
@@ -21,7 +20,8 @@ def compare(study: str | Path = "default", **options: Any) -> "Result":  # noqa:
     """Train the rows of a study, and write its table and its page.
 
     The result shows itself in a notebook; `result.errors` tells which rows failed. With ``jobs=2``
-    or more, a script needs ``if __name__ == "__main__":``, as for all processes in Python.
+    or more, or ``cluster="local:2"``, a script needs ``if __name__ == "__main__":``, as for all
+    processes in Python.
 
     Raises:
         AelabError: there is no such study or keyword, a value is of another type or out of range,
@@ -43,7 +43,7 @@ def compare_asked(options: CompareOptions, *, plain: bool = False) -> "Result":
     from aelab.studies.compare import compare
 
     study = options.chosen
-    with TrainingScreen(plain=plain) as screen:
+    with TrainingScreen(plain=plain) as screen, executor_of(options, screen.say) as executor:
         seeds = f"{len(study.seeds)} seed{'s' if len(study.seeds) > 1 else ''}"
         screen.say(f"{study.name}: {len(study.rows)} rows × {seeds}")
         return compare(
@@ -51,8 +51,20 @@ def compare_asked(options: CompareOptions, *, plain: bool = False) -> "Result":
             out=options.out,
             data_dir=options.data_dir,
             asked=options.asked,
+            executor=executor,
             on_progress=lambda job, progress: screen.tell(job.label, progress),
         )
+
+
+def executor_of(
+    options: CompareOptions, tell: Callable[[str], None]
+) -> "AbstractContextManager[Executor | None]":
+    """What does the rows, if that is no process of our own."""
+    if options.cluster is None:
+        return nullcontext()
+    from aelab.runs.cluster import cluster
+
+    return cluster(options.cluster, options.out, tell)
 
 
 def write_page(result: "Result", options: CompareOptions) -> "Report | None":

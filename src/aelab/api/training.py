@@ -15,14 +15,13 @@ from aelab.settings import DataSettings, Recipe, check_value, usual_split
 from aelab.studies.asked import (
     DataOptions,
     TrainOptions,
-    filled,
     fitted_options,
     load_asked,
     option_name,
     training,
     training_options,
-    with_help,
 )
+from aelab.studies.keywords import filled, with_help
 
 if TYPE_CHECKING:
     from aelab.report.page import Report as Report

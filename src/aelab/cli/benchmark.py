@@ -27,6 +27,8 @@ def compare_adbench(options: CompareOptions) -> Benchmark:
             f"{NAME} takes no --{given[0].replace('_', '-')}: its tables are split, and its "
             f"detectors measured, as published"
         )
+    if options.cluster is not None:
+        raise InputError(f"{NAME} takes no --cluster: its fits take seconds each; use --jobs")
     folder = options.out / (f"{NAME}-quick" if options.quick else NAME)
     tables, outcomes, errors = benchmark(
         folder,

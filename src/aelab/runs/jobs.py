@@ -4,16 +4,19 @@ import math
 import multiprocessing
 import os
 import signal
+import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from multiprocessing.managers import SyncManager
+from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from aelab.files import AelabError, told_memory, told_os_error
 from aelab.machine import keep_freed_memory
@@ -30,6 +33,12 @@ ManagedEvent = Any
 
 GONE = "a process was ended from outside, perhaps for want of memory; try --jobs 1"
 
+LOOKED = 5.0
+"""Seconds between two looks at how far jobs elsewhere are."""
+
+MOST_LOOKED = 100
+"""Jobs that are looked at; they are begun in their order, and files may be far away."""
+
 UNREACHABLE = (EOFError, ConnectionError)
 """What is raised where the manager of a queue is gone, as when a signal ends all processes."""
 
@@ -43,6 +52,51 @@ class StoppedError(Exception):
     >>> attempt(lambda job, tell: tell("half"), "job", Teller("job", None, stop))
     ([], 'stopped')
     """
+
+
+class UnfitError(Exception):
+    """A place cannot do a job that another may: it lacks the data, or cannot write.
+
+    >>> UnfitError("tcp://10.0.0.7:40123", "cannot write runs/vae: No space left on device").place
+    'tcp://10.0.0.7:40123'
+    """
+
+    def __init__(self, place: str, why: str) -> None:
+        super().__init__(place, why)
+        self.place, self.why = place, why
+
+
+class ClosingError(UnfitError):
+    """A place ends in the middle of a job, as its owner wants; another takes the job up.
+
+    >>> raise ClosingError("tcp://10.0.0.7:40123", "closes")
+    Traceback (most recent call last):
+    aelab.runs.jobs.ClosingError: ('tcp://10.0.0.7:40123', 'closes')
+    """
+
+
+class Places(Executor):
+    """An executor of places that come and go, and need not be fit for the work."""
+
+    def around(self, work: Callable[[J, Callable[[P], None]], R]) -> Callable[..., R]:
+        """What is done there instead of `work`: that, after what it needs; or an UnfitError."""
+        raise NotImplementedError
+
+    def again(self, future: Future[Any]) -> bool:
+        """Whether a job that ended so is to be submitted once more, for another place to do.
+
+        Raises:
+            AelabError: there is none.
+        """
+        raise NotImplementedError
+
+    def take_back(self) -> None:
+        """Cancel all jobs that have not ended; those that have begun end soon."""
+        raise NotImplementedError
+
+    def everywhere(self, work: Callable[[], None]) -> None:
+        """Do this in every place that is there."""
+        raise NotImplementedError
 
 
 class InThisProcess(Executor):
@@ -66,6 +120,7 @@ def run_all(
     on_progress: Callable[[J, P], None] | None = None,
     size: Callable[[J], int] = lambda job: 1,
     executor: Executor | None = None,
+    look: Callable[[J], P | None] | None = None,
 ) -> Iterator[tuple[J, R | str]]:
     """Each job with what ``work(job, tell)`` returned, or with the error's one line.
 
@@ -73,11 +128,13 @@ def run_all(
     sizes add up to at most `at_once`; one that is larger runs alone. With more than one at once
     they come back in the order of their ends, and `work`, jobs and results go between processes.
     An `executor` is given all of them at once, and what they tell comes with their ends, for
-    nothing is known of where they are; those that have begun there are not stopped with us.
+    nothing is known of where they are; until then we `look` how far the first of them are. Those
+    that have begun there are not stopped with us, unless the executor sees to it.
     """
     tell = on_progress or (lambda job, progress: None)
     if executor is not None:
-        yield from done(executor, work, jobs, math.inf, tell, size, lambda job: None)
+        around = executor.around(work) if isinstance(executor, Places) else work
+        yield from done(executor, around, jobs, math.inf, tell, size, lambda job: None, look)
     elif at_once == 1:
         yield from done(InThisProcess(), work, jobs, 1, tell, size, lambda job: partial(tell, job))
     else:
@@ -93,29 +150,69 @@ def done(
     tell: Callable[[J, P], None],
     size: Callable[[J], int],
     teller: Callable[[J], Callable[[P], None] | None],
+    look: Callable[[J], P | None] | None = None,
 ) -> Iterator[tuple[J, R | str]]:
     """run_all by an executor; `teller` gives what a job can tell us by at once, if it can."""
     waiting = deque(jobs)
     running: dict[Future[tuple[list[P], R | str]], J] = {}
+    ended: SimpleQueue[Future[tuple[list[P], R | str]]] = SimpleQueue()
+    used, looking = 0, Looking(look, tell)
     try:
         while waiting or running:
-            used = sum(size(job) for job in running.values())
             if waiting and (not running or used + size(waiting[0]) <= at_once):
                 job = waiting.popleft()
                 try:
-                    running[executor.submit(attempt, work, job, teller(job))] = job
+                    future = executor.submit(attempt, work, job, teller(job))
                 except BrokenExecutor:
                     yield job, GONE
+                    continue
+                running[future] = job
+                used += size(job)
+                future.add_done_callback(ended.put)
                 continue
-            for future in wait(running, return_when="FIRST_COMPLETED").done:
-                job = running.pop(future)
-                kept, outcome = outcome_of(future)
-                for progress in kept:
-                    tell(job, progress)
-                yield job, outcome
+            looking.at(running.values())
+            try:
+                future = ended.get(timeout=LOOKED)
+            except Empty:
+                continue
+            job = running.pop(future)
+            used -= size(job)
+            if isinstance(executor, Places) and executor.again(future):
+                waiting.append(job)
+                continue
+            kept, outcome = outcome_of(future)
+            for progress in kept:
+                tell(job, progress)
+            yield job, outcome
     finally:
-        for future in running:
-            future.cancel()
+        if isinstance(executor, Places):
+            executor.take_back()
+        else:
+            for future in running:
+                future.cancel()
+
+
+class Looking(Generic[J, P]):
+    """Tells every few seconds how far the first jobs are that have not ended, by a look at each.
+
+    >>> looking = Looking(lambda job: job / 2, lambda job, progress: print(job, progress))
+    >>> looking.at([3])
+    3 1.5
+    >>> looking.at([5])  # it was a moment ago
+    """
+
+    def __init__(self, look: Callable[[J], P | None] | None, tell: Callable[[J, P], None]) -> None:
+        self.look, self.tell = look, tell
+        self.due = -math.inf
+
+    def at(self, jobs: Iterable[J]) -> None:
+        """Look at the first of these, if it is time."""
+        if self.look is None or time.monotonic() < self.due:
+            return
+        for job in islice(jobs, MOST_LOOKED):
+            if (progress := self.look(job)) is not None:
+                self.tell(job, progress)
+        self.due = time.monotonic() + LOOKED
 
 
 def outcome_of(future: "Future[tuple[list[P], R | str]]") -> tuple[list[P], R | str]:
@@ -136,6 +233,8 @@ def attempt(
     try:
         with told_memory("try --jobs 1"):
             return kept, work(job, tell or kept.append)
+    except UnfitError:  # the executor knows what to do
+        raise
     except AelabError as error:
         return kept, str(error)
     except OSError as error:

@@ -31,6 +31,26 @@ WATCHED = 15.0
 """Seconds for which such a lock is watched, since clocks jump: untouched, it is a dead one's."""
 
 
+class HeldError(InputError):
+    """Another process trains in a folder, or may: it will end, or be known to be dead.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder, locked(Path(folder)):  # doctest: +ELLIPSIS
+    ...     with locked(Path(folder)):
+    ...         pass
+    Traceback (most recent call last):
+    aelab.runs.lock.HeldError: ... is being trained by process ...
+    """
+
+
+class LostError(WriteError):
+    """The folder is no longer this process's to write in.
+
+    >>> issubclass(LostError, WriteError)
+    True
+    """
+
+
 @dataclass(frozen=True)
 class Held:
     """A lock that this process holds, unless somebody took it away.
@@ -41,26 +61,26 @@ class Held:
     ...     held.path.unlink()
     ...     held.refuse_lost()
     Traceback (most recent call last):
-    aelab.files.WriteError: ... was removed or moved while this process was training into it...
+    aelab.runs.lock.LostError: ... was removed or moved while this process was training into it...
     """
 
     path: Path
     content: bytes
 
     def refuse_lost(self) -> None:
-        """Raise WriteError unless the lock is there, and this process's."""
+        """Raise LostError unless the lock is there, and this process's."""
         folder = self.path.parent
         try:
             found = self.path.read_bytes()
         except FileNotFoundError as error:
-            raise WriteError(
+            raise LostError(
                 f"{folder} or its {LOCK} was removed or moved while this process was training "
                 f"into it: the same command takes up what is there"
             ) from error
         except OSError as error:
             raise WriteError(f"cannot read {self.path}: {error.strerror or error}") from error
         if found != self.content:
-            raise WriteError(
+            raise LostError(
                 f"{Holder.of(self.path, found).told(folder)}, which took over from this process: "
                 f"nothing more is written here"
             )
@@ -78,7 +98,8 @@ def locked(folder: Path) -> Iterator[Held]:
     """Hold the folder's lock inside; a lock whose process is dead is taken over.
 
     Raises:
-        InputError: another process holds it, or it cannot be written.
+        HeldError: another process holds it.
+        InputError: it cannot be written, or nobody can tell whether another holds it.
     """
     path, pid = folder / LOCK, os.getpid()
     since = datetime.now().astimezone().isoformat(" ", "seconds")
@@ -115,7 +136,8 @@ def remove_dead(path: Path) -> None:
     """Remove a dead process's lock.
 
     Raises:
-        InputError: the process lives, or nobody can tell from here.
+        HeldError: the process lives, or may.
+        InputError: nobody can tell from here, for it does not touch its lock.
     """
     with suppress(FileNotFoundError), path.open("rb+") as file:
         for _ in range(20):  # it may be new, and its content under way
@@ -183,11 +205,11 @@ def refuse_living(path: Path, holder: Holder) -> None:
     if holder.here:
         if not lives(holder.pid, holder.start):
             return
-        raise InputError(f"{held}: wait for it, or name another folder with --out")
+        raise HeldError(f"{held}: wait for it, or name another folder with --out")
     if not holder.beats or os.name != "posix":
         raise InputError(f"{held}: if it no longer runs there, remove {path}")
     if not silent(path):
-        raise InputError(
+        raise HeldError(
             f"{held}: wait for it, or name another folder with --out; if it died there, the same "
             f"command takes over {SILENCE:.0f} s after its last sign of life"
         )

@@ -4,7 +4,8 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from aelab.evaluate.columns import Figures
 from aelab.evaluate.finite import recorded
 from aelab.evaluate.protocol import validate
 from aelab.files import (
+    AelabError,
     InputError,
     read_metadata,
     read_tensors,
@@ -72,6 +74,19 @@ LARGEST_SHARE = 0.02
 OnProgress = Callable[[Progress], None]
 
 
+def checkpoint_in(folder: Path) -> Path:
+    """The checkpoint of the run in a folder, where one was saved."""
+    return folder / "checkpoint" / "state.safetensors"
+
+
+def progress_in(folder: Path) -> Progress | None:
+    """How far a training was at its last checkpoint, by its files alone; None without one."""
+    try:
+        return Progress(**json.loads(read_metadata(checkpoint_in(folder))["progress"])["shown"])
+    except (AelabError, KeyError, TypeError, ValueError):  # for others to tell
+        return None
+
+
 class Training:
     """One training into a run's folder. Its files give the same bytes however often it stops.
 
@@ -99,7 +114,7 @@ class Training:
         self.settings = run.settings
         self.recipe = self.settings.recipe
         self.data = data.to(self.recipe.device)
-        self.checkpoint = run.folder / "checkpoint" / "state.safetensors"
+        self.checkpoint = checkpoint_in(run.folder)
         self.state = TrainState()
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Tensor] = {}
@@ -215,6 +230,7 @@ class Training:
             for name, tensor in named.items()
         }
         progress = {
+            "shown": asdict(self.progress()),
             "format": FORMAT,
             "step": self.state.step,
             "seconds": self.state.seconds,

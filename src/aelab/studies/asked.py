@@ -4,14 +4,11 @@ Dataclasses whose field docstrings are the help: of the options there, of the ke
 """
 
 import math
-from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, make_dataclass, replace
-from inspect import cleandoc
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, Literal
 
 import tyro
-from docstring_parser import parse_from_object
 from tyro.conf import Positional
 
 from aelab.data.dataset import Dataset
@@ -20,14 +17,11 @@ from aelab.evaluate.columns import SlowGroup
 from aelab.files import AelabError, InputError
 from aelab.models.blueprint import Blueprint
 from aelab.models.zoo import NETWORKS, PRIORS, resolve, rows_of
-from aelab.settings import DataSettings, Recipe, RunSettings, check_value, seconds_of, thaw
+from aelab.settings import DataSettings, Recipe, RunSettings, seconds_of, thaw
 from aelab.studies.elsewhere import on_data
 from aelab.studies.study import Asked, Study, default_settings, load_study
 
 Split = Literal["train", "validation", "test"]
-
-T = TypeVar("T")
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +102,10 @@ class CompareOptions(DataOptions):
     """Rows trained at once, each in a process of its own; a row of two threads counts as two.
     The study's own unless given, mostly 1."""
 
+    cluster: str | None = None
+    """Train the rows on a Dask cluster instead: tcp://host:8786 is its scheduler; local:4 is one of
+    four workers on this machine. Its workers need the same folders; see docs/scale.md."""
+
     quick: bool = False
     """A tenth of the training and the quickest metrics, on 2,000 inputs at most, for a look."""
 
@@ -130,6 +128,10 @@ class CompareOptions(DataOptions):
     def __post_init__(self) -> None:
         if self.jobs is not None and self.jobs < 1:
             raise ValueError(f"jobs must be 1 or more, not {self.jobs}")
+        if self.cluster is not None:
+            check_address(self.cluster)
+            if self.jobs is not None:
+                raise ValueError("jobs are processes here; a cluster does a row a worker")
         if self.seeds is not None and not 0 < len(set(self.seeds)) == len(self.seeds):
             raise ValueError("seeds must be one or more different numbers")
         if self.time_budget is not None:
@@ -155,6 +157,27 @@ class CompareOptions(DataOptions):
             seeds=self.seeds or study.seeds,
             jobs=self.jobs or study.jobs,
             groups=tuple(dict.fromkeys([*study.groups, *self.metrics])),
+        )
+
+
+def check_address(cluster: str) -> None:
+    """Raise ValueError unless it is ``local:N``, or a scheduler's address.
+
+    >>> check_address("local:4")
+    >>> check_address("tls://head.example:8786")
+    >>> check_address("head.example")
+    Traceback (most recent call last):
+    ...
+    ValueError: cluster must be local:N for N workers here, or a scheduler's tcp://host:8786, not
+    'head.example'
+    """
+    scheme, _, rest = cluster.partition(":")
+    here = scheme == "local" and rest.isdecimal() and int(rest) > 0
+    port = rest.rpartition(":")[2]
+    if not here and not (scheme in ("tcp", "tls") and rest.startswith("//") and port.isdecimal()):
+        raise ValueError(
+            f"cluster must be local:N for N workers here, or a scheduler's tcp://host:8786, not "
+            f"{cluster!r}"
         )
 
 
@@ -297,96 +320,3 @@ def training(blueprint: Blueprint, asked: Any) -> tuple[RunSettings, TrainOption
         prior=blueprint.prior_name,
     )
     return settings, options
-
-
-def keywords(options: type[Any]) -> dict[str, tuple[str, str, Any]]:
-    """The options of a class by their names, each with its part, its field there, and its type.
-
-    The part is the field of `options` that holds it; of what `options` has itself, nothing.
-
-    >>> keywords(train_options(resolve("pca")))["pixel_scale"]
-    ('data', 'scale', <class 'float'>)
-    """
-    found: dict[str, tuple[str, str, Any]] = {}
-    for name, hint in get_type_hints(options).items():
-        if hint in GENERAL:
-            hints = get_type_hints(hint)
-            found |= {option_name(own): (name, own.name, hints[own.name]) for own in fields(hint)}
-        else:
-            found[name] = ("", name, hint)
-    return found
-
-
-def filled(options: type[T], given: Mapping[str, Any], where: str) -> T:
-    """Options from Python's keywords, by the names and of the types of the command line's.
-
-    >>> filled(CompareOptions, {"study": "links", "seeds": [1, 2], "out": "there"}, "compare").seeds
-    (1, 2)
-
-    Raises:
-        InputError: naming `where` and the keyword: there is none of that name, its value is of
-            another type or out of range, or one is missing.
-    """
-    known = keywords(options)
-    hints = {name: hint for name, (_, _, hint) in known.items()}
-    of_part: dict[str, dict[str, Any]] = {}
-    for key, value in given.items():
-        value = as_option(value, hints.get(key))
-        check_value(f"{where}: {key}", key, value, hints)
-        part, name, _ = known[key]
-        of_part.setdefault(part, {})[name] = value
-    values = of_part.pop("", {})
-    defaults: dict[str, Any] = {own.name: own.default for own in fields(options)}  # type: ignore[arg-type]
-    needed = [n for n, default in defaults.items() if default is MISSING and n not in values]
-    if needed:
-        raise InputError(f"{where} needs {', '.join(needed)}")
-    try:
-        parts = {part: replace(defaults[part], **own) for part, own in of_part.items()}
-        return options(**values, **parts)
-    except ValueError as error:
-        raise InputError(f"{where}: {error}") from error
-
-
-def as_option(value: object, hint: object) -> object:
-    """A value as the command line has it: tuples for lists, paths for text or text for paths.
-
-    Whole numbers are 1.0 where a number with decimals is wanted.
-
-    >>> as_option([1, 2], tuple[int, ...]), as_option(1, float | None), as_option(True, float)
-    ((1, 2), 1.0, True)
-    """
-    types = (hint, *get_args(hint))
-    if isinstance(value, list | range):
-        return tuple(value)
-    if isinstance(value, str) and Path in types:
-        return Path(value)
-    if isinstance(value, Path) and str in types and Path not in types:
-        return str(value)
-    if type(value) is int and float in types and int not in types:  # True is no number
-        return float(value)
-    return value
-
-
-def with_help(*options: type[Any]) -> Callable[[F], F]:
-    """Let a function's docstring end with the help of the options that it takes as keywords."""
-
-    def add(function: F) -> F:
-        told = [line for one in options for line in help_lines(one)]
-        function.__doc__ = "\n".join([cleandoc(function.__doc__ or ""), "", "Keywords:", *told])
-        return function
-
-    return add
-
-
-def help_lines(options: type[Any]) -> list[str]:
-    """Each option of a class with its help, as on the command line.
-
-    >>> help_lines(DataOptions)[0]
-    "    data_dir: Folder where the data's files are looked for first; $AELAB_DATA names one too."
-    """
-    names = {option.name: option_name(option) for option in fields(options)}
-    return [
-        f"    {names[one.arg_name]}: {' '.join((one.description or '').split())}"
-        for one in parse_from_object(options).params
-        if one.arg_name in names
-    ]

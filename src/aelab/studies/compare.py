@@ -13,9 +13,9 @@ from aelab.data.loading import load_settings, only_classes
 from aelab.evaluate.audits import Finding, audit_data
 from aelab.files import InputError
 from aelab.models.zoo import blueprint_of
-from aelab.runs.jobs import run_all
+from aelab.runs.jobs import Places, run_all
 from aelab.runs.record import describe
-from aelab.runs.resumable import Note, Progress
+from aelab.runs.resumable import Note, Progress, progress_in
 from aelab.runs.store import Run
 from aelab.runs.train import make_way, refuse_kind, train_run
 from aelab.settings import DataSettings, RunSettings
@@ -122,7 +122,17 @@ def do_job(job: Job, on_progress: Callable[[Progress | Note], None]) -> Run:
         on_progress=on_progress,
     )
     assert run.timings  # a damaged file is this row's failure
-    return run
+    return replace(run)  # without its weights, which it keeps once it has read them
+
+
+def seen(job: Job) -> Progress | None:
+    """How far a run elsewhere is, by its files."""
+    return None if (job.folder / "metrics.json").is_file() else progress_in(job.folder)
+
+
+def forget_data() -> None:
+    """Free the memory of data sets; files may be mended before the next study."""
+    dataset.cache_clear()
 
 
 @dataclass(frozen=True)
@@ -193,15 +203,17 @@ def compare(
     `on_progress` is called with each job's progress and notes, and when it ends with its run or
     the error's one line. What was `asked` on the command line is recorded with the table.
 
-    An `executor` of concurrent.futures, for instance of a cluster, is given all runs at once, and
-    decides itself where and how many. Its workers need the same folders and data, and a process
-    each while they train, for PyTorch's random numbers are a process's own; what they tell of
-    their progress arrives with their ends.
+    An `executor` of concurrent.futures, for instance `runs.cluster`'s, is given all runs at once,
+    and decides itself where and how many. Its workers need the same folders and data, and a process
+    each while they train, for PyTorch's random numbers are a process's own. Their progress is read
+    from the runs' checkpoints.
 
     Raises:
         AelabError: the data cannot be had, or nothing can be written.
     """
-    dataset.cache_clear()  # after a study that was broken off, files may have been mended
+    forget_data()  # of a study that was broken off
+    if isinstance(executor, Places):
+        executor.everywhere(forget_data)
     seeds, jobs = seeds or study.seeds, jobs or study.jobs
     folder = Path(out) / study.name
     where = Path(data_dir) if data_dir is not None else None
@@ -226,7 +238,7 @@ def compare(
     runs: dict[str, list[Run]] = {}
     tell = on_progress or (lambda job, progress: None)
     for job, outcome in run_all(
-        do_job, work, jobs, tell, lambda job: job.settings.recipe.threads, executor
+        do_job, work, jobs, tell, lambda job: job.settings.recipe.threads, executor, seen
     ):
         tell(job, outcome)
         if isinstance(outcome, Run):
@@ -236,7 +248,9 @@ def compare(
     for of_row in runs.values():
         of_row.sort(key=lambda run: run.settings.seed)
     audits = audits_of_data(replace(study, rows=tuple(fit)), where, seeds[0])
-    dataset.cache_clear()  # the caller's memory is its own again
+    forget_data()  # the caller's memory is its own again
+    if isinstance(executor, Places):
+        executor.everywhere(forget_data)
     result = Result(study, folder, runs, errors, audits, asked)
     write_results(result.results, folder)
     return result
