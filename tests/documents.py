@@ -22,8 +22,7 @@ class Document:
 
     Blocks of ``sh`` are commands of aelab, one a line; those of ``console`` are not run. A block
     whose first line is a comment with a file's name is that file; other Python is run, in one
-    namespace. A block of ``text`` is what
-    the commands above it print, but for its numbers.
+    namespace. A block of ``text`` is what the commands above it print, but for its numbers.
     """
 
     def __init__(self, path: str) -> None:
