@@ -5,7 +5,7 @@ ARGS ?=
 VENV = .venv/bin
 SOURCES = pyproject.toml constraints.txt Makefile
 
-.PHONY: help compare quick test test-slow soak fuzz check mutants bench data browser clean
+.PHONY: help compare quick test test-slow soak fuzz check docs mutants bench data browser clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -32,6 +32,10 @@ check: .venv/.test  ## check format, lint and types
 	$(VENV)/ruff format --check
 	$(VENV)/ruff check
 	$(VENV)/mypy
+
+docs: .venv/.docs  ## build the documentation into build/docs
+	$(VENV)/sphinx-build -W --keep-going -q -b html docs build/docs $(ARGS)
+	@echo build/docs/index.html
 
 mutants: .venv/.mutants data  ## put mistakes into a copy of the source, and see if the tests fail
 	PYTHONPATH=tests $(VENV)/python -m mutants $(ARGS)
@@ -76,6 +80,10 @@ clean:  ## remove what was set up and built; runs stay
 	$(call set-up,.[test])
 	@touch .venv/.run $@
 
+.venv/.docs: $(SOURCES)
+	$(call set-up,.[docs,test])
+	@touch .venv/.run .venv/.test $@
+
 .venv/.bench: $(SOURCES)
 	$(call set-up,.[bench])
 	@touch .venv/.run $@
@@ -90,7 +98,7 @@ define set-up
 		echo 'aelab needs Python 3.11 or newer with its venv module; $(PYTHON) is not that. On Debian:' \
 			'apt-get install python3-venv. To name another: make PYTHON=/path/to/python3' >&2; exit 1; }
 	@test ! -e .venv/.unfinished || rm -rf .venv
-	@mkdir -p .venv && rm -f .venv/.run .venv/.test .venv/.bench .venv/.mutants && touch .venv/.unfinished
+	@mkdir -p .venv && rm -f .venv/.run .venv/.test .venv/.docs .venv/.bench .venv/.mutants && touch .venv/.unfinished
 	@test -x $(VENV)/pip || $(PYTHON) -m venv .venv
 	@echo 'Installing aelab and what it needs into .venv'
 	@$(VENV)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '$(1)'

@@ -381,14 +381,14 @@ def test_images_know_their_split(blobs: InputDataset) -> None:
         blobs.split("nothing")
 
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+OWN = (Path(__file__).parents[1] / "docs" / "own.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("module", ["aelab.models.base", "aelab.models.contract"])
-def test_the_readmes_own_model_keeps_to_the_contract_under_either_name(
+def test_the_documents_own_model_keeps_to_the_contract_under_either_name(
     module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    code = re.search(r"```python\n(from torch import nn\n.*?class Mine.*?)```", README, re.DOTALL)
+    code = re.search(r"```python\n(# my_models.py\n.*?class Mine.*?)```", OWN, re.DOTALL)
     assert code is not None
     name = f"mine_of_{module.rpartition('.')[2]}"
     imported = re.sub(r"from aelab\.models\.\w+ import", f"from {module} import", code[1])

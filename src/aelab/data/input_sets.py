@@ -32,10 +32,13 @@ class InputSplit:
     >>> split = InputSplit(values, torch.tensor([0, 1, 0]), torch.tensor([0, 2]), InputSpec((2,)))
     >>> len(split), split.batch(torch.tensor([1])).x, split.classes
     (2, tensor([[1., 0.]]), tensor([0, 0]))
+    >>> split.inputs
+    tensor([[  0, 255],
+            [255,   0]], dtype=torch.uint8)
     """
 
     values: Shaped[Tensor, "images *shape"]
-    """As they are stored: bytes, 16-bit numbers or floats."""
+    """Of all splits, as they are stored: bytes, 16-bit numbers or floats."""
 
     labels: Int64[Tensor, " images"]
     index: Int64[Tensor, " n"]
@@ -66,6 +69,11 @@ class InputSplit:
     def intensities(self, i: Int64[Tensor, " batch"]) -> Float[Tensor, "batch *shape"]:
         """Give the images `i` of this split on a scale of [0, 1], whatever the spec."""
         return prepare(self.stored(i), self.spec) / self.spec.peak
+
+    @property
+    def inputs(self) -> Shaped[Tensor, "n *shape"]:
+        """The stored values of every example of this split, as `TrainedRun.encode` takes them."""
+        return self.values.index_select(0, self.index)
 
     @property
     def classes(self) -> Int64[Tensor, " n"]:
