@@ -3,6 +3,7 @@
 PYTHON ?= python3
 ARGS ?=
 VENV = .venv/bin
+comma = ,
 SOURCES = pyproject.toml constraints.txt Makefile
 
 .PHONY: help compare quick test test-slow soak fuzz check docs mutants bench data browser clean
@@ -81,7 +82,7 @@ clean:  ## remove what was set up and built; runs stay
 	@touch .venv/.run $@
 
 .venv/.docs: $(SOURCES)
-	$(call set-up,.[docs,test])
+	$(call set-up,.[docs$(comma)test])
 	@touch .venv/.run .venv/.test $@
 
 .venv/.bench: $(SOURCES)
