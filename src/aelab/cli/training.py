@@ -2,9 +2,14 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aelab.cli.failures import EXIT_USAGE, warn
 from aelab.cli.opening import import_from_here, parse, run_in
+from aelab.cli.several import joined
+
+if TYPE_CHECKING:
+    from aelab.training.processes import Processes
 
 
 def train(arguments: list[str]) -> int:
@@ -18,11 +23,19 @@ def train(arguments: list[str]) -> int:
         )
         print(usage, file=sys.stdout if arguments else sys.stderr)
         return 0 if arguments and arguments[0] in ("-h", "--help") else EXIT_USAGE
+    with joined() as processes:
+        train_in(processes, arguments)
+    return 0
+
+
+def train_in(processes: "Processes", arguments: list[str]) -> None:
+    """Train by the first of the processes, whom the others follow."""
     from aelab.cli.named import named
     from aelab.studies.asked import (
         fitted_options,
         load_asked,
         settings_of_earlier,
+        training,
         training_options,
     )
 
@@ -40,16 +53,22 @@ def train(arguments: list[str]) -> int:
     from aelab.cli.screen import print_run
     from aelab.machine import keep_freed_memory
     from aelab.runs.advice import advice
+    from aelab.runs.train import follow
+    from aelab.settings import VERSION
 
     keep_freed_memory()
     out = asked.run.out or usual_folder(model, asked.run.seed)
     data = load_asked(blueprint, asked)
     if own is None and (fitted := fitted_options(blueprint, data, chosen.data)) is not None:
         asked = parse(fitted, f"train {model}", arguments[1:], train.__doc__)
-    run = train_asked(blueprint, asked, data, out=out, start=start, plain=True)
+    settings, _ = training(blueprint, asked)
+    processes.agree(f"{VERSION} {settings} {data.sha256}")
+    if processes.rank:
+        follow(settings, data, processes)
+        return
+    run = train_asked(blueprint, asked, data, out=out, start=start, plain=True, processes=processes)
     print_run(run)
     warn([*run.notes, *advice(run)])
-    return 0
 
 
 def usual_folder(model: str, seed: int | str) -> Path:

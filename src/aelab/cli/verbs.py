@@ -23,6 +23,7 @@ from aelab.cli.opening import (
     parse,
     said_by,
 )
+from aelab.cli.several import refuse_several
 from aelab.cli.training import train
 from aelab.files import AelabError, write_picture
 
@@ -51,6 +52,8 @@ def run_verb(verb: str, given: list[str]) -> int:
         return 0
     if verb not in VERBS:
         raise AelabError(f"there is no verb {verb!r}; there are {', '.join(VERBS)}")
+    if verb != "train":
+        refuse_several(verb)
     return VERBS[verb](given)
 
 

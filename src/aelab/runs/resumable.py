@@ -30,6 +30,7 @@ from aelab.runs.priors import Priors
 from aelab.runs.store import Run
 from aelab.runs.upgrade import FORMAT, OLDEST, upgraded_weights
 from aelab.training.loop import TrainState, count_steps, fit, refuse_lost_weights
+from aelab.training.processes import ALONE, Processes
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,13 @@ class Training:
         *,
         checkpoint_seconds: float | None = None,
         refuse_lost: Callable[[], None] = lambda: None,
+        processes: Processes = ALONE,
     ) -> None:
-        """`refuse_lost` raises an error if the folder is no longer ours to write in."""
+        """`refuse_lost` raises an error if the folder is no longer ours to write in.
+
+        Of several `processes` this is the first.
+        """
+        self.processes = processes
         self.run, self.model = run, model
         self.checkpoint_seconds = checkpoint_seconds
         self.refuse_lost = refuse_lost
@@ -111,6 +117,7 @@ class Training:
     def go(self, on_progress: OnProgress | None) -> None:
         """Train to the end; leave the weights that are kept, a fitted prior, and the timings."""
         forgotten = forget_peak_memory()
+        self.processes.told(self.recipe.epochs)
         states = fit(
             self.model,
             self.data.split("train"),
@@ -118,6 +125,7 @@ class Training:
             seed=self.settings.seed,
             state=self.state,
             initialise=self.settings.start is None,
+            processes=self.processes,
         )
         while not self.out_of_patience() and (state := next(states, None)) is not None:
             if state.epoch_ended:
@@ -126,6 +134,7 @@ class Training:
                 self.save()
             if on_progress is not None:
                 on_progress(self.progress())
+        states.close()
         peak = peak_memory() if forgotten else None
         self.refuse_lost()
         self.write_history()
