@@ -293,6 +293,8 @@ CASES = [
         (*load_study("default").groups, "importance"),
     ),
     Case("compare", "split", "--split validation", "compare.study.split", "validation"),
+    Case("compare", "device", "--device cuda", "compare.study.name", "default-cuda"),
+    Case("compare", "device", "--device cuda", "compare.asked.device", "cuda"),
     Case("compare", "out", "--out there", "compare.out", Path("there")),
     *of_data_dir("report", "write_report"),
     Case("report", "folder", "b-run", "write_report.folder", Path("b-run")),

@@ -29,6 +29,9 @@ LONGEST_WAIT = timedelta(hours=1)
 PATIENCE = 10.0
 """Seconds in which a process that ends says why, and in which the first one tells it."""
 
+STDERR = 2
+"""The number of its file, which libraries write to."""
+
 LAST_WORD = 0.5
 """Seconds that the others give the first one's line: torchrun ends all once one has failed."""
 
@@ -43,8 +46,15 @@ def refuse_several(verb: str) -> None:
     """Raise AelabError where a verb was started in several processes that it has no use for."""
     if launched() > 1:
         if int(os.environ["RANK"]):
-            sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
+            say_nothing()
         raise AelabError(f"aelab {verb} is one process: start it without torchrun")
+
+
+def say_nothing() -> None:
+    """Let nothing of this process be seen, nor what libraries write of others that end."""
+    nowhere = open(os.devnull, "w")  # noqa: PTH123, SIM115
+    sys.stdout = sys.stderr = nowhere
+    os.dup2(nowhere.fileno(), STDERR)
 
 
 @contextmanager
@@ -58,7 +68,6 @@ def joined() -> Iterator["Processes"]:
     if (count := launched()) == 1:
         yield ALONE
         return
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # it warns of those who end
     import torch
 
     distributed: Any = import_module("torch.distributed")
@@ -76,9 +85,9 @@ def joined() -> Iterator["Processes"]:
         timeout=LONGEST_WAIT,
     )
     notes = Notes(distributed.PrefixStore("notes", store), rank)
-    shown = sys.stdout, sys.stderr
+    seen = sys.stdout, sys.stderr, os.dup(STDERR)
     if rank:
-        sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
+        say_nothing()
     try:
         yield Processes(rank, count)
     except BaseException as error:
@@ -86,11 +95,10 @@ def joined() -> Iterator["Processes"]:
         traceback.clear_frames(error.__traceback__)  # an exchange that was cut off is held there
         with suppress(RuntimeError, ValueError, AssertionError):
             distributed.destroy_process_group()  # which the others notice
-        sys.stdout, sys.stderr = shown
         notes.end(error)
+        sys.stdout, sys.stderr, own = seen
+        os.dup2(own, STDERR)
         raise
-    finally:
-        sys.stdout, sys.stderr = shown
     if distributed.is_initialized():
         distributed.destroy_process_group()
 

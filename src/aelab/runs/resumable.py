@@ -104,7 +104,7 @@ class Training:
         self.refuse_lost = refuse_lost
         self.settings = run.settings
         self.recipe = self.settings.recipe
-        self.data = data.to(self.recipe.device)
+        self.given, self.data = data, data.to(self.recipe.device)
         self.checkpoint = run.folder / "checkpoint" / "state.safetensors"
         self.state = TrainState()
         self.history: list[dict[str, Any]] = []
@@ -117,6 +117,7 @@ class Training:
     def go(self, on_progress: OnProgress | None) -> None:
         """Train to the end; leave the weights that are kept, a fitted prior, and the timings."""
         forgotten = forget_peak_memory()
+        data = self.given
         self.processes.told(self.recipe.epochs)
         states = fit(
             self.model,
@@ -125,6 +126,7 @@ class Training:
             seed=self.settings.seed,
             state=self.state,
             initialise=self.settings.start is None,
+            first=data.split("train"),
             processes=self.processes,
         )
         while not self.out_of_patience() and (state := next(states, None)) is not None:
@@ -145,7 +147,6 @@ class Training:
         refuse_lost_weights(self.model, self.recipe)
         if isinstance(self.model, Autoencoder) and self.model.code_size:
             priors = Priors(self.run.folder, self.settings, self.model, FORMAT)
-            data = self.data.to("cpu")
             assert isinstance(data, InputDataset)
             priors.fit(FITTED_PRIOR, data)
         write_tensors(self.run.folder / "steps.safetensors", self.state.trace)
@@ -164,7 +165,7 @@ class Training:
             "images_per_second": seen / state.seconds if state.seconds else None,
             "epochs": state.step / steps_per_epoch,
             "peak_memory_bytes": peak,
-            "machine": machine(),
+            "machine": machine(self.recipe.device),
         }
 
     def end_epoch(self) -> None:

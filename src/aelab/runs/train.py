@@ -15,7 +15,7 @@ from aelab.data.dataset import Dataset
 from aelab.data.specs import InputSpec, told_kind
 from aelab.evaluate.columns import QUICK_GROUPS
 from aelab.files import InputError, remove_temporaries, told_memory, write_json
-from aelab.machine import seeded
+from aelab.machine import device_named, seeded
 from aelab.models.blueprint import Blueprint
 from aelab.models.contract import Model
 from aelab.models.zoo import blueprint_of
@@ -27,6 +27,7 @@ from aelab.runs.resumable import OnProgress, Training
 from aelab.runs.store import Run
 from aelab.settings import RunSettings
 from aelab.training.loop import fit
+from aelab.training.precision import with_device
 from aelab.training.processes import ALONE, DONE, Processes
 
 MEASURED_SHARE = 0.05
@@ -64,6 +65,7 @@ def train_run(
     """
     folder = Path(folder)
     data.split(split)
+    settings = replace(settings, recipe=with_device(settings.recipe))
     refuse_device(settings.recipe.device)
     blueprint = blueprint_of(settings)
     refuse_kind(blueprint, data)
@@ -115,7 +117,7 @@ def follow(settings: RunSettings, data: Dataset, processes: Processes) -> None:
 
     Nothing is written. The first process may train a while to see how fast it is before it trains.
     """
-    blueprint, recipe = blueprint_of(settings), settings.recipe
+    blueprint, recipe = blueprint_of(settings), with_device(settings.recipe)
     refuse_device(recipe.device)
     training = data.to(recipe.device).split("train")
     while (epochs := processes.told(DONE)) != DONE:
@@ -158,7 +160,10 @@ def with_epochs(
     steps_per_epoch = 1
     endless = replace(recipe, epochs=processes.told(1e6))
     model = new_model(settings, blueprint, data)
-    with closing(fit(model, training, endless, seed=settings.seed, processes=processes)) as states:
+    here = data.split("train")
+    with closing(
+        fit(model, training, endless, seed=settings.seed, first=here, processes=processes)
+    ) as states:
         for state in states:
             measured.append((state.step, state.seconds))
             steps_per_epoch = state.steps_per_epoch
@@ -222,10 +227,12 @@ def take_weights(model: Model, start: Run) -> None:
 def refuse_device(device: str) -> None:
     """Raise InputError if there is no such device here."""
     try:
-        torch.zeros(1, device=device).item()
+        torch.zeros(1, device=device_named(device)).item()
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"device {device!r} cannot be used ({reason}); try cpu") from error
+        raise InputError(
+            f"device {device!r} cannot be used ({reason}); try --device cpu, or auto"
+        ) from error
 
 
 def claim(folder: Path, config: Mapping[str, Any]) -> None:

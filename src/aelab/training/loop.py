@@ -92,6 +92,7 @@ def fit(
     seed: int = 0,
     state: TrainState | None = None,
     initialise: bool = True,
+    first: TrainingData | None = None,
     processes: Processes = ALONE,
 ) -> Generator[TrainState, None, None]:
     """Train `model` in place, yielding the state at the end of each epoch and now and then.
@@ -101,7 +102,8 @@ def fit(
     the model as it was then, goes on to the same bytes. A caller that has seen enough stops
     iterating. The caller's generators and thread count are its own at every yield. The model is
     left on the recipe's device, in its memory layout, and in evaluation mode. With `initialise`
-    false, a model whose weights are trained already keeps all of them.
+    false, a model whose weights are trained already keeps all of them. What is found in closed form
+    is found on the processor, of `first` where the data are elsewhere.
 
     Of several `processes` each calls it with the same data and recipe. The model and the state are
     the first one's; the others go as far as it does.
@@ -113,12 +115,12 @@ def fit(
     """
     recipe = with_precision(recipe, getattr(model, "spec", None))
     state = state or TrainState()
-    model.to(recipe.device)
     if state.step == 0 and initialise and not processes.rank:
         start = time.perf_counter()
         with threads(recipe.threads), seeded(seed, "closed form"):
-            model.initialise(data)
+            model.initialise(data if first is None else first)
         state.seconds += time.perf_counter() - start
+    model.to(recipe.device)
     parameters = dict(model.named_parameters())
     if not parameters:
         return
