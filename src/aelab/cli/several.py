@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from aelab.cli.failures import EXIT_FAILED, EXIT_SIGNAL, EXIT_USAGE
 from aelab.files import AelabError
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 LONGEST_WAIT = timedelta(hours=1)
 """For another process, as for the first one's validation: then it is taken to be gone."""
+
+LONGEST_START = timedelta(minutes=5)
+"""From the first process that has started to the last."""
 
 PATIENCE = 10.0
 """Seconds in which a process that ends says why, and in which the first one tells it."""
@@ -57,6 +60,12 @@ def say_nothing() -> None:
     os.dup2(nowhere.fileno(), STDERR)
 
 
+def speak(out: TextIO, err: TextIO, file: int) -> None:
+    """Let this process be seen again, by what it had before."""
+    sys.stdout, sys.stderr = out, err
+    os.dup2(file, STDERR)
+
+
 @contextmanager
 def joined() -> Iterator["Processes"]:
     """The processes of this training: those that torchrun started, or this one alone.
@@ -76,18 +85,30 @@ def joined() -> Iterator["Processes"]:
     if torch.cuda.is_available():
         backend = "cpu:gloo,cuda:nccl"
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", rank)) % torch.cuda.device_count())
-    store = next(distributed.rendezvous("env://", timeout=LONGEST_WAIT))[0]
-    distributed.init_process_group(
-        backend,
-        store=distributed.PrefixStore("exchange", store),
-        rank=rank,
-        world_size=count,
-        timeout=LONGEST_WAIT,
-    )
-    notes = Notes(distributed.PrefixStore("notes", store), rank)
+    place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+    if os.environ["MASTER_ADDR"] in ("localhost", "127.0.0.1"):
+        loopback = "lo0" if sys.platform == "darwin" else "lo"
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback)  # nothing is open to other hosts
     seen = sys.stdout, sys.stderr, os.dup(STDERR)
-    if rank:
-        say_nothing()
+    say_nothing()
+    try:
+        store = next(distributed.rendezvous("env://", timeout=LONGEST_START))[0]
+        distributed.init_process_group(
+            backend,
+            store=distributed.PrefixStore("exchange", store),
+            rank=rank,
+            world_size=count,
+            timeout=LONGEST_WAIT,
+        )
+    except RuntimeError as error:
+        speak(*seen)
+        raise AelabError(
+            f"process {rank} of {count} did not meet the others at {place}: "
+            f"{str(error).splitlines()[0]}"
+        ) from error
+    notes = Notes(distributed.PrefixStore("notes", store), rank)
+    if not rank:
+        speak(*seen)
     try:
         yield Processes(rank, count)
     except BaseException as error:
@@ -96,8 +117,7 @@ def joined() -> Iterator["Processes"]:
         with suppress(RuntimeError, ValueError, AssertionError):
             distributed.destroy_process_group()  # which the others notice
         notes.end(error)
-        sys.stdout, sys.stderr, own = seen
-        os.dup2(own, STDERR)
+        speak(*seen)
         raise
     if distributed.is_initialized():
         distributed.destroy_process_group()
