@@ -297,6 +297,8 @@ CASES = [
         (*load_study("default").groups, "importance"),
     ),
     Case("compare", "split", "--split validation", "compare.study.split", "validation"),
+    Case("compare", "device", "--device cuda", "compare.study.name", "default-cuda"),
+    Case("compare", "device", "--device cuda", "compare.asked.device", "cuda"),
     Case("compare", "out", "--out there", "compare.out", Path("there")),
     *of_data_dir("explore", "write_report"),
     Case("explore", "folder", "b-run", "write_report.folder", Path("b-run")),

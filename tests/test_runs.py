@@ -428,7 +428,7 @@ def test_the_precision_that_auto_stands_for_is_recorded(
     native: bool,
     precision: str,
 ) -> None:
-    monkeypatch.setattr("aelab.training.precision.processor_has_bfloat16", lambda: native)
+    monkeypatch.setattr("aelab.machine.processor_has_bfloat16", lambda: native)
     recipe = Recipe(epochs=1, batch_size=100, precision="auto")
     settings = RunSettings("vanilla", {"latent_dim": 4}, recipe=recipe)
     run = train_run(settings, slice_of_fashion, tmp_path / "run")

@@ -49,6 +49,8 @@ def set_global(seed: int, *address: str | int) -> None:
     torch.default_generator.manual_seed(value)  # torch.manual_seed also wakes absent devices
     if torch.cuda.is_initialized():
         torch.cuda.manual_seed_all(value)
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(value)
 
 
 @contextmanager
@@ -58,6 +60,39 @@ def seeded(seed: int, *address: str | int) -> Iterator[None]:
     with torch.random.fork_rng(devices=devices):
         set_global(seed, *address)
         yield
+
+
+class NoiseOfProcessor(TorchFunctionMode):
+    """Draws random numbers by the processor's generator, on whatever device they are wanted.
+
+    So they are the same numbers on every device.
+
+    >>> with NoiseOfProcessor():
+    ...     torch.rand_like(torch.zeros(2, device="meta")).device
+    device(type='meta')
+    """
+
+    OF_SIZE = (torch.rand, torch.randn)
+    OF_TENSOR = (torch.rand_like, torch.randn_like, torch.bernoulli, Tensor.bernoulli)
+
+    def __torch_function__(  # torch's own interface
+        self,
+        func: Any,  # noqa: ANN401
+        types: Any,  # noqa: ANN401
+        args: tuple[Any, ...] = (),
+        kwargs: Any = None,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        """Do what is asked for; random numbers here, and the rest there."""
+        kwargs = kwargs or {}
+        if func in self.OF_SIZE and (there := kwargs.pop("device", None)) is not None:
+            return func(*args, **kwargs).to(there)
+        if func in self.OF_TENSOR and args[0].device.type != "cpu":
+            given, *others = args
+            here = torch.empty_like(given, device="cpu")
+            if func not in self.OF_TENSOR[:2]:
+                here.copy_(given)
+            return func(here, *others, **kwargs).to(given.device)
+        return func(*args, **kwargs)
 
 
 class MostNumbers(TorchFunctionMode):
@@ -105,6 +140,41 @@ def processor_has_bfloat16() -> bool:
     if not PROCESSOR.is_file():
         return False
     return not BFLOAT16_FLAGS.isdisjoint(PROCESSOR.read_text("utf-8", "replace").split())
+
+
+def device_named(name: str) -> str:
+    """The device that a name means here: of ``auto`` a GPU where there is one.
+
+    >>> device_named("cpu")
+    'cpu'
+    """
+    if name != "auto":
+        return name
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def has_bfloat16(device: str) -> bool:
+    """Whether a device has instructions for products in bfloat16, as far as is known."""
+    if device == "cpu":
+        return processor_has_bfloat16()
+    known = device.startswith("cuda") and torch.cuda.is_available()
+    return torch.cuda.is_bf16_supported() if known else device.startswith("cuda")
+
+
+DATA_SHARE = 0.5
+"""Of a GPU's free memory, that data may take; the rest is for the model and its steps."""
+
+
+def room_for_data(device: str) -> float:
+    """Bytes of data that a device has room for; of a processor's memory, any."""
+    if device == "cpu":
+        return math.inf
+    if device.startswith("cuda"):
+        free, _ = torch.cuda.mem_get_info(torch.device(device))
+        return DATA_SHARE * free
+    return 0.0  # not known; and Apple's GPUs have no double precision to prepare tables in
 
 
 @contextmanager
@@ -159,9 +229,10 @@ def peak_memory() -> int:
     return next(1024 * int(line.split()[1]) for line in status.splitlines() if "VmHWM" in line)
 
 
-def machine() -> str:
-    """The processor's name, how many there are, and the system, for people to read."""
+def machine(device: str = "cpu") -> str:
+    """The processor's name, how many there are, the system and a GPU, for people to read."""
     lines = PROCESSOR.read_text().splitlines() if PROCESSOR.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     name = names[0] if names else platform.processor() or platform.machine()
-    return f"{name}, {os.cpu_count()} processors, {platform.system()}"
+    gpu = f", {torch.cuda.get_device_name(device)}" if device.startswith("cuda") else ""
+    return f"{name}, {os.cpu_count()} processors, {platform.system()}{gpu}"

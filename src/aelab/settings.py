@@ -250,7 +250,8 @@ class Recipe:
     """Processor threads. Small dense models are fastest with one."""
 
     device: str = "cpu"
-    """Where the model is trained, for example cpu or cuda."""
+    """Where the model is trained: cpu, cuda, mps, or auto, which is a GPU where there is one. The
+    run records which, and is opened and evaluated on the processor, wherever it was trained."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.epochs < float("inf"):

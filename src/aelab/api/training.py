@@ -22,6 +22,7 @@ from aelab.studies.asked import (
     training_options,
 )
 from aelab.studies.keywords import filled, with_help
+from aelab.training.processes import ALONE, Processes
 
 if TYPE_CHECKING:
     from aelab.report.page import Report as Report
@@ -105,11 +106,12 @@ def train_asked(
     given: bool = False,
     plain: bool = False,
     quiet: bool = False,
+    processes: Processes = ALONE,
 ) -> TrainedRun:
     """Train what is asked for, into `out` or a temporary folder; AelabErrors as of `train`.
 
     `given` says that the data are an object of the caller's; `plain` and `quiet` are
-    `TrainingScreen`'s.
+    `TrainingScreen`'s, and `processes` `train_run`'s.
     """
     from aelab.evaluate.leaks import leak_notes
     from aelab.exports.trackers import Trackers, refuse_absent
@@ -141,6 +143,7 @@ def train_asked(
                 start=start,
                 checkpoint_seconds=options.checkpoint_seconds,
                 on_progress=tell,
+                processes=processes,
             )
             trackers.finish(run)
     except BaseException:

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -84,3 +84,9 @@ def write_nowhere() -> None:
         sys.stdout.flush()
     except OSError:
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
+
+
+def warn(notes: Iterable[str]) -> None:
+    """Tell what is amiss though the work is done, a line each."""
+    for note in notes:
+        print(f"aelab: {note}", file=sys.stderr)

@@ -4,7 +4,7 @@ Each parses its options first and imports what it works with afterwards, for ins
 """
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,20 +12,20 @@ from aelab.cli.anomalies import anomalies
 from aelab.cli.choosing import choose
 from aelab.cli.exploring import explore, print_page
 from aelab.cli.exporting import export
-from aelab.cli.failures import EXIT_FAILED, EXIT_USAGE, told
+from aelab.cli.failures import EXIT_FAILED, EXIT_USAGE, told, warn
 from aelab.cli.listing import runs, verify
 from aelab.cli.opening import (
     NoOptions,
     applied,
     counted,
-    import_from_here,
     import_own_class,
     opened,
     opened_run,
     parse,
-    run_in,
     said_by,
 )
+from aelab.cli.several import refuse_several
+from aelab.cli.training import train
 from aelab.files import AelabError, write_picture
 
 SHOWN = 10
@@ -50,6 +50,8 @@ def run_verb(verb: str, given: list[str]) -> int:
         return 0
     if verb not in VERBS:
         raise AelabError(f"there is no verb {verb!r}; there are {', '.join(VERBS)}")
+    if verb != "train":
+        refuse_several(verb)
     return VERBS[verb](given)
 
 
@@ -77,56 +79,6 @@ def models(arguments: list[str]) -> int:
     table = zoo_table()
     print_table(lambda left_out: table, Console())
     return 0
-
-
-def train(arguments: list[str]) -> int:
-    """Train a model, evaluate it and leave it in a folder of its own."""
-    from aelab.models.zoo import ZOO
-
-    if not arguments or arguments[0].startswith("-"):
-        names = ", ".join(ZOO)
-        usage = (
-            f"usage: aelab train MODEL [options]\n\nMODEL: {names}, or mypackage.mymodule:MyModel"
-        )
-        print(usage, file=sys.stdout if arguments else sys.stderr)
-        return 0 if arguments and arguments[0] in ("-h", "--help") else EXIT_USAGE
-    from aelab.cli.named import named
-    from aelab.studies.asked import (
-        fitted_options,
-        load_asked,
-        settings_of_earlier,
-        training_options,
-    )
-
-    model = arguments[0]
-    chosen = named(arguments[1:])
-    import_from_here(model, chosen.network, chosen.prior)
-    start = run_in(chosen.start) if chosen.start else None
-    out = chosen.out or usual_folder(model, chosen.seed)
-    own = settings_of_earlier(model, out) if start is None else start.settings
-    blueprint, options_class = training_options(
-        model, own, chosen.network, chosen.prior, chosen.data
-    )
-    asked = parse(options_class, f"train {model}", arguments[1:], train.__doc__)
-    from aelab.api import train_asked
-    from aelab.cli.screen import print_run
-    from aelab.machine import keep_freed_memory
-    from aelab.runs.advice import advice
-
-    keep_freed_memory()
-    out = asked.run.out or usual_folder(model, asked.run.seed)
-    data = load_asked(blueprint, asked)
-    if own is None and (fitted := fitted_options(blueprint, data, chosen.data)) is not None:
-        asked = parse(fitted, f"train {model}", arguments[1:], train.__doc__)
-    run = train_asked(blueprint, asked, data, out=out, start=start, plain=True)
-    print_run(run)
-    warn([*run.notes, *advice(run)])
-    return 0
-
-
-def usual_folder(model: str, seed: int | str) -> Path:
-    """Where a run goes unless ``--out`` says otherwise."""
-    return Path("runs") / model.replace(":", ".") / f"seed-{seed}"
 
 
 def evaluate(arguments: list[str]) -> int:
@@ -345,10 +297,6 @@ def completion(arguments: list[str]) -> int:
     return 0
 
 
-def warn(notes: Iterable[str]) -> None:
-    """Tell what is amiss though the work is done, a line each."""
-    for note in notes:
-        print(f"aelab: {note}", file=sys.stderr)
 
 
 VERBS: dict[str, Callable[[list[str]], int]] = {

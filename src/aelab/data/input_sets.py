@@ -1,6 +1,6 @@
 """Data sets of inputs in one tensor: a batch is an index, a cast and a product."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -12,6 +12,7 @@ from aelab.data.dataset import NamedSplits
 from aelab.data.preparation import prepare
 from aelab.data.specs import InputSpec
 from aelab.files import InputError
+from aelab.machine import room_for_data
 
 NO_CLASSES = ("all",)
 """Of inputs without classes: the one that all are in."""
@@ -44,6 +45,9 @@ class InputSplit:
     index: Int64[Tensor, " n"]
     spec: InputSpec
 
+    device: str | None = None
+    """Where inputs are given; unless named, where their stored values are."""
+
     def __len__(self) -> int:
         return len(self.index)
 
@@ -54,17 +58,24 @@ class InputSplit:
         a value lies beyond the range of the training values.
         """
         stored, columns = self.stored(i), self.spec.columns
-        x = prepare(stored, self.spec)
+        there = self.device or stored.device
+        if columns is None:
+            stored = stored.to(there)  # as bytes; tables are prepared in double precision here
+        x = prepare(stored, self.spec).to(there)
         return Batch(
             x.clamp(0, 1).bernoulli() if self.spec.binarise else x,
-            present=~stored.isnan() if columns is not None and columns.mask else None,
-            labels=self.classes_of(i),
+            present=(~stored.isnan()).to(there) if columns and columns.mask else None,
+            labels=self.classes_of(i).to(there),
         )
 
     def stored(self, i: Int64[Tensor, " batch"]) -> Shaped[Tensor, "batch *shape"]:
         """Give the stored values of the examples `i` of this split."""
         # Whole rows at once, where [] goes by values.
-        return self.values.index_select(0, self.index.index_select(0, i))
+        return self.values.index_select(0, self.places(i))
+
+    def places(self, i: Int64[Tensor, " batch"]) -> Int64[Tensor, " batch"]:
+        """Where the examples `i` of this split are among all stored ones."""
+        return self.index.index_select(0, i.to(self.index.device))
 
     def intensities(self, i: Int64[Tensor, " batch"]) -> Float[Tensor, "batch *shape"]:
         """Give the images `i` of this split on a scale of [0, 1], whatever the spec."""
@@ -82,12 +93,12 @@ class InputSplit:
 
     def classes_of(self, i: Int64[Tensor, " batch"]) -> Int64[Tensor, " batch"]:
         """Give the class numbers of the examples `i` of this split."""
-        return self.labels[self.index[i]]
+        return self.labels[self.places(i)]
 
     def to(self, device: str | torch.device) -> "InputSplit":
         """Move the split: its tensors on `device`."""
         moved = {name: getattr(self, name).to(device) for name in ("values", "labels", "index")}
-        return replace(self, **moved)
+        return replace(self, **moved, device=None)
 
     def where(self, chosen: Bool[Tensor, " n"]) -> "InputSplit":
         """Keep the examples that are chosen, in their order."""
@@ -122,9 +133,31 @@ class InputDataset(NamedSplits[InputSplit]):
         return self.splits["train"].spec
 
     def to(self, device: str) -> "InputDataset":
-        """Move the data set: its tensors on `device`."""
-        splits = {name: images.to(device) for name, images in self.splits.items()}
-        anomalies = {name: images.to(device) for name, images in self.anomalies.items()}
+        """Move the data set: its tensors on `device`, those that splits share once.
+
+        Where there is no room for the stored values, they stay, and inputs go there batch by batch.
+        """
+        every = [*self.splits.values(), *self.anomalies.values()]
+        values = {place_of(images.values): images.values for images in every}
+        if sum(of.nbytes for of in values.values()) > room_for_data(device):
+            return self.each(lambda images: replace(images, device=device))
+        moved = {key: of.to(device) for key, of in values.items()}
+        return self.each(
+            lambda images: replace(
+                images,
+                values=moved[place_of(images.values)],
+                labels=images.labels.to(device),
+                index=images.index.to(device),
+                device=None,
+            )
+        )
+
+    def each(self, change: Callable[[InputSplit], InputSplit]) -> "InputDataset":
+        """The same data with every split changed, and the anomalies of each."""
+        splits, anomalies = (
+            {name: change(images) for name, images in part.items()}
+            for part in (self.splits, self.anomalies)
+        )
         return replace(self, splits=splits, anomalies=anomalies)
 
     def only(self, names: Sequence[str]) -> "InputDataset":
@@ -213,11 +246,12 @@ class InputDataset(NamedSplits[InputSplit]):
             values = images.values.reshape(len(images.values), *spec.shape)
             return replace(images, values=values, spec=spec)
 
-        splits, anomalies = (
-            {name: prepared(images) for name, images in part.items()}
-            for part in (self.splits, self.anomalies)
-        )
-        return replace(self, splits=splits, anomalies=anomalies)
+        return self.each(prepared)
+
+
+def place_of(values: Tensor) -> tuple[int, torch.Size]:
+    """Where a tensor is in memory: what of it is the same is moved once."""
+    return values.data_ptr(), values.shape
 
 
 def shared_out(anomalies: Mapping[str, InputSplit]) -> dict[str, InputSplit]:

@@ -15,6 +15,7 @@ from aelab.evaluate.columns import GROUPS, QUICK_GROUPS, Figures
 from aelab.evaluate.links import evaluate_links, validation_auc
 from aelab.evaluate.reconstruction import evaluate_inputs, reconstruction_errors, validation_loss
 from aelab.evaluate.subject import Subject
+from aelab.machine import NoiseOfProcessor
 from aelab.models.contract import Autoencoder, LinkModel, Model
 from aelab.models.priors.contract import Prior
 
@@ -132,4 +133,5 @@ def validate(model: Model, data: Dataset) -> Validation:
     assert isinstance(model, Autoencoder)
     assert isinstance(data, InputDataset)
     images = data.split("validation")
-    return Validation(validation_loss(model, images), reconstruction_errors(model, images))
+    with NoiseOfProcessor():
+        return Validation(validation_loss(model, images), reconstruction_errors(model, images))

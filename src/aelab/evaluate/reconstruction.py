@@ -102,7 +102,7 @@ def figures_of_each(
             z = model.encode(x)
             codes.append(z[:, :latent].cpu())
             for name, values in figures_of_chunk(model, x, z, number, groups).items():
-                found.setdefault(name, []).append(values.double().cpu())
+                found.setdefault(name, []).append(values.cpu().double())
     return {name: torch.cat(values) for name, values in found.items()}, torch.cat(codes)
 
 
@@ -222,7 +222,7 @@ def means_over(
         for number, x in enumerate(chunks(images)):
             set_global(SEED, "evaluate", number)
             for name, values in figures(x).items():
-                found.setdefault(name, []).append(values.double())
+                found.setdefault(name, []).append(values.cpu().double())
     return {
         name: mean_of_known(torch.cat(values), images.spec.columns).item()
         for name, values in found.items()

@@ -32,6 +32,7 @@ from aelab.runs.priors import Priors
 from aelab.runs.store import Run
 from aelab.runs.upgrade import FORMAT, OLDEST, upgraded_weights
 from aelab.training.loop import TrainState, count_steps, fit, refuse_lost_weights
+from aelab.training.processes import ALONE, Processes
 
 
 @dataclass(frozen=True)
@@ -106,14 +107,19 @@ class Training:
         *,
         checkpoint_seconds: float | None = None,
         refuse_lost: Callable[[], None] = lambda: None,
+        processes: Processes = ALONE,
     ) -> None:
-        """`refuse_lost` raises an error if the folder is no longer ours to write in."""
+        """`refuse_lost` raises an error if the folder is no longer ours to write in.
+
+        Of several `processes` this is the first.
+        """
+        self.processes = processes
         self.run, self.model = run, model
         self.checkpoint_seconds = checkpoint_seconds
         self.refuse_lost = refuse_lost
         self.settings = run.settings
         self.recipe = self.settings.recipe
-        self.data = data.to(self.recipe.device)
+        self.given, self.data = data, data.to(self.recipe.device)
         self.checkpoint = checkpoint_in(run.folder)
         self.state = TrainState()
         self.history: list[dict[str, Any]] = []
@@ -126,6 +132,8 @@ class Training:
     def go(self, on_progress: OnProgress | None) -> None:
         """Train to the end; leave the weights that are kept, a fitted prior, and the timings."""
         forgotten = forget_peak_memory()
+        data = self.given
+        self.processes.told(self.recipe.epochs)
         states = fit(
             self.model,
             self.data.split("train"),
@@ -133,6 +141,8 @@ class Training:
             seed=self.settings.seed,
             state=self.state,
             initialise=self.settings.start is None,
+            first=data.split("train"),
+            processes=self.processes,
         )
         while not self.out_of_patience() and (state := next(states, None)) is not None:
             if state.epoch_ended:
@@ -141,6 +151,7 @@ class Training:
                 self.save()
             if on_progress is not None:
                 on_progress(self.progress())
+        states.close()
         peak = peak_memory() if forgotten else None
         self.refuse_lost()
         self.write_history()
@@ -151,7 +162,6 @@ class Training:
         refuse_lost_weights(self.model, self.recipe)
         if isinstance(self.model, Autoencoder) and self.model.code_size:
             priors = Priors(self.run.folder, self.settings, self.model, FORMAT)
-            data = self.data.to("cpu")
             assert isinstance(data, InputDataset)
             priors.fit(FITTED_PRIOR, data)
         write_tensors(self.run.folder / "steps.safetensors", self.state.trace)
@@ -170,7 +180,7 @@ class Training:
             "images_per_second": seen / state.seconds if state.seconds else None,
             "epochs": state.step / steps_per_epoch,
             "peak_memory_bytes": peak,
-            "machine": machine(),
+            "machine": machine(self.recipe.device),
         }
 
     def end_epoch(self) -> None:

@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from itertools import chain, count
 from pathlib import Path
@@ -15,7 +15,7 @@ from aelab.data.dataset import Dataset
 from aelab.data.specs import InputSpec, told_kind
 from aelab.evaluate.columns import QUICK_GROUPS
 from aelab.files import InputError, remove_temporaries, told_memory, write_json
-from aelab.machine import seeded
+from aelab.machine import device_named, seeded
 from aelab.models.blueprint import Blueprint
 from aelab.models.contract import Model
 from aelab.models.zoo import blueprint_of
@@ -27,6 +27,8 @@ from aelab.runs.resumable import OnProgress, Training
 from aelab.runs.store import FAILED, Run
 from aelab.settings import RunSettings
 from aelab.training.loop import TrainingDivergedError, fit
+from aelab.training.precision import with_device
+from aelab.training.processes import ALONE, DONE, Processes
 
 MEASURED_SHARE = 0.05
 """Of a budget of seconds, spent on measuring how fast a model trains."""
@@ -47,13 +49,15 @@ def train_run(
     start: Run | None = None,
     checkpoint_seconds: float | None = None,
     on_progress: OnProgress | None = None,
+    processes: Processes = ALONE,
 ) -> Run:
     """Train a model into a run folder, or go on where a stopped training of it was.
 
     A folder that holds this very run, finished, is left as it is, but for an evaluation on
     another split, or in other groups of metrics, than it had. Training begins at the weights of the
     run `start`, if one is given: of the same model, with inputs of the same shape. A checkpoint is
-    saved every `checkpoint_seconds`, 30 unless given; it changes nothing else.
+    saved every `checkpoint_seconds`, 30 unless given; it changes nothing else. Of several
+    `processes` this is the first, and the others `follow`; they are let go before the evaluation.
 
     Raises:
         AelabError: settings that the model does not take, a folder that is another run's or
@@ -61,6 +65,7 @@ def train_run(
     """
     folder = Path(folder)
     data.split(split)
+    settings = replace(settings, recipe=with_device(settings.recipe))
     refuse_device(settings.recipe.device)
     blueprint = blueprint_of(settings)
     refuse_kind(blueprint, data)
@@ -69,7 +74,7 @@ def train_run(
         refuse_start(start, settings, data)
         settings = replace(settings, start=start.weights_sha256)
         origin = describe_origin(start.folder, start.settings)
-    settings = with_epochs(settings, blueprint, data, folder)
+    settings = with_epochs(settings, blueprint, data, folder, processes)
     config = describe(settings, data, origin)
     model = new_model(settings, blueprint, data)
     if start is not None:
@@ -79,6 +84,7 @@ def train_run(
     # A trained folder may be of an earlier format, and stays so.
     run = Run.open(folder) if trained.is_file() else Run(folder, json.loads(json.dumps(config)))
     if run.is_finished(split, groups):
+        processes.let_go()
         return run
     with locked(folder) as held, told_memory(LESS_MEMORY):
         claim(folder, config)  # by now another process may have trained something there
@@ -91,9 +97,11 @@ def train_run(
                 data,
                 checkpoint_seconds=checkpoint_seconds,
                 refuse_lost=held.refuse_lost,
+                processes=processes,
             )
             with told_failure(folder):
                 training.go(on_progress)
+        processes.let_go()
         if not (folder / "priors" / "choice.json").is_file():
             choose_prior(run, data)
         if not kept_scores.place(run).is_file():
@@ -118,6 +126,21 @@ def told_failure(folder: Path) -> Iterator[None]:
         raise
 
 
+def follow(settings: RunSettings, data: Dataset, processes: Processes) -> None:
+    """Take the share of a process that is not the first, which trains with the same settings.
+
+    Nothing is written. The first process may train a while to see how fast it is before it trains.
+    """
+    blueprint, recipe = blueprint_of(settings), with_device(settings.recipe)
+    refuse_device(recipe.device)
+    training = data.to(recipe.device).split("train")
+    while (epochs := processes.told(DONE)) != DONE:
+        model = new_model(settings, blueprint, data)
+        of_these = replace(recipe, epochs=epochs)
+        for _ in fit(model, training, of_these, seed=settings.seed, processes=processes):
+            pass
+
+
 def new_model(settings: RunSettings, blueprint: Blueprint, data: Dataset) -> Model:
     """The model as it is before training.
 
@@ -135,7 +158,7 @@ def new_model(settings: RunSettings, blueprint: Blueprint, data: Dataset) -> Mod
 
 
 def with_epochs(
-    settings: RunSettings, blueprint: Blueprint, data: Dataset, folder: Path
+    settings: RunSettings, blueprint: Blueprint, data: Dataset, folder: Path, processes: Processes
 ) -> RunSettings:
     """The settings with a budget of seconds turned into epochs; those of a run that is there.
 
@@ -149,12 +172,17 @@ def with_epochs(
     training = data.to(recipe.device).split("train")
     measured: list[tuple[int, float]] = []
     steps_per_epoch = 1
-    endless = replace(recipe, epochs=1e6)
-    for state in fit(new_model(settings, blueprint, data), training, endless, seed=settings.seed):
-        measured.append((state.step, state.seconds))
-        steps_per_epoch = state.steps_per_epoch
-        if measured[-1][1] - measured[0][1] >= MEASURED_SHARE * recipe.seconds:
-            break
+    endless = replace(recipe, epochs=processes.told(1e6))
+    model = new_model(settings, blueprint, data)
+    here = data.split("train")
+    with closing(
+        fit(model, training, endless, seed=settings.seed, first=here, processes=processes)
+    ) as states:
+        for state in states:
+            measured.append((state.step, state.seconds))
+            steps_per_epoch = state.steps_per_epoch
+            if measured[-1][1] - measured[0][1] >= MEASURED_SHARE * recipe.seconds:
+                break
     if not measured:  # nothing to train
         return replace(settings, recipe=replace(recipe, epochs=0.0))
     (first, start), (last, end) = measured[0], measured[-1]
@@ -213,10 +241,12 @@ def take_weights(model: Model, start: Run) -> None:
 def refuse_device(device: str) -> None:
     """Raise InputError if there is no such device here."""
     try:
-        torch.zeros(1, device=device).item()
+        torch.zeros(1, device=device_named(device)).item()
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"device {device!r} cannot be used ({reason}); try cpu") from error
+        raise InputError(
+            f"device {device!r} cannot be used ({reason}); try --device cpu, or auto"
+        ) from error
 
 
 def claim(folder: Path, config: Mapping[str, Any]) -> None:

@@ -119,6 +119,10 @@ class CompareOptions(DataOptions):
     split: Literal["validation", "test"] | None = None
     """Evaluate on this split instead of the study's; validation is for tuning."""
 
+    device: str | None = None
+    """Train every row on this device instead of its own, which is mostly cpu: cuda, mps, or auto,
+    which is a GPU where there is one. The table gets a folder of its own."""
+
     no_report: bool = False
     """Write the table only, and no page of pictures."""
 
@@ -151,6 +155,8 @@ class CompareOptions(DataOptions):
         if self.time_budget is not None:
             study = study.within(seconds_of(self.time_budget))
         study = study.shortened() if self.quick else study
+        if self.device is not None:
+            study = study.on_device(self.device)
         return replace(
             study,
             split=self.split or study.split,

@@ -17,7 +17,7 @@ from aelab.runs.jobs import Places, run_all
 from aelab.runs.record import describe
 from aelab.runs.resumable import Note, Progress, progress_in
 from aelab.runs.store import Run
-from aelab.runs.train import make_way, refuse_kind, train_run
+from aelab.runs.train import make_way, refuse_device, refuse_kind, train_run
 from aelab.settings import DataSettings, RunSettings
 from aelab.studies import html
 from aelab.studies.answers import answers
@@ -209,7 +209,7 @@ def compare(
     from the runs' checkpoints.
 
     Raises:
-        AelabError: the data cannot be had, or nothing can be written.
+        AelabError: the data or a device cannot be had, or nothing can be written.
     """
     forget_data()  # of a study that was broken off
     if isinstance(executor, Places):
@@ -220,6 +220,8 @@ def compare(
     study = adapted(study, where, seeds[0])
     # Mistakes are better told before any training.
     errors = unfit_rows(study, where, seeds[0])
+    for device in {row.settings.recipe.device for row in study.rows}:
+        refuse_device(device)
     fit = [row for row in study.rows if row.name not in errors]
     work = [
         Job(

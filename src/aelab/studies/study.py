@@ -94,7 +94,7 @@ class Asked:
 
     >>> Asked("links", quick=True)
     Asked(study='links', quick=True, time_budget=None, seeds=None, split=None, metrics=(),
-    data=None)
+    data=None, device=None)
     """
 
     study: str
@@ -106,6 +106,7 @@ class Asked:
     split: Literal["validation", "test"] | None = None
     metrics: tuple[Group, ...] = ()
     data: str | None = None
+    device: str | None = None
 
 
 @dataclass(frozen=True)
@@ -167,6 +168,19 @@ class Study:
             for row in self.rows
         )
         return replace(self, name=f"{self.name}-{seconds:g}s", rows=rows)
+
+    def on_device(self, device: str) -> "Study":
+        """The same rows trained there, in a folder of their own; those without training as is."""
+        from aelab.machine import device_named  # which imports torch
+
+        device = device_named(device)
+        rows = tuple(
+            with_recipe(row, replace(row.settings.recipe, device=device))
+            if row.settings.recipe.epochs
+            else row
+            for row in self.rows
+        )
+        return replace(self, name=f"{self.name}-{device}", rows=rows)
 
     def row(self, name: str) -> Row | None:
         """The row of that name, if there is one."""

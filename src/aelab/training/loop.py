@@ -2,9 +2,10 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from functools import reduce
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -18,6 +19,7 @@ from aelab.machine import permutation_at, seeded, set_global, threads
 from aelab.models.contract import Trainable
 from aelab.settings import Recipe
 from aelab.training.precision import with_precision
+from aelab.training.processes import ALONE, Processes
 
 REPORTS_PER_EPOCH = 20
 
@@ -90,7 +92,9 @@ def fit(
     seed: int = 0,
     state: TrainState | None = None,
     initialise: bool = True,
-) -> Iterator[TrainState]:
+    first: TrainingData | None = None,
+    processes: Processes = ALONE,
+) -> Generator[TrainState, None, None]:
     """Train `model` in place, yielding the state at the end of each epoch and now and then.
 
     The order of an epoch follows from (seed, epoch), the noise of a step from (seed, step), the
@@ -98,38 +102,47 @@ def fit(
     the model as it was then, goes on to the same bytes. A caller that has seen enough stops
     iterating. The caller's generators and thread count are its own at every yield. The model is
     left on the recipe's device, in its memory layout, and in evaluation mode. With `initialise`
-    false, a model whose weights are trained already keeps all of them.
+    false, a model whose weights are trained already keeps all of them. What is found in closed form
+    is found on the processor, of `first` where the data are elsewhere.
+
+    Of several `processes` each calls it with the same data and recipe. The model and the state are
+    the first one's; the others go as far as it does.
 
     Raises:
         TrainingDivergedError: a loss term is not finite.
+        InputError: the model cannot be trained in several processes.
+        PeerLostError: another of the processes has ended.
     """
     recipe = with_precision(recipe, getattr(model, "spec", None))
     state = state or TrainState()
-    model.to(recipe.device)
-    if state.step == 0 and initialise:
+    if state.step == 0 and initialise and not processes.rank:
         start = time.perf_counter()
         with threads(recipe.threads), seeded(seed, "closed form"):
-            model.initialise(data)
+            model.initialise(data if first is None else first)
         state.seconds += time.perf_counter() - start
+    model.to(recipe.device)
     parameters = dict(model.named_parameters())
     if not parameters:
         return
     if recipe.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    state.step = int(processes.told(state.step))
     optimizer = Adam(parameters, state)
     state.moments = optimizer.moments
+    processes.take_firsts([*model.state_dict().values(), *state.moments.values()])
     state.steps_per_epoch, state.steps = count_steps(len(data), recipe)
-    between_reports = math.ceil(state.steps_per_epoch / REPORTS_PER_EPOCH)
+    processes.refuse_whole(model, data, recipe.batch_size, seed)
     order, order_of = torch.empty(0), -1
+    begun = state.step, state.seconds
 
-    while state.step < state.steps:
+    while (end := int(processes.told(chunk_end(state, begun, processes)))) > state.step:
         epoch = state.step // state.steps_per_epoch
-        end = min(state.step + between_reports, (epoch + 1) * state.steps_per_epoch, state.steps)
         start = time.perf_counter()
         if order_of != epoch:
             order, order_of = epoch_order(len(data), recipe, seed, epoch), epoch
         with threads(recipe.threads), seeded(seed):
-            terms = run_steps(model, data, recipe, optimizer, seed, range(state.step, end), order)
+            steps = range(state.step, end)
+            terms = run_steps(model, data, recipe, optimizer, seed, steps, order, processes)
         state.seconds += time.perf_counter() - start
         state.step += len(next(iter(terms.values())))
         state.trace = {
@@ -137,7 +150,26 @@ def fit(
             for name, values in terms.items()
         }
         refuse_divergence(state, recipe)
-        yield state
+        try:
+            yield state
+        except GeneratorExit:
+            processes.told(state.step)  # no further: the others end here, too
+            raise
+
+
+def chunk_end(state: TrainState, begun: tuple[int, float], processes: Processes) -> int:
+    """The step at which the next state is yielded: a twentieth of an epoch on, or its end.
+
+    Several processes take as many steps as LONGEST_CHUNK is enough for by their speed since they
+    have `begun`, at a step and a second: to look at the clock would not be the same for all.
+    """
+    between_reports = math.ceil(state.steps_per_epoch / REPORTS_PER_EPOCH)
+    epoch_end = (state.step // state.steps_per_epoch + 1) * state.steps_per_epoch
+    if processes.count > 1:
+        steps, seconds = state.step - begun[0], state.seconds - begun[1]
+        affordable = LONGEST_CHUNK * steps / seconds if steps else 1
+        between_reports = min(between_reports, max(1, int(affordable)))
+    return min(state.step + between_reports, epoch_end, state.steps)
 
 
 def run_steps(
@@ -148,36 +180,46 @@ def run_steps(
     seed: int,
     steps: range,
     order: Tensor,
+    processes: Processes,
 ) -> dict[str, Float[Tensor, " steps"]]:
     """Take these steps of one epoch in its `order`; each loss term at each of them.
 
-    Where they take longer than LONGEST_CHUNK, it is the first of them only.
+    Where one process takes longer for them than LONGEST_CHUNK, it is the first of them only.
     """
-    begun = time.perf_counter()
+    begun, longest = time.perf_counter(), LONGEST_CHUNK if processes.count == 1 else math.inf
     model.train()
     device = torch.device(recipe.device)
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
     steps_per_epoch, total_steps = count_steps(len(data), recipe)
     terms: dict[str, list[Tensor]] = {}
     for step in steps:
-        set_global(seed, "noise", step)
         first = step % steps_per_epoch * recipe.batch_size
-        batch = data.batch(order[first : first + recipe.batch_size])
-        if recipe.channels_last and isinstance(batch, Batch) and batch.dim() == IMAGE_DIMENSIONS:
-            batch = batch.with_inputs(batch.contiguous(memory_format=torch.channels_last))
-        with autocast:
-            losses = model.loss(batch)
+        examples = order[first : first + recipe.batch_size]
+        share = processes.share(len(examples))
+        set_global(seed, "noise", step)
+        with processes.noise(share):
+            batch = laid_out(data.batch(examples[share.rows]), recipe)
+            with autocast:
+                losses = processes.weighed(model.loss(batch), share)
         optimizer.forget_gradients()
         reduce(torch.add, losses.values()).backward()
+        losses = processes.add_up(optimizer.parameters.values(), losses)
         if recipe.clip_norm is not None:
             nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
         optimizer.step(learning_rate(recipe, step, total_steps))
         for name, value in losses.items():  # stays on the device until the chunk is done
             terms.setdefault(name, []).append(value.detach().float())
-        if time.perf_counter() - begun >= LONGEST_CHUNK:
+        if time.perf_counter() - begun >= longest:
             break
     model.eval()
     return {name: torch.stack(values).cpu() for name, values in terms.items()}
+
+
+def laid_out(batch: Any, recipe: Recipe) -> Any:  # noqa: ANN401 - what a model takes
+    """A batch in the recipe's memory layout, if it is one of images."""
+    if recipe.channels_last and isinstance(batch, Batch) and batch.dim() == IMAGE_DIMENSIONS:
+        return batch.with_inputs(batch.contiguous(memory_format=torch.channels_last))
+    return batch
 
 
 def count_steps(n: int, recipe: Recipe) -> tuple[int, int]:

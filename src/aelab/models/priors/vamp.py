@@ -51,7 +51,7 @@ class Vamp(Prior):
         )[: self.components]
         x = data.batch(chosen)
         with torch.no_grad():
-            self.pseudo_inputs.copy_(x + 0.01 * torch.randn(x.shape))
+            self.pseudo_inputs.copy_(x + 0.01 * torch.randn(x.shape, device=x.device))
 
     def inputs(self) -> Tensor:
         """The pseudo-inputs, in the range of inputs."""
