@@ -6,7 +6,6 @@ Each parses its options first and imports what it works with afterwards, for ins
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 
 from aelab.cli.anomalies import anomalies
 from aelab.cli.choosing import choose
@@ -295,8 +294,6 @@ def completion(arguments: list[str]) -> int:
 
     print(script(options.shell, VERBS), end="")
     return 0
-
-
 
 
 VERBS: dict[str, Callable[[list[str]], int]] = {
