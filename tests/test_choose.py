@@ -79,7 +79,7 @@ def test_the_best_on_validation_is_chosen_and_pca_is_beaten(table: Path, tmp_pat
     purpose = Purpose("reconstruction", budget=20.0, latent_dim=1)
     choice = choose(data, told, purpose, tmp_path / "out")
     measured = [trial for trial in choice.trials if trial.value is not None]
-    assert {trial.candidate for trial in measured} == {"pca", "multilayer", "vanilla"}
+    assert {trial.candidate for trial in measured} >= {"pca", "multilayer"}
     assert choice.best == min(measured, key=lambda trial: trial.value or math.inf).row
     verdict = choice.verdict
     assert verdict is not None

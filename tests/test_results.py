@@ -56,6 +56,7 @@ def test_newer_facts_and_rows_in_parts_come_back() -> None:
         "split": "test",
         "metrics": ["samples"],
         "data": "photos/",
+        "device": "cuda",
     }
     newer["rows"][0] |= {"parts": ["a", "b"], "importance_error": None, "of_tomorrow": [1, {}]}
     del newer["rows"][1]["multiply_adds"], newer["rows"][1]["by_class"]  # as of a graph

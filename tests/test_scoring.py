@@ -206,7 +206,7 @@ def test_shares_are_of_the_squared_error(
 ) -> None:
     model, x = models[name], blobs.split("test").batch(torch.arange(6))
     with torch.no_grad():
-        errors = SCORES["reconstruction"].errors(model, x)
+        errors = SCORES["reconstruction"].errors(model, x, {})
         by_hand = (model(x) - x).double() ** 2
         by_hand /= by_hand.sum((1, 2, 3), keepdim=True)
         mean = errors.flatten(1).mean(1)
@@ -222,7 +222,7 @@ def test_shares_of_the_bound_are_of_its_reconstruction_term(
     """Moving one value's error moves the term by as much as its share tells, for a Gaussian."""
     model, x = models["vae"], blobs.split("test").batch(torch.arange(4))
     with torch.no_grad():
-        errors = SCORES["bound"].errors(model, x).flatten(1).sum(1)
+        errors = SCORES["bound"].errors(model, x, {}).flatten(1).sum(1)
         negative_log = torch.stack(
             [
                 model.likelihood.negative_log(model.decoder_output(z), x).double()

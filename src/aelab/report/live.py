@@ -19,7 +19,7 @@ from aelab.machine import seeded
 from aelab.models.contract import Autoencoder, Code
 from aelab.models.noise_conditional import NoiseConditionalAutoencoder
 from aelab.models.sampling import latent_size
-from aelab.report.codes import INNER, codes_of, plane, use_of, values_of
+from aelab.report.codes import FEWEST_CODES, INNER, codes_of, plane, use_of, values_of
 from aelab.report.live_links import links_part
 from aelab.report.material import Material
 from aelab.report.packed import packed
@@ -188,6 +188,10 @@ def model_part(run: Run, data: InputDataset, scene: Scene) -> dict[str, Any]:
         raise InputError("its code has no numbers")
     if model.code_size > LARGEST_CODE:
         raise InputError(f"its code of {model.code_size:,} numbers is too large")
+    if scene.count < FEWEST_CODES:
+        raise InputError(
+            f"its map takes {FEWEST_CODES} images or more, and there are {scene.count}"
+        )
     z = codes_of(run, data, scene.split, scene.count)
     prior = run.prior
     with seeded(run.settings.seed, "sample"):
