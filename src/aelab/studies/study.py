@@ -161,26 +161,24 @@ class Study:
 
     def within(self, seconds: float) -> "Study":
         """The same rows, each trained for about so many seconds; those without training as is."""
-        rows = tuple(
-            with_recipe(row, replace(row.settings.recipe, seconds=seconds))
-            if row.settings.recipe.epochs
-            else row
-            for row in self.rows
-        )
-        return replace(self, name=f"{self.name}-{seconds:g}s", rows=rows)
+        return self.trained_otherwise(f"{seconds:g}s", seconds=seconds)
 
     def on_device(self, device: str) -> "Study":
         """The same rows trained there, in a folder of their own; those without training as is."""
         from aelab.machine import device_named  # which imports torch
 
         device = device_named(device)
+        return self.trained_otherwise(device, device=device)
+
+    def trained_otherwise(self, suffix: str, **changes: Any) -> "Study":  # noqa: ANN401
+        """The same rows with these parts of their recipes, where they are trained at all."""
         rows = tuple(
-            with_recipe(row, replace(row.settings.recipe, device=device))
+            with_recipe(row, replace(row.settings.recipe, **changes))
             if row.settings.recipe.epochs
             else row
             for row in self.rows
         )
-        return replace(self, name=f"{self.name}-{device}", rows=rows)
+        return replace(self, name=f"{self.name}-{suffix}", rows=rows)
 
     def row(self, name: str) -> Row | None:
         """The row of that name, if there is one."""
