@@ -77,8 +77,8 @@ def fashion() -> InputDataset:
 
 @pytest.fixture(scope="session")
 def slice_of_fashion(fashion: InputDataset) -> InputDataset:
-    """The first 1,000 training, 300 validation and 300 test images."""
-    sizes = {"train": 1000, "validation": 300, "test": 300}
+    """The first 500 training, 150 validation and 150 test images."""
+    sizes = {"train": 500, "validation": 150, "test": 150}
     splits = {
         name: replace(fashion.split(name), index=fashion.split(name).index[:size])
         for name, size in sizes.items()

@@ -37,7 +37,7 @@ def test_a_model_that_learnt_nothing_says_so() -> None:
 
 
 def test_a_model_that_pca_beats_says_so() -> None:
-    options = {"initialisation": "random", "epochs": 30, "latent_dim": 20, "hidden": (8,)}
+    options = {"initialisation": "random", "epochs": 15, "latent_dim": 20, "hidden": (8,)}
     run = aelab.train("multilayer", "digits", **options)
     assert run.metrics["pca_mse"] < run.metrics["mse"] < run.metrics["mean_mse"]
     assert "PCA with as many numbers does better" in told(run)
@@ -52,7 +52,7 @@ def test_a_code_that_says_nothing_is_told() -> None:
 
 
 def test_a_good_run_says_nothing() -> None:
-    run = aelab.train("multilayer", "digits", latent_dim=8, epochs=40)
+    run = aelab.train("multilayer", "digits", latent_dim=8, epochs=25)
     assert run.metrics["pca_share"] < 1
     assert not told(run)
 

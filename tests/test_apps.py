@@ -504,8 +504,8 @@ def test_the_verbs(tiny: InputDataset, outside: Path, capsys: pytest.CaptureFixt
     capsys.readouterr()
     ends_with(0, "anomalies", "run", "tiny:test", "--out", "scores.csv", "--top", "3")
     captured = capsys.readouterr()
-    assert "of 300 score above" in captured.out
-    assert len(rows_of(Path("scores.csv"))) == 300
+    assert "of 150 score above" in captured.out
+    assert len(rows_of(Path("scores.csv"))) == 150
     assert set(rows_of(Path("scores.csv"))[0]) == {"name", "label", "score", "anomaly"}
     with Image.open("scores.png") as picture:
         assert picture.height > 3 * 56

@@ -55,6 +55,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """A search with two candidates and trainings of a moment."""
     monkeypatch.setattr(searching, "SHORTEST", 0.2)
+    monkeypatch.setattr("aelab.studies.choose.SHORTEST", 0.2)
     monkeypatch.setattr("aelab.studies.choose.PAGE", 0.0)
     monkeypatch.setattr(searching, "PAGE", 0.0)
     monkeypatch.setattr("aelab.studies.choose.USUAL_OVERHEAD", 0.1)
@@ -76,7 +77,7 @@ def opened(table: Path) -> tuple[InputDataset, DataSettings]:
 @pytest.mark.usefixtures("brief")
 def test_the_best_on_validation_is_chosen_and_pca_is_beaten(table: Path, tmp_path: Path) -> None:
     data, told = opened(table)
-    purpose = Purpose("reconstruction", budget=20.0, latent_dim=1)
+    purpose = Purpose("reconstruction", budget=6.0, latent_dim=1)
     choice = choose(data, told, purpose, tmp_path / "out")
     measured = [trial for trial in choice.trials if trial.value is not None]
     assert {trial.candidate for trial in measured} >= {"pca", "multilayer"}
@@ -103,7 +104,7 @@ def test_a_search_that_was_stopped_goes_on(
     table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, told = opened(table)
-    purpose = Purpose("reconstruction", budget=8.0, latent_dim=1)
+    purpose = Purpose("reconstruction", budget=5.0, latent_dim=1)
     finished = 0
 
     def stop(row: str, outcome: object) -> None:
@@ -131,7 +132,7 @@ def test_a_search_that_was_stopped_goes_on(
     again = choose(data, told, purpose, tmp_path / "out")
     assert again == choice
     with pytest.raises(InputError, match="a choice for other data, or another goal"):
-        choose(data, told, Purpose("denoising", budget=8.0), tmp_path / "out")
+        choose(data, told, Purpose("denoising", budget=5.0), tmp_path / "out")
 
 
 @pytest.mark.usefixtures("brief")
@@ -147,7 +148,7 @@ def test_a_candidate_that_fails_is_told_and_the_others_go_on(
 
     monkeypatch.setattr(searching, "train_run", failing)
     data, told = opened(table)
-    choice = choose(data, told, Purpose("reconstruction", 8.0, 1), tmp_path / "out")
+    choice = choose(data, told, Purpose("reconstruction", 5.0, 1), tmp_path / "out")
     failed = [trial for trial in choice.trials if trial.candidate == "multilayer"]
     assert [trial.error for trial in failed] == ["the loss is not finite"]
     assert not choice.best.startswith("multilayer")
@@ -303,7 +304,7 @@ def test_from_the_command_line(
     outside: Path, table: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (outside / "curve.csv").write_bytes(table.read_bytes())
-    told = ["choose", "curve.csv", "--for", "denoising", "--budget", "10s", "--latent-dim", "2"]
+    told = ["choose", "curve.csv", "--for", "denoising", "--budget", "5s", "--latent-dim", "2"]
     begun = time.monotonic()
     assert aelab.cli.main([*told, "--seed", "4", "--out", "there"]) == 0
     assert time.monotonic() - begun < 120
@@ -346,7 +347,7 @@ def test_mistakes_are_one_line(
 def test_from_python_with_data_in_memory(tmp_path: Path) -> None:
     frame = pyarrow.table(curve())
     choice = aelab.choose(
-        frame, "reconstruction", budget="10s", latent_dim=1, out=tmp_path / "out", leave_out=["f"]
+        frame, "reconstruction", budget="5s", latent_dim=1, out=tmp_path / "out", leave_out=["f"]
     )
     assert aelab.load(choice.run_folder).encode(frame).shape == (240, 1)
     assert choice.verdict is not None

@@ -79,7 +79,12 @@ def strictly(path: Path) -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    ("part", "value"), [("decode", "nan"), ("decode", "inf"), ("encode", "nan")]
+    ("part", "value"),
+    [
+        ("decode", "nan"),
+        pytest.param("decode", "inf", marks=pytest.mark.slow),
+        ("encode", "nan"),
+    ],
 )
 def test_a_run_whose_figures_are_not_finite_stays_usable(
     tiny: InputDataset, outside: Path, capsys: pytest.CaptureFixture[str], part: str, value: str

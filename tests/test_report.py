@@ -151,7 +151,7 @@ def test_errors_have_one_scale(blobs: InputDataset) -> None:
 
 
 def test_the_first_images_of_each_class_are_shown(data: InputDataset) -> None:
-    labels = data.split("test").classes_of(torch.arange(300)).tolist()
+    labels = data.split("test").classes_of(torch.arange(150)).tolist()
     found = tiles.chosen(data, "test", ("Bag", "Sandal"), 3)
     assert list(found) == ["Bag", "Sandal"]
     for name, members in found.items():
@@ -203,11 +203,11 @@ def test_noise_is_the_same_for_every_model(runs: dict[str, Run], data: InputData
 
 def test_the_worst_come_first(runs: dict[str, Run], data: InputDataset, copy: Path) -> None:
     figure = restored.worst({"vae": runs["vae"]}, data, count=4)
-    worst = squared_errors(runs["vae"], data, torch.arange(300)).sort(descending=True)
+    worst = squared_errors(runs["vae"], data, torch.arange(150)).sort(descending=True)
     notes = [text for text in texts(figure) if re.fullmatch(r"\d\.\d{3}", text)]
     assert notes == [f"{error:.3f}" for error in worst.values[:4].tolist()]
     run = Run.open(copy / "vae" / "seed-0")
-    for wrong in ([], [{"index": 300, "mse": 1.0}], [{"mse": 1.0}], None, "x"):
+    for wrong in ([], [{"index": 150, "mse": 1.0}], [{"mse": 1.0}], None, "x"):
         (run.folder / "metrics.json").write_text(json.dumps(run.metrics | {"worst": wrong}))
         with pytest.raises(InputError, match="worst images"):
             restored.worst({"vae": run}, data)
@@ -235,7 +235,7 @@ def test_samples_stand_above_their_nearest_training_image(
     model, seed = runs["vae"].autoencoder, runs["vae"].settings.seed
     priors = [runs["vae"].priors.named(name) for name in ("own", "fitted-mixture")]
     drawn = torch.cat([sample(model, 3, seed=seed, prior=prior) for prior in priors]).flatten(1)
-    training_images = data.split("train").batch(torch.arange(1000)).flatten(1)
+    training_images = data.split("train").batch(torch.arange(500)).flatten(1)
     nearest = torch.cdist(drawn.double(), training_images.double()).min(1).values
     assert [t for t in texts(figure) if t.startswith("at")] == [f"at {d:.1f}" for d in nearest]
 
@@ -272,7 +272,7 @@ def test_a_traversal_changes_one_number(runs: dict[str, Run], data: InputDataset
 def test_the_most_used_numbers_come_first(runs: dict[str, Run], data: InputDataset) -> None:
     model = runs["vae"].autoencoder
     use, _, _ = codes.use_of(runs["vae"], data, "test")
-    posterior = model.posterior(data.split("test").batch(torch.arange(300)))
+    posterior = model.posterior(data.split("test").batch(torch.arange(150)))
     kl = posterior.kl(model.prior, posterior.mu).mean()
     assert use.sum().item() == pytest.approx(kl.item(), rel=1e-5)
     written = [t for t in texts(codes.traversals(runs["vae"], data)) if t.startswith("number")]
@@ -320,10 +320,10 @@ def test_the_map_has_every_class_and_the_plane_decoded(
     left, right = figure.axes
     assert left.get_xlabel() == "number 1"
     assert set(data.classes) < set(texts(figure))
-    z = runs["plane"].model.encode(data.split("test").batch(torch.arange(300))).detach()
+    z = runs["plane"].model.encode(data.split("test").batch(torch.arange(150))).detach()
     drawn = np.concatenate([np.asarray(part.get_offsets()) for part in left.collections])
     assert np.allclose(np.sort(drawn[:, 0]), np.sort(z[:, 0].numpy()), atol=1e-5)
-    labels = data.split("test").classes[:300]
+    labels = data.split("test").classes[:150]
     for number, (name, part) in enumerate(zip(data.classes, left.collections, strict=True)):
         own = z[labels == number].numpy()
         assert np.allclose(np.asarray(part.get_offsets()), own, atol=1e-5)
@@ -371,7 +371,7 @@ def test_curves_are_the_recorded_losses(runs: dict[str, Run], copy: Path) -> Non
     whole, *terms, epochs = figure.axes
     assert len(terms) == 2
     steps = [axes.lines[0].get_ydata() for axes in (whole, *terms)]
-    assert len(steps[0]) == 20
+    assert len(steps[0]) == 10
     assert np.allclose(steps[0], steps[1] + steps[2])
     history = [
         json.loads(line) for line in (runs["vae"].folder / "history.jsonl").read_text().splitlines()
@@ -633,9 +633,9 @@ def test_a_folder_without_a_run_is_refused_in_one_line(
 
 @pytest.fixture(scope="module")
 def page(study: Result, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of three rows of the study, to be quick."""
+    """Of two rows of the study, to be quick."""
     folder = tmp_path_factory.mktemp("page")
-    kept, content = ("pca", "vae", "plane"), study.results.to_json()
+    kept, content = ("pca", "plane"), study.results.to_json()
     content["rows"] = [one for one in content["rows"] if one["row"] in kept]
     (folder / "results.json").write_text(json.dumps(content))
     for one in content["rows"]:
@@ -648,7 +648,7 @@ def test_the_same_folder_gives_the_same_bytes(page: Path, tmp_path: Path) -> Non
     assert again.read_bytes() == page.read_bytes()
     figures = {path.name: path.read_bytes() for path in (page.parent / "figures").iterdir()}
     assert figures == {path.name: path.read_bytes() for path in (tmp_path / "figures").iterdir()}
-    assert len(figures) == 11 + 4 * 3 - 1  # of the study, of each row; PCA has no training
+    assert len(figures) == 10 + 4 * 2 - 1  # of the study, of each row; PCA has no training
 
 
 def decoded_picture(picture: bytes) -> bytes:
@@ -661,7 +661,7 @@ def test_every_picture_is_inline_with_words_and_figures(page: Path) -> None:
     assert len(images) == html.count("<img ")
     files = {decoded_picture(path.read_bytes()) for path in (page.parent / "figures").iterdir()}
     assert {decoded_picture(base64.b64decode(content)) for content, _ in images} == files
-    assert all(len(told) > 40 and re.search(r"\d", told) for _, told in images)
+    assert [told for _, told in images if len(told) <= 20 or not re.search(r"\d", told)] == []
 
 
 def test_the_page_asks_for_nothing_outside(page: Path) -> None:

@@ -102,10 +102,10 @@ def test_precision_and_recall_are_those_of_other_neighbours() -> None:
 
 def test_nearest_images_are_those_of_another_search(slice_of_fashion: InputDataset) -> None:
     train, test = slice_of_fashion.split("train"), slice_of_fashion.split("test")
-    queries = test.intensities(torch.arange(300))
+    queries = test.intensities(torch.arange(150))
     distances, which = nearest_images(queries, train)
     known = NearestNeighbors(n_neighbors=1).fit(
-        train.intensities(torch.arange(1000)).flatten(1).numpy()
+        train.intensities(torch.arange(500)).flatten(1).numpy()
     )
     expected, index = known.kneighbors(queries.flatten(1).numpy())
     torch.testing.assert_close(distances, torch.from_numpy(expected[:, 0]).float())
@@ -118,7 +118,7 @@ def test_an_image_is_nearest_to_itself(
 ) -> None:
     monkeypatch.setattr("aelab.evaluate.samples.VALUES", values)
     train = slice_of_fashion.split("train")
-    i = torch.tensor([999, 3, 500, 3])
+    i = torch.tensor([499, 3, 250, 3])
     distances, which = nearest_images(train.intensities(i), train)
     assert distances.tolist() == [0, 0, 0, 0]
     assert which.tolist() == i.tolist()
@@ -228,8 +228,8 @@ def test_the_network_is_trained_once_and_tells_its_accuracy(
 ) -> None:
     first = feature_network(slice_of_fashion)
     test = slice_of_fashion.split("test")
-    logits = first.classifier.logits(first.of(test.intensities(torch.arange(300))))
-    right = logits.argmax(1) == test.classes_of(torch.arange(300))
+    logits = first.classifier.logits(first.of(test.intensities(torch.arange(150))))
+    right = logits.argmax(1) == test.classes_of(torch.arange(150))
     assert first.accuracy == pytest.approx(right.float().mean().item())
     assert first.accuracy > 0.6
     (path,) = cache.iterdir()

@@ -109,7 +109,7 @@ def png(figure: Figure) -> bytes:
     pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
     picture = Image.fromarray(pixels).convert("RGB")
     content = io.BytesIO()
-    few = picture.quantize(256, kmeans=1, dither=Image.Dither.NONE)
+    few = picture.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     few.save(content, format="PNG", optimize=True)
     return content.getvalue()
 

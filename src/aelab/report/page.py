@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -72,7 +73,7 @@ class Picture:
     width: int
     height: int
 
-    @property
+    @cached_property
     def uri(self) -> str:
         """The whole picture as an address: the same pixels, in a format of fewer bytes."""
         return f"data:image/webp;base64,{base64.b64encode(style.webp(self.content)).decode()}"

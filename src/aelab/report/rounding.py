@@ -9,7 +9,7 @@ agreement it saves about a fifth of the bits). The step is the largest that the 
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, fx
 
 from aelab.report.packed import MOST
@@ -60,8 +60,8 @@ def rounded(
     large = [n for n in matrices if many.constants[n].numel() >= max(FEWEST, SMALL * most)]
     run = Evaluation(many.module, many.constants)
     y = run.run(x)
-    covariances = {
-        matrix: covariance(run.seen[rows][::2])
+    remedies = {
+        matrix: remedy(run.seen[rows][::2])
         for matrix, rows in matrices.items()
         if matrix in large and len(many.constants[matrix]) <= MOST_ROWS
     }
@@ -74,8 +74,8 @@ def rounded(
             step = max(share * values.square().mean().sqrt(), values.abs().max() / (MOST - 40))
             steps[node] = float(step)
             constants[node] = (
-                whole(values, covariances[node], steps[node])
-                if node in covariances
+                whole(values, remedies[node], steps[node])
+                if node in remedies
                 else (values / step).round() * step
             )
         error = ((many.evaluated(x, constants) - y).abs().max() / peak).item()
@@ -91,23 +91,37 @@ def rounded(
     return best
 
 
-def covariance(rows: Float[Tensor, "n inputs"]) -> Float[Tensor, "inputs inputs"]:
-    """Second moments of what a matrix is multiplied by, damped."""
+@dataclass(frozen=True)
+class Remedy:
+    """How a row of a matrix makes good what the rounding of those before it changed.
+
+    >>> remedy(torch.eye(3)).order.tolist()
+    [0, 1, 2]
+    """
+
+    order: Int64[Tensor, " inputs"]
+    """The rows, those with the largest inputs first."""
+
+    factor: Float[Tensor, "inputs inputs"]
+    """The upper Cholesky factor of the inverse of the inputs' second moments, in this order."""
+
+
+def remedy(rows: Float[Tensor, "n inputs"]) -> Remedy:
+    """From what a matrix is multiplied by, its second moments damped."""
     rows = rows.double()
-    found = rows.T @ rows / len(rows)
-    return found + DAMPING * found.diagonal().mean().clamp(min=1e-12) * torch.eye(len(found))
+    moments = rows.T @ rows / len(rows)
+    moments += DAMPING * moments.diagonal().mean().clamp(min=1e-12) * torch.eye(len(moments))
+    order = moments.diagonal().argsort(descending=True, stable=True)
+    inverse = torch.linalg.inv(moments[order][:, order])
+    inverse = (inverse + inverse.T) / 2
+    return Remedy(order, torch.linalg.cholesky(inverse, upper=True).float())
 
 
 def whole(
-    matrix: Float[Tensor, "inputs outputs"],
-    moments: Float[Tensor, "inputs inputs"],
-    step: float,
+    matrix: Float[Tensor, "inputs outputs"], by: Remedy, step: float
 ) -> Float[Tensor, "inputs outputs"]:
     """The matrix in multiples of a step, each row making good what those before it changed."""
-    order = moments.diagonal().argsort(descending=True)
-    inverse = torch.linalg.inv(moments[order][:, order])
-    inverse = (inverse + inverse.T) / 2
-    factor = torch.linalg.cholesky(inverse, upper=True).float()
+    order, factor = by.order, by.factor
     left, found = matrix[order].clone(), torch.empty_like(matrix)
     for start in range(0, len(left), BLOCK):
         stop = min(start + BLOCK, len(left))

@@ -126,7 +126,7 @@ def choose(
     if purpose.budget < shortest:
         raise InputError(
             f"a budget of {purpose.budget:g} s is too short for one candidate: give "
-            f"{shortest:.0f}s or more"
+            f"{math.ceil(shortest)}s or more"
         )
     search = Search(
         folder, data, told, purpose, criterion, code_size, on_trial or (lambda *_: None)
