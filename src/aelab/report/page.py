@@ -1,6 +1,7 @@
 """The page: every figure drawn, written as PNG, and shown in one HTML file that needs no other."""
 
 import base64
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import ParamSpec
 
 import jinja2
+from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
 from aelab.data.dataset import Dataset
@@ -282,6 +284,7 @@ def as_html(material: Material, drawn: Sequence[Section], live: Live | None = No
     environment.filters |= {
         # Paths from the folder on: the page is the same wherever that lies.
         "from_folder": lambda text: text.replace(f"{folder}/", "").replace(str(folder), "the run"),
+        "options_whole": options_whole,
         # What the page's security policy names an allowed style or script by.
         "sha256": lambda text: base64.b64encode(sha256(text.encode()).digest()).decode(),
     }
@@ -309,6 +312,15 @@ def as_html(material: Material, drawn: Sequence[Section], live: Live | None = No
         live=live,
         script="".join((here / name).read_text("utf-8") for name in scripts(live)),
     )
+
+
+def options_whole(text: str) -> Markup:
+    """Text for the page in which no line ends in the middle of an option.
+
+    >>> str(options_whole("a < b? Add --seeds 0 1."))
+    'a &lt; b? Add <code>--seeds</code> 0 1.'
+    """
+    return Markup(re.sub(r"--[a-z-]+", r"<code>\g<0></code>", str(escape(text))))
 
 
 def scripts(live: Live | None) -> tuple[str, ...]:
