@@ -196,7 +196,7 @@ def write_picture(path: str | Path, picture: "Image") -> Path:
         InputError: `path` cannot be written.
     """
     with atomic_path(path) as temporary:
-        picture.save(temporary, format="PNG", optimize=True)
+        picture.save(temporary, format="PNG")
     return Path(path)
 
 

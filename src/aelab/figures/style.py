@@ -110,7 +110,7 @@ def png(figure: Figure) -> bytes:
     picture = Image.fromarray(pixels).convert("RGB")
     content = io.BytesIO()
     few = picture.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    few.save(content, format="PNG", optimize=True)
+    few.save(content, format="PNG")
     return content.getvalue()
 
 
