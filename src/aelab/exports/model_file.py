@@ -11,20 +11,24 @@ import torch
 
 from aelab.data.batch import Batch
 from aelab.data.dataset import Dataset
-from aelab.data.input_sets import InputDataset
 from aelab.data.specs import GraphSpec, InputSpec
 from aelab.evaluate.false_alarms import Threshold, threshold, usual_threshold
 from aelab.evaluate.scoring import SCORES, noise_of, score_named
 from aelab.exports.checking import TOLERANCE, Examples, made_up, of_validation, refuse_different
 from aelab.exports.formats import FORMATS, Format, refuse_without
 from aelab.exports.parts import Decoder, Encoder, Part, PartName, Port, Score, Whole
-from aelab.files import AelabError, InputError, atomic_path
+from aelab.files import InputError, atomic_path
 from aelab.machine import threads
 from aelab.models.variational import LatentVariableModel
-from aelab.runs.kept_scores import kept_scores
+from aelab.runs.kept_scores import kept_scores, own_data
 from aelab.runs.store import Run
 
 PARTS: tuple[PartName, ...] = get_args(PartName)
+
+UNCOMPARED = (
+    "a file is compared with its run on the run's validation inputs (say where they are with "
+    "--data or --data-dir, or compare on made-up inputs with --without-data), which cannot be had"
+)
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,9 @@ def export_model(
     kind = format_of(path)
     spec = refuse_what_cannot(run, part, score, false_alarm_rate)
     refuse_without(kind.packages)
-    examples = made_up(spec) if without_data else of_validation(own_data(run, data))
+    examples = (
+        made_up(spec) if without_data else of_validation(own_data(run, data, otherwise=UNCOMPARED))
+    )
     example = examples.split.batch(torch.arange(1))
     module, limit = part_named(run, part, score, false_alarm_rate, data, example)
     name = module.name if isinstance(module, Score) else None
@@ -118,25 +124,6 @@ def refuse_what_cannot(
     if part in ("encoder", "decoder") and not run.autoencoder.code_size:
         raise InputError(f"{run.folder}: the code of {model} has no numbers: it has no {part}")
     return spec
-
-
-def own_data(run: Run, data: Callable[[], Dataset]) -> InputDataset:
-    """What the run was trained on.
-
-    Raises:
-        InputError: it is nowhere to be found, or others by now.
-    """
-    try:
-        own = data()
-        run.refuse_other(own)
-    except AelabError as error:
-        raise InputError(
-            f"a file is compared with its run on the run's validation inputs, which cannot be had: "
-            f"{error}; say where they are with --data or --data-dir, or compare on made-up inputs "
-            f"with --without-data"
-        ) from error
-    assert isinstance(own, InputDataset)
-    return own
 
 
 def part_named(

@@ -68,7 +68,13 @@ def kept_scores(run: Run, name: str, data: Callable[[], Dataset]) -> KeptScores:
     """
     tensors = read(run)
     if f"{name}/{VALIDATION}" not in tensors:
-        tensors |= computed(run, name, own_data(run, data))
+        own = own_data(
+            run,
+            data,
+            otherwise=f"{run.folder} keeps no such scores of its validation inputs, and the data "
+            "that it was trained on cannot be had",
+        )
+        tensors |= computed(run, name, own)
         with suppress(InputError):  # a folder that may not be written to serves as well
             write(run, tensors)
     of_score = {
@@ -79,20 +85,17 @@ def kept_scores(run: Run, name: str, data: Callable[[], Dataset]) -> KeptScores:
     return KeptScores(of_score.pop(VALIDATION), of_score)
 
 
-def own_data(run: Run, data: Callable[[], Dataset]) -> InputDataset:
+def own_data(run: Run, data: Callable[[], Dataset], otherwise: str) -> InputDataset:
     """What the run was trained on.
 
     Raises:
-        InputError: it is nowhere to be found, or others by now.
+        InputError: it is nowhere to be found, or others by now; `otherwise` says what it is for.
     """
     try:
         own = data()
         run.refuse_other(own)
     except AelabError as error:
-        raise InputError(
-            f"{run.folder} keeps no such scores of its validation inputs, and the data that it was "
-            f"trained on cannot be had: {error}"
-        ) from error
+        raise InputError(f"{otherwise}: {error}") from error
     assert isinstance(own, InputDataset)
     return own
 
