@@ -6,7 +6,6 @@ import logging
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from aelab.data.input_sets import InputDataset
-from aelab.data.loading import LOADERS, load
+from aelab.data.loading import load
 from aelab.data.specs import InputSpec
 from aelab.evaluate.protocol import evaluate
 from aelab.models.contract import Autoencoder
@@ -99,15 +98,12 @@ def test_reading_a_tiff_leaves_its_logger_alone(tmp_path: Path) -> None:
 
 
 def test_only_programs_set_the_allocator(
-    blobs: InputDataset, outside: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_blobs: InputDataset, outside: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tiny = replace(blobs, name="tiny")
-    monkeypatch.setattr("tiny_data.DATASET", tiny)
-    monkeypatch.setitem(LOADERS, "tiny", "tiny_data:load")
     calls: list[int] = []
     monkeypatch.setattr("aelab.machine.keep_freed_memory", lambda: calls.append(1))
     monkeypatch.setattr("aelab.runs.jobs.keep_freed_memory", lambda: calls.append(1))
-    train_run(RunSettings("vanilla", recipe=RECIPE), tiny, "run")
+    train_run(RunSettings("vanilla", recipe=RECIPE), tiny_blobs, "run")
     dict(run_all(allocator_is_set, range(2), 1))
     assert calls == []
     ends_with(0, "train", "vanilla", *FAST)
