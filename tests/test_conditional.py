@@ -70,7 +70,7 @@ def test_what_a_class_tells_needs_no_latent_number() -> None:
     patterns = torch.tensor([[0, 255, 0, 255], [255, 255, 0, 0]], dtype=torch.uint8)
     labels = torch.arange(400) % 2
     data = load_array(patterns[labels], DataSettings("mine", condition="class"), labels)
-    run = aelab.train("vae", data, latent_dim=2, hidden=(16,), epochs=30, learning_rate=0.05)
+    run = aelab.train("vae", data, latent_dim=2, hidden=(16,), epochs=20, learning_rate=0.05)
     assert run.metrics["mse"] < 1e-3
     assert run.metrics["kl"] < 0.05
     z = run.encode(patterns.numpy(), labels=[0, 1])
