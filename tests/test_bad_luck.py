@@ -22,7 +22,7 @@ import torch
 import aelab
 import aelab.cli
 import aelab.runs.resumable
-from aelab.cli.failures import heard_signals
+from aelab.cli.failures import heard_signals, terminate
 from aelab.data.input_sets import InputDataset
 from aelab.files import (
     AelabError,
@@ -46,7 +46,9 @@ from aelab.runs.train import train_run
 from aelab.settings import Recipe, RunSettings
 from aelab.studies import search as searching
 from aelab.training.loop import TrainingDivergedError, fit
+from test_cli import ends_with
 from test_runs import KilledError, files_in, stop_after
+from tiny_jobs import wait_or_die
 
 RECIPE = Recipe(epochs=3, batch_size=32, learning_rate=1e-2)
 SETTINGS = RunSettings("vanilla", {"latent_dim": 6}, recipe=RECIPE)
@@ -127,8 +129,17 @@ def test_only_temporaries_are_removed(tmp_path: Path) -> None:
 # The disk
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO])
-@pytest.mark.parametrize("name", ["state.safetensors", "history.jsonl", "samples.png"])
+@pytest.mark.parametrize(
+    ("number", "name"),
+    [
+        (errno.ENOSPC, "state.safetensors"),
+        (errno.ENOSPC, "history.jsonl"),
+        (errno.ENOSPC, "samples.png"),
+        (errno.EDQUOT, "history.jsonl"),
+        (errno.EROFS, "history.jsonl"),
+        (errno.EIO, "history.jsonl"),
+    ],
+)
 def test_a_write_that_fails_is_one_line_and_the_same_call_goes_on(
     blobs: InputDataset,
     tmp_path: Path,
@@ -167,22 +178,20 @@ def test_a_write_that_fails_is_one_line_and_the_same_call_goes_on(
     assert without_times(folder) == whole
 
 
-def test_a_limit_of_the_system_is_told_by_the_command(tmp_path: Path) -> None:
+def test_a_limit_of_the_system_is_told_by_the_command(
+    outside: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Files of more than 20,000 bytes are refused, as by a quota."""
-    command = "train vanilla --data digits --epochs 1 --latent-dim 3 --out run".split()  # noqa: SIM905
-    code = f"import sys, aelab.cli; sys.exit(aelab.cli.main({command}))"
-    limited = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
-    )
-    last = limited.stderr.splitlines()[-1]
-    assert limited.returncode == 2
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        words = "train vanilla --data digits --epochs 1 --latent-dim 3 --out run"
+        ends_with(2, *words.split())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("aelab: cannot write run")
     assert last.endswith("File too large")
-    assert "Traceback" not in limited.stderr
 
 
 @pytest.mark.parametrize("away", [shutil.rmtree, lambda folder: folder.rename(f"{folder}-moved")])
@@ -337,11 +346,40 @@ def begun(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
     return process
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_schedulers_signal_is_as_ctrl_c(tmp_path: Path, number: signal.Signals) -> None:
-    words = "--data digits --epochs 4000 --checkpoint-seconds 0 --out run"
-    command = ["train", "vanilla", *words.split()]
-    process = begun(tmp_path, *command)
+WORDS = "train vanilla --data digits --epochs 4000 --checkpoint-seconds 0 --out run".split()  # noqa: SIM905
+SIGNALS = [signal.SIGTERM, signal.SIGHUP]
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_schedulers_signal_is_as_ctrl_c(
+    outside: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: signal.Signals,
+) -> None:
+    save = Training.save
+
+    def save_and_hear(*given: object) -> None:
+        save(*given)
+        assert signal.getsignal(number) is terminate  # or it would end the tests
+        signal.raise_signal(number)
+
+    monkeypatch.setattr(Training, "save", save_and_hear)
+    ignored = signal.signal(number, signal.SIG_DFL)
+    try:
+        ends_with(128 + number, *WORDS)
+    finally:
+        signal.signal(number, ignored)
+    told = capsys.readouterr().err.splitlines()
+    assert told[-1] == "aelab: stopped; the same command takes it up again, to the same result"
+    assert (outside / "run" / CHECKPOINT).is_file()
+    assert not (outside / "run" / LOCK).exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_schedulers_signal_ends_a_process_so(tmp_path: Path, number: signal.Signals) -> None:
+    process = begun(tmp_path, *WORDS)
     while not (tmp_path / "run" / CHECKPOINT).is_file():
         time.sleep(0.05)
     process.send_signal(number)
@@ -395,14 +433,6 @@ def test_no_process_of_a_study_outlives_the_first(
     while alive(process.pid) and time.monotonic() < end:
         time.sleep(0.1)
     assert not alive(process.pid)
-
-
-def wait_or_die(job: int, tell: Callable[[str], None]) -> int:
-    """The first is killed in its work, as by the system where memory is short."""
-    tell("begun")
-    if job == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return job
 
 
 def test_a_worker_that_is_killed_is_told_with_what_to_do() -> None:

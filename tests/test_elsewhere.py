@@ -12,6 +12,7 @@ import aelab
 import aelab.studies.study
 from aelab.cli.verbs import main
 from aelab.data.input_sets import InputDataset
+from aelab.data.loading import LOADERS
 from aelab.files import InputError, MissingFileError
 from aelab.studies.asked import CompareOptions
 from aelab.studies.compare import compare
@@ -131,14 +132,18 @@ def one_by_one() -> Study:
     return parse_study("anomalies", text)
 
 
-def test_a_study_class_by_class_takes_the_classes_that_there_are(outside: Path) -> None:
+def test_a_study_class_by_class_takes_the_classes_that_there_are(
+    tiny_blobs: InputDataset, outside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     names = [row.name for row in on_classes(one_by_one(), ["a/b", "c", "d"]).rows]
     assert names == ["mean-a-b", "mean-c", "mean-d", "pca-a-b", "pca-c", "pca-d"]
-    result = compare(on_data(one_by_one(), "digits"), out="runs")
+    monkeypatch.setitem(LOADERS, "blobs", LOADERS["tiny"])
+    result = compare(on_data(one_by_one(), "blobs"), out="runs")
     assert result.errors == {}
-    assert list(result.runs) == [f"{model}-{c}" for model in ("mean", "pca") for c in range(10)]
+    classes = tiny_blobs.classes
+    assert list(result.runs) == [f"{model}-{c}" for model in ("mean", "pca") for c in classes]
     wholes = [row.name for row in result.results.rows][-2:]
-    assert wholes == ["mean, mean of 10", "pca, mean of 10"]
+    assert wholes == ["mean, mean of 3", "pca, mean of 3"]
 
 
 def test_a_study_on_its_own_data_still_tells_mistakes_first(

@@ -33,12 +33,19 @@ TABLE = "cm,colour,happy,kg\n" + "".join(
 DOCUMENT = Path(__file__).parents[1] / "docs" / "export.md"
 
 
+EITHER = [".pt2", pytest.param(".onnx", marks=pytest.mark.slow)]
+"""Formats; a file of ONNX takes seconds to write."""
+
+
 def facts_of(path: Path) -> dict[str, str]:
     return dict(onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map)
 
 
 def computed(path: Path, **inputs: NDArray[Any]) -> list[NDArray[Any]]:
-    return list(onnxruntime.InferenceSession(path).run(None, inputs))
+    if path.suffix == ".onnx":
+        return list(onnxruntime.InferenceSession(path).run(None, inputs))
+    found = torch.export.load(path).module()(*map(torch.from_numpy, inputs.values()))
+    return [value.numpy() for value in (found if isinstance(found, tuple) else (found,))]
 
 
 @pytest.fixture(scope="module")
@@ -165,25 +172,29 @@ def scores(run: TrainedRun) -> tuple[str, ...]:
     return scores_of(run.autoencoder)
 
 
-def test_the_nearest_codes(vanilla: TrainedRun, digits: NDArray[np.uint8], tmp_path: Path) -> None:
-    path = tmp_path / "distance.onnx"
+@pytest.mark.parametrize("suffix", EITHER)
+def test_the_nearest_codes(
+    vanilla: TrainedRun, digits: NDArray[np.uint8], tmp_path: Path, suffix: str
+) -> None:
+    path = tmp_path / f"distance{suffix}"
     found = vanilla.export(path, "score", score="distance")
     assert found.score == "distance"
     score, _ = computed(path, x=digits[:, None])
     np.testing.assert_allclose(score, vanilla.score(digits, score="distance"), rtol=1e-5)
 
 
-def test_a_model_that_is_told_classes(folder: Path, digits: NDArray[np.uint8]) -> None:
+@pytest.mark.parametrize("suffix", EITHER)
+def test_a_model_that_is_told_classes(folder: Path, digits: NDArray[np.uint8], suffix: str) -> None:
     run = aelab.train(
         "vae", "digits", condition="class", latent_dim=2, epochs=0.1, out=folder / "told"
     )
-    path = folder / "told.onnx"
+    path = folder / f"told{suffix}"
     run.export(path, "encoder")
     labels = np.arange(50) % 10
     (code,) = computed(path, x=digits[:, None], label=labels)
     wanted = run.encode(digits, labels=labels.astype(str))
     np.testing.assert_allclose(code, wanted, atol=1e-4)
-    for label in (-1, 10):
+    for label in (-1, 10) if suffix == ".onnx" else ():
         with pytest.raises(Exception, match="invalid index"):
             computed(path, x=digits[:1, None], label=np.array([label]))
 
@@ -291,6 +302,7 @@ def test_models_of_links_and_drawn_inputs(folder: Path) -> None:
     drawn.export(folder / "drawn.pt2", "decoder")
 
 
+@pytest.mark.slow
 def test_the_document_runs(outside: Path) -> None:
     text = DOCUMENT.read_text("utf-8")
     (shell,) = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)

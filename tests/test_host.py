@@ -18,12 +18,12 @@ from aelab.data.input_sets import InputDataset
 from aelab.data.loading import load
 from aelab.data.specs import InputSpec
 from aelab.evaluate.protocol import evaluate
-from aelab.machine import keep_freed_memory
 from aelab.models.contract import Autoencoder
 from aelab.runs.jobs import run_all
 from aelab.runs.train import train_run
 from aelab.settings import Recipe, RunSettings
 from test_cli import FAST, ends_with
+from tiny_jobs import allocator_is_set
 
 RECIPE = Recipe(epochs=1, batch_size=100)
 
@@ -98,12 +98,12 @@ def test_reading_a_tiff_leaves_its_logger_alone(tmp_path: Path) -> None:
 
 
 def test_only_programs_set_the_allocator(
-    tiny: InputDataset, outside: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_blobs: InputDataset, outside: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[int] = []
     monkeypatch.setattr("aelab.machine.keep_freed_memory", lambda: calls.append(1))
     monkeypatch.setattr("aelab.runs.jobs.keep_freed_memory", lambda: calls.append(1))
-    train_run(RunSettings("vanilla", recipe=RECIPE), tiny, "run")
+    train_run(RunSettings("vanilla", recipe=RECIPE), tiny_blobs, "run")
     dict(run_all(allocator_is_set, range(2), 1))
     assert calls == []
     ends_with(0, "train", "vanilla", *FAST)
@@ -115,10 +115,6 @@ def test_only_programs_set_the_allocator(
 
 def test_processes_of_our_own_set_the_allocator() -> None:
     assert dict(run_all(allocator_is_set, range(3), 2)) == {0: True, 1: True, 2: True}
-
-
-def allocator_is_set(job: int, tell: object) -> bool:
-    return keep_freed_memory.cache_info().currsize == 1
 
 
 class Convolutions(Autoencoder):

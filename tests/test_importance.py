@@ -105,7 +105,7 @@ def test_one_sample_is_the_evidence_lower_bound(images: InputSplit) -> None:
         gap = gap + (q.variance * model.w.square().sum(0)).sum(1)
         log_p = -gap / (2 * VARIANCE) - 3 * math.log(2 * math.pi * VARIANCE)
     expected = (kl - log_p).mean().item()
-    repeated = replace(images, index=images.index.repeat(20))
+    repeated = replace(images, index=images.index.repeat(5))
     bound, error = importance_bound(model, repeated, 1)
     assert bound == pytest.approx(expected, abs=0.1)
     sampled = mean_over(repeated, lambda x: torch.stack(model.bound(x)).sum(0))

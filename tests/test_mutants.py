@@ -39,6 +39,7 @@ def test_a_modules_files_and_tests_are_there(module: dict[str, object]) -> None:
         assert (ROOT / file).is_file(), file
 
 
+@pytest.mark.slow
 def test_the_tests_of_a_mutant_tell_whether_it_lives(tmp_path: Path) -> None:
     root = tmp_path / "project"
     for folder in ("src", "tests"):

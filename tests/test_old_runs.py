@@ -259,7 +259,11 @@ def test_a_finished_study_is_not_trained_again(old: Path) -> None:
 
 @pytest.mark.parametrize(
     ("folder", "named"),
-    [("trained/vae", ["vae"]), ("trained/gae", ["gae"]), (STUDY, ["pca", "vanilla"])],
+    [
+        ("trained/gae", ["gae"]),
+        pytest.param("trained/vae", ["vae"], marks=pytest.mark.slow),
+        pytest.param(STUDY, ["pca", "vanilla"], marks=pytest.mark.slow),
+    ],
 )
 def test_a_report_is_written(kept: Path, tmp_path: Path, folder: str, named: list[str]) -> None:
     command("report", kept / folder, "--out", tmp_path)

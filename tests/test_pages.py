@@ -10,16 +10,16 @@ from aelab.cli import main
 from aelab.studies.study import load_study, parse_study
 from documents import ROOT, Document
 
+QUICK = ("README.md", "docs/first.md", "docs/signals.md", "docs/choose.md")
+"""Pages that stand for all: of images and of numbers, from Python and from the command line."""
+
 PAGES = (
-    "README.md",
-    "docs/first.md",
+    *QUICK,
     "docs/my-images.md",
     "docs/my-table.md",
     "docs/anomalies.md",
-    "docs/signals.md",
     "docs/links.md",
     "docs/classifier.md",
-    "docs/choose.md",
     "docs/own.md",
 )
 LONG = ("docs/commands.md", "docs/studies.md")
@@ -27,7 +27,7 @@ LESSONS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs/lessons")
 SHELL = ("sh", "console")
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", QUICK)
 def test_a_page_runs(page: str, outside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(outside))
     Document(page).run()

@@ -4,7 +4,9 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -51,6 +53,20 @@ def files_in(folder: Path) -> dict[Path, bytes]:
     """The bytes of every file in a folder, and in those in it."""
     files = (path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder): path.read_bytes() for path in files}
+
+
+@pytest.fixture(scope="module")
+def kept_run(blobs: InputDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of SETTINGS of one epoch, to be copied."""
+    folder = tmp_path_factory.mktemp("kept") / "run"
+    train_run(replace(SETTINGS, recipe=replace(RECIPE, epochs=1)), blobs, folder)
+    return folder
+
+
+@pytest.fixture
+def trained(kept_run: Path, tmp_path: Path) -> Path:
+    """A run of SETTINGS of one epoch, of the test's own."""
+    return Path(shutil.copytree(kept_run, tmp_path / "run"))
 
 
 class KilledError(Exception):
@@ -105,20 +121,46 @@ def test_a_fitted_prior_is_of_the_training_codes(blobs: InputDataset, tmp_path: 
     assert all(torch.equal(moved[name], tensor) for name, tensor in kept.items())
 
 
-@pytest.mark.parametrize("reports", [1, 5, 8, 11])
-@pytest.mark.parametrize("model", ["vanilla", "vae", "hvae", "convolutional"])
+KILLED = [("vanilla", reports) for reports in (1, 5, 8, 11)] + [
+    pytest.param(model, reports, marks=() if reports == last else pytest.mark.slow)
+    for model, last in (("vae", 5), ("hvae", 11), ("convolutional", 8))
+    for reports in (1, 5, 8, 11)
+]
+"""Models, and the reports of four an epoch after which they are killed."""
+
+
+def killed_settings(model: str) -> RunSettings:
+    # A layout of its own must not get lost on the way through the checkpoint.
+    recipe = replace(RECIPE, channels_last=model == "convolutional")
+    return RunSettings(model, {"latent_dim": 6}, recipe=recipe)
+
+
+@pytest.fixture(scope="module")
+def whole_runs(
+    blobs: InputDataset, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Path]:
+    """The folder of a model's run that nobody killed."""
+
+    @cache
+    def whole(model: str) -> Path:
+        folder = tmp_path_factory.mktemp("whole") / model
+        train_run(killed_settings(model), blobs, folder)
+        return folder
+
+    return whole
+
+
+@pytest.mark.parametrize(("model", "reports"), KILLED)
 def test_a_killed_run_goes_on_to_the_same_bytes(
     blobs: InputDataset,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    whole_runs: Callable[[str], Path],
     reports: int,
     model: str,
 ) -> None:
+    whole, settings = whole_runs(model), killed_settings(model)
     monkeypatch.setattr("aelab.runs.resumable.CHECKPOINT_SECONDS", 0.0)
-    # A layout of its own must not get lost on the way through the checkpoint.
-    recipe = replace(RECIPE, channels_last=model == "convolutional")
-    settings = RunSettings(model, {"latent_dim": 6}, recipe=recipe)
-    train_run(settings, blobs, tmp_path / "whole")
     with pytest.raises(KilledError):
         train_run(settings, blobs, tmp_path / "killed", on_progress=stop_after(reports))
     with pytest.raises(MissingFileError, match="not finished"):
@@ -127,8 +169,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
     train_run(settings, blobs, tmp_path / "killed", on_progress=went_on.append)
     assert len(went_on) <= 12 - (reports - reports % 4)  # four steps an epoch, none done twice
     for name in SAME_BYTES:
-        whole, killed = (tmp_path / folder / name for folder in ("whole", "killed"))
-        assert whole.read_bytes() == killed.read_bytes(), name
+        assert (whole / name).read_bytes() == (tmp_path / "killed" / name).read_bytes(), name
 
 
 def test_a_run_killed_between_training_and_evaluation_is_finished(
@@ -149,7 +190,7 @@ def test_a_run_killed_when_patience_ends_it_trains_no_further(
     blobs: InputDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aelab.runs.resumable.CHECKPOINT_SECONDS", 0.0)
-    recipe = Recipe(epochs=30, batch_size=8, learning_rate=0.5, schedule="constant", patience=2)
+    recipe = Recipe(epochs=30, batch_size=32, learning_rate=0.5, schedule="constant", patience=2)
     settings = RunSettings("vanilla", {}, recipe=recipe)
     train_run(settings, blobs, tmp_path / "whole")
 
@@ -167,8 +208,8 @@ def test_a_run_killed_when_patience_ends_it_trains_no_further(
 
 
 def test_best_epoch_is_kept_and_patience_ends_it(blobs: InputDataset, tmp_path: Path) -> None:
-    recipe = Recipe(epochs=30, batch_size=8, learning_rate=0.03, schedule="constant", patience=2)
-    train_run(RunSettings("vanilla", {}, recipe=recipe), blobs, tmp_path / "best")
+    recipe = Recipe(epochs=30, batch_size=32, learning_rate=0.1, schedule="constant", patience=2)
+    train_run(RunSettings("vanilla", {}, recipe=recipe), blobs, tmp_path / "best", groups=())
     history = [
         json.loads(line) for line in (tmp_path / "best" / "history.jsonl").read_text().splitlines()
     ]
@@ -181,7 +222,7 @@ def test_best_epoch_is_kept_and_patience_ends_it(blobs: InputDataset, tmp_path: 
     loss = sum(model.loss(x).values()).item()
     assert loss == pytest.approx(min(losses), rel=1e-4)
     last = replace(recipe, keep="last")
-    train_run(RunSettings("vanilla", {}, recipe=last), blobs, tmp_path / "last")
+    train_run(RunSettings("vanilla", {}, recipe=last), blobs, tmp_path / "last", groups=())
     loss = sum(Run.open(tmp_path / "last").model.loss(x).values()).item()
     assert loss == pytest.approx(losses[-1], rel=1e-4)
 
@@ -295,13 +336,10 @@ def test_lists_from_files_are_tuples(blobs: InputDataset) -> None:
         (lambda run: (run / "model.safetensors").write_bytes(b"PK"), "damaged"),
     ],
 )
-def test_damaged_runs_are_told(
-    blobs: InputDataset, tmp_path: Path, spoil: object, said: str
-) -> None:
-    train_run(replace(SETTINGS, recipe=replace(RECIPE, epochs=1)), blobs, tmp_path / "run")
-    spoil(tmp_path / "run")
+def test_damaged_runs_are_told(trained: Path, spoil: object, said: str) -> None:
+    spoil(trained)
     with pytest.raises(AelabError, match=said):
-        _ = Run.open(tmp_path / "run").model
+        _ = Run.open(trained).model
 
 
 def test_codes_that_are_all_the_same_cost_no_run(blobs: InputDataset, tmp_path: Path) -> None:
@@ -318,12 +356,11 @@ def test_codes_that_are_all_the_same_cost_no_run(blobs: InputDataset, tmp_path: 
     torch.testing.assert_close(sampled(run, 2), torch.zeros(2, 1, 12, 10), atol=1e-3, rtol=0)
 
 
-def test_a_run_is_evaluated_on_its_own_data_only(blobs: InputDataset, tmp_path: Path) -> None:
-    run = train_run(replace(SETTINGS, recipe=replace(RECIPE, epochs=1)), blobs, tmp_path / "run")
-    before = (tmp_path / "run" / "metrics.json").read_bytes()
+def test_a_run_is_evaluated_on_its_own_data_only(blobs: InputDataset, trained: Path) -> None:
+    before = (trained / "metrics.json").read_bytes()
     with pytest.raises(InputError, match="trained on other data"):
-        evaluate_run(run, replace(blobs, sha256="changed"), "test")
-    assert (tmp_path / "run" / "metrics.json").read_bytes() == before
+        evaluate_run(Run.open(trained), replace(blobs, sha256="changed"), "test")
+    assert (trained / "metrics.json").read_bytes() == before
 
 
 def test_links_of_another_split_are_refused(tmp_path: Path) -> None:
@@ -334,53 +371,54 @@ def test_links_of_another_split_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_does_not_decide_what_is_imported(
-    blobs: InputDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    blobs: InputDataset, tmp_path: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train_run(replace(SETTINGS, recipe=replace(RECIPE, epochs=1)), blobs, tmp_path / "run")
-    path = tmp_path / "run" / "config.json"
+    path = trained / "config.json"
     config = json.loads(path.read_text())
     path.write_text(json.dumps({**config, "model": "evil_module:Model"}))
     (tmp_path / "evil_module.py").write_text("raise SystemExit('imported')")
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(InputError, match="names the class evil_module:Model"):
-        _ = Run.open(tmp_path / "run").model
+        _ = Run.open(trained).model
     with pytest.raises(InputError, match="names the class evil_module:Model"):
-        run_command(Run.open(tmp_path / "run"))
+        run_command(Run.open(trained))
     with pytest.raises(InputError, match="with other settings"):
-        train_run(SETTINGS, blobs, tmp_path / "run")
+        train_run(SETTINGS, blobs, trained)
 
 
 @pytest.mark.parametrize(
     ("name", "value"), [("hidden", [10**9]), ("hidden", [10**5] * 3), ("latent_dim", 10**9)]
 )
 def test_a_folder_does_not_decide_how_much_memory_is_taken(
-    blobs: InputDataset, tmp_path: Path, name: str, value: object
+    trained: Path, name: str, value: object
 ) -> None:
-    train_run(replace(SETTINGS, recipe=replace(RECIPE, epochs=1)), blobs, tmp_path / "run")
-    path = tmp_path / "run" / "config.json"
+    path = trained / "config.json"
     config = json.loads(path.read_text())
     hyperparameters = {**config["hyperparameters"], name: value}
     path.write_text(json.dumps({**config, "hyperparameters": hyperparameters}))
     with pytest.raises(InputError, match=r"damaged.*numbers are asked for"):
-        _ = Run.open(tmp_path / "run").model
+        _ = Run.open(trained).model
 
 
 OPENING = """
 import sys
 from aelab.runs.store import Run
-model = Run.open(sys.argv[1]).model
-unwanted = {"matplotlib", "sklearn", "scipy", "PIL", "pandas", "pyarrow"} & sys.modules.keys()
-sys.exit(f"imported: {unwanted}" if unwanted or not list(model.parameters()) else 0)
+for folder in sys.argv[1:]:
+    model = Run.open(folder).model
+    unwanted = {"matplotlib", "sklearn", "scipy", "PIL", "pandas", "pyarrow"} & sys.modules.keys()
+    if unwanted or not list(model.parameters()):
+        sys.exit(f"imported for {folder}: {unwanted}")
 """
 
 
-@pytest.mark.parametrize("model", ["vanilla", "vae", "hvae", "graph-vae"])
 def test_opening_a_run_imports_nothing_that_draws_or_measures(
-    blobs: InputDataset, tmp_path: Path, model: str
+    blobs: InputDataset, outside: Path
 ) -> None:
-    recipe = replace(RECIPE, epochs=0)
-    train_run(RunSettings(model, recipe=recipe), blobs, tmp_path / "run", groups=())
-    arguments = [sys.executable, "-c", OPENING, str(tmp_path / "run")]
+    models = ["vanilla", "vae", "hvae", "graph-vae"]
+    for model in models:
+        recipe = replace(RECIPE, epochs=0)
+        train_run(RunSettings(model, recipe=recipe), blobs, model, groups=())
+    arguments = [sys.executable, "-c", OPENING, *models]
     done = subprocess.run(arguments, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -389,26 +427,22 @@ def test_opening_a_run_imports_nothing_that_draws_or_measures(
     ("name", "content"),
     [("metrics.json", "{}"), ("timings.json", "{}"), ("priors/fitted-mixture.safetensors", None)],
 )
-def test_missing_parts_of_a_run_are_told(
-    blobs: InputDataset, tmp_path: Path, name: str, content: str | None
-) -> None:
-    train_run(replace(SETTINGS, recipe=replace(RECIPE, epochs=1)), blobs, tmp_path / "run")
-    path = tmp_path / "run" / name
+def test_missing_parts_of_a_run_are_told(trained: Path, name: str, content: str | None) -> None:
+    path = trained / name
     path.unlink() if content is None else path.write_text(content)
-    run = Run.open(tmp_path / "run")
+    run = Run.open(trained)
     with pytest.raises(AelabError, match=r"is damaged|has no prior fitted-mixture"):
         _ = (run.metrics, run.timings, sampled(run, 1))
 
 
 def test_a_run_of_another_model_is_not_loaded_into_this_one(
-    blobs: InputDataset, tmp_path: Path
+    trained: Path,
 ) -> None:
-    train_run(replace(SETTINGS, recipe=replace(RECIPE, epochs=1)), blobs, tmp_path / "run")
-    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    config = json.loads((trained / "config.json").read_text())
     config["hyperparameters"]["latent_dim"] = 7
-    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    (trained / "config.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match=r"model\.safetensors or config\.json is damaged"):
-        _ = Run.open(tmp_path / "run").model
+        _ = Run.open(trained).model
 
 
 def test_each_step_has_its_losses(blobs: InputDataset, tmp_path: Path) -> None:
@@ -429,9 +463,9 @@ def test_the_precision_that_auto_stands_for_is_recorded(
     precision: str,
 ) -> None:
     monkeypatch.setattr("aelab.machine.processor_has_bfloat16", lambda: native)
-    recipe = Recipe(epochs=1, batch_size=100, precision="auto")
+    recipe = Recipe(epochs=0.1, batch_size=100, precision="auto")
     settings = RunSettings("vanilla", {"latent_dim": 4}, recipe=recipe)
-    run = train_run(settings, slice_of_fashion, tmp_path / "run")
+    run = train_run(settings, slice_of_fashion, tmp_path / "run", groups=())
     assert run.config["recipe"]["precision"] == precision
     assert same_work(run.config, describe(settings, slice_of_fashion))
 

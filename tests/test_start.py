@@ -108,16 +108,16 @@ def test_a_run_that_does_not_fit_is_refused(
 
 
 def test_its_settings_are_the_defaults_of_the_command_line(
-    tiny: InputDataset, outside: Path, capsys: pytest.CaptureFixture[str]
+    tiny_blobs: InputDataset, outside: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ends_with(0, "train", "vae", *FAST, "--hidden", "20", "--latent-dim", "4", "--out", "first")
-    ends_with(0, "train", "vae", "--from", "first", "--classes", "Bag", "--out", "second")
+    ends_with(0, "train", "vae", "--from", "first", "--classes", "small", "--out", "second")
     first, second = (
         json.loads(Path(run, "config.json").read_text()) for run in ("first", "second")
     )
     for key in ("hyperparameters", "recipe"):
         assert first[key] == second[key]
-    assert second["data"] == {**first["data"], "classes": ["Bag"]}
+    assert second["data"] == {**first["data"], "classes": ["small"]}
     capsys.readouterr()
     ends_with(2, "train", "vanilla", "--from", "first", "--data", "tiny")
     assert "first is a vae, not a vanilla" in capsys.readouterr().err

@@ -2,7 +2,6 @@
 
 import math
 import multiprocessing
-import os
 import signal
 import time
 import traceback
@@ -20,6 +19,7 @@ from typing import Any, Generic, TypeVar
 
 from aelab.files import AelabError, told_memory, told_os_error
 from aelab.machine import keep_freed_memory
+from aelab.runs.parent import end_with_parent
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -284,21 +284,6 @@ def prepare_process() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     keep_freed_memory()
     end_with_parent()
-
-
-def end_with_parent() -> None:
-    """See to it that this process ends when the one that began it does, in whatever way.
-
-    One that was killed tells nobody; its processes would train on, or wait, and hold their locks.
-    """
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def end() -> None:
-        parent.join()
-        os._exit(1)
-
-    Thread(target=end, daemon=True).start()
 
 
 @dataclass(frozen=True)

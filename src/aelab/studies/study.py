@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -15,8 +16,7 @@ from aelab.models.zoo import refuse_unimported, rows_of
 from aelab.settings import DataSettings, Recipe, RunSettings, checked
 
 DEFAULTS = ("default", "links")
-"""The studies whose rows `aelab train` takes its defaults from, and whose questions are asked of a
-study that has none."""
+"""Their rows are the defaults of `aelab train`, their questions those of a study without any."""
 
 QUICK_SHARE = 0.1
 """Of the epochs that a quick study trains."""
@@ -355,9 +355,15 @@ def refuse_unknown_names(study: Study) -> None:
                 raise InputError(f"the claim {claim.claim!r} names no row of the study: {row!r}")
 
 
+@cache
+def usual_studies() -> tuple[Study, ...]:
+    """The studies DEFAULTS, which are parsed once: every training looks its model up in them."""
+    return tuple(load_study(name) for name in DEFAULTS)
+
+
 def usual_questions() -> tuple[Question, ...]:
     """The questions of the studies DEFAULTS."""
-    return tuple(question for study in DEFAULTS for question in load_study(study).questions)
+    return tuple(question for study in usual_studies() for question in study.questions)
 
 
 def default_settings(blueprint: Blueprint, data: str | None = None) -> RunSettings:
@@ -387,9 +393,6 @@ def has_recipe(blueprint: Blueprint, data: str | None) -> bool:
 
 def recipes_of(blueprint: Blueprint, data: str | None) -> list[RunSettings]:
     """The settings of a model's rows in the studies DEFAULTS, as far as they are of such data."""
-    rows = [row for study in DEFAULTS if (row := load_study(study).row(blueprint.name))]
-    return [
-        row.settings
-        for row in rows
-        if data in (None, row.settings.data.name) or "links" in blueprint.takes
-    ]
+    rows = (study.row(blueprint.name) for study in usual_studies())
+    every = data is None or "links" in blueprint.takes
+    return [row.settings for row in rows if row and (every or row.settings.data.name == data)]
