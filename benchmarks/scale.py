@@ -58,11 +58,13 @@ def main(seconds: str = "60") -> None:
         (alone, one), (beside, two) = (
             done(study, workers, Path(place) / str(workers)) for workers in (1, 2)
         )
-    print(f"{epochs:g} epochs a row; {trained(alone) / 4:.1f} s of training alone, ", end="")
-    print(f"{trained(beside) / 4:.1f} s beside another")
-    print(f"In training, two do {2 * trained(alone) / trained(beside):.2f} times what one does;")
-    print(f"in all {one / two:.2f} times. Besides training a row takes one worker ", end="")
-    print(f"{(one - trained(alone)) / 4:.1f} s.")
+        print(f"{epochs:g} epochs a row; {trained(alone) / 4:.1f} s of training alone, ", end="")
+        print(f"{trained(beside) / 4:.1f} s beside another")
+        print(
+            f"In training, two do {2 * trained(alone) / trained(beside):.2f} times what one does;"
+        )
+        print(f"in all {one / two:.2f} times. Besides training a row takes one worker ", end="")
+        print(f"{(one - trained(alone)) / 4:.1f} s.")
 
 
 if __name__ == "__main__":

@@ -312,7 +312,7 @@ def test_which_classes_are_anomalies_may_go_without_saying(place: Path) -> None:
     found = find_anomalies(run, open_inputs("new.csv", run.spec, label="state"), None, "s.csv")
     assert found.truth is None
     assert found.notes == (
-        "of the classes (jam, leak, normal …), --anomaly-classes says which are anomalies",
+        "name the classes that are anomalies (jam, leak, normal …) with --anomaly-classes",
     )
 
 
@@ -332,7 +332,7 @@ def test_classes_that_are_neither_trained_on_nor_asked_for_are_left_aside(
     assert f"of {len(normal)} normal inputs are false alarms" in told.out
     assert f"AUROC {auroc:.4f}" in told.out
     others = 180 - len(seven) - len(normal)
-    assert f"aelab: {others} inputs of other classes, not trained on, count as neither" in told.err
+    assert f"aelab: {others} inputs of other classes, not trained on, count neither as" in told.err
     ends_with(0, *words)  # all that was not trained on
     assert f"of {180 - len(normal)} anomalies (2, 3, 4" in capsys.readouterr().out
     run = aelab.load("run")
@@ -363,7 +363,7 @@ def test_an_archive_has_its_labels_in_y(place: Path, capsys: pytest.CaptureFixtu
         ("--anomaly-classes jam", "have no labels to tell anomalies by: --label names a column"),
         ("--score bound", "the model has no score 'bound': it is trained on no bound"),
         ("--score best", "there is no score 'best'; there are reconstruction, bound, distance"),
-        ("--score distance --explain", "has a share of the score 'distance'; explain recon"),
+        ("--score distance --explain", "the score 'distance' cannot be explained; explain recon"),
         ("--false-alarm-rate 0.03", "30 validation inputs cannot tell a false-alarm rate of 0.03"),
         ("--top -1", "top must be 0 or more"),
     ],

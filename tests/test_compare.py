@@ -155,8 +155,11 @@ def test_rows_that_cannot_be_are_told_before_any_training(
 
 
 def test_a_study_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(MissingFileError, match=r"the packaged ones are .*default"):
+    with pytest.raises(MissingFileError, match=r"among .*default.*; did you mean default\?"):
         load_study("defualt")
+    (tmp_path / "mine.toml").touch()
+    with pytest.raises(MissingFileError, match=r"did you mean .*mine\.toml\?"):
+        load_study(str(tmp_path / "mien.toml"))
     (tmp_path / "bad.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(InputError, match=r"bad\.toml"):
         load_study(str(tmp_path / "bad.toml"))

@@ -452,6 +452,16 @@ def test_all_that_five_images_allow_is_done(
 # The cache
 
 
+def test_what_a_folder_is_known_by_are_its_images(zoo: Path) -> None:
+    before = opened(zoo)
+    (zoo / "Thumbs.db").write_bytes(b"no image")
+    with_more = opened(zoo)
+    assert with_more.sha256 == before.sha256
+    assert any("Thumbs.db" in note for note in with_more.notes)
+    save(zoo / "cat" / "new.png", noise(6, 5, 3, seed=99))
+    assert opened(zoo).sha256 != before.sha256
+
+
 def test_a_folder_is_decoded_once(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = opened(zoo)
 

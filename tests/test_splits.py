@@ -407,7 +407,7 @@ def test_what_cannot_be_grouped_is_not_told_to_be(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.zeros((20, 4, 4), np.uint8))
     told = note_on(opened(tmp_path / "x.npy"))
     assert told.startswith("test images that are training images too: 2 of 2 to the byte; ")
-    assert told.endswith("figures on them flatter: leave one of them out")
+    assert told.endswith("figures on them look better than they are: leave one of them out")
     assert note_on(opened(Path("digits"))) == ""  # as published
 
 

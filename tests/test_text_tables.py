@@ -367,8 +367,8 @@ def test_a_held_out_value_beyond_arithmetic_is_refused(tmp_path: Path) -> None:
     [
         ("a;b\n" + "1,234;5\n" * 9, "1,234 may be one number with decimals or a thousand times"),
         ("a;b\n" + "1,5;2.5\n" * 9, "has numbers as 1,5 and as 2.5; say which .* --decimal"),
-        ("", "begins with no rows"),
-        ("# only\n\n# comments\n", "begins with no rows"),
+        ("", "has no rows"),
+        ("# only\n\n# comments\n", "has no rows"),
         ("a,b\n1,2\n3\n4,5\n6,7\n8,9\n", "cannot be read as a table"),
         ("a\0b,c\n", "is no text: it holds zero bytes"),
     ],

@@ -45,7 +45,8 @@ def compare_asked(options: CompareOptions, *, plain: bool = False) -> "Result":
     study = options.chosen
     with TrainingScreen(plain=plain) as screen, executor_of(options, screen.say) as executor:
         seeds = f"{len(study.seeds)} seed{'s' if len(study.seeds) > 1 else ''}"
-        screen.say(f"{study.name}: {len(study.rows)} rows × {seeds}")
+        rows = f"{len(study.rows)} row{'s' if len(study.rows) > 1 else ''}"
+        screen.say(f"{study.name}: {rows} × {seeds}")
         return compare(
             study,
             out=options.out,

@@ -40,7 +40,7 @@ def explained(name: str, model: Autoencoder, fitted: Fitted) -> ErrorsOf:
     errors = SCORES[name].errors
     if errors is None:
         can = " or ".join(one for one in scores_of(model) if SCORES[one].errors is not None)
-        raise InputError(f"nothing of an input has a share of the score {name!r}; explain {can}")
+        raise InputError(f"the score {name!r} cannot be explained; explain {can}")
     return lambda model, x: errors(model, x, fitted)
 
 

@@ -160,14 +160,20 @@ def decided(
     """
     if asked is not None:
         kinds = kinds_of(inputs, asked, trained_on)
-        left = f"{kinds.others:,} inputs of other classes, not trained on, count as neither"
+        left = (
+            f"{kinds.others:,} inputs of other classes, not trained on, count neither as normal "
+            f"nor as anomalies"
+        )
         return kinds, left if kinds.others else ""
     if inputs.labels is None:
         return None, ""
     classes = anomaly_classes(inputs, trained_on)
     if not classes:
         some = ", ".join(inputs.classes[:3])
-        return None, f"of the classes ({some} …), --anomaly-classes says which are anomalies"
+        return None, (
+            f"no figures of how well anomalies are found: name the classes that are anomalies "
+            f"({some} …) with --anomaly-classes"
+        )
     try:
         return kinds_of(inputs, classes, trained_on), ""
     except InputError as error:

@@ -88,7 +88,7 @@ def print_truth(run: "TrainedRun", score: str, truth: "Truth") -> None:
     print(truth.told)
     if truth.seen:
         what = f"{truth.seen:,} of {truth.anomalies + truth.normal:,} inputs are training inputs"
-        print(f"aelab: {what}: these figures flatter", file=sys.stderr)
+        print(f"aelab: {what}: these figures look better than they are", file=sys.stderr)
     if truth.no_rivals:
         print(f"aelab: {truth.no_rivals}", file=sys.stderr)
         return

@@ -335,9 +335,9 @@ class ChooseOptions(DataOptions):
         tyro.conf.arg(name="for"),
     ]
     """reconstruction and denoising: the error of what is restored. anomalies: the area under the
-    ROC curve, of the classes that --classes leaves out; without, of inputs of which a half is
-    another's. samples: their Fréchet distance to real images. codes: how well logistic regression
-    tells the classes from them."""
+    ROC curve, of the classes that --classes leaves out; without, the share of added noise that a
+    model leaves in inputs. samples: their Fréchet distance to real images. codes: how well
+    logistic regression tells the classes from them."""
 
     budget: str = "10m"
     """How long it may take in all: 90s, 10m, 1h."""

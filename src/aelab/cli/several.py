@@ -106,7 +106,7 @@ def joined() -> Iterator["Processes"]:
             f"process {rank} of {count} did not meet the others at {place}: "
             f"{str(error).splitlines()[0]}"
         ) from error
-    notes = Notes(distributed.PrefixStore("notes", store), rank)
+    notes = Notes(distributed.PrefixStore("notes", store), rank, count)
     if not rank:
         speak(*seen)
     try:
@@ -129,13 +129,17 @@ class Notes:
 
     >>> from torch.distributed import HashStore
     >>> store = HashStore()
-    >>> Notes(store, rank=1).leave(AelabError("there is no such file"))
-    >>> Notes(store, rank=0).found("why", seconds=0)
+    >>> Notes(store, rank=1, count=2).leave(AelabError("there is no such file"))
+    >>> Notes(store, rank=0, count=2).found("why", seconds=0)
     'process 1: there is no such file'
     """
 
     store: Any
+    """It is gone once the first process ends."""
+
     rank: int
+    count: int
+    """Of all processes."""
 
     def leave(self, error: BaseException) -> None:
         """Leave why this process ends, and of the first one how."""
@@ -159,10 +163,14 @@ class Notes:
         from aelab.training.processes import PeerLostError
 
         if not self.rank:
-            if isinstance(error, PeerLostError) and (why := self.found("why", LAST_WORD)):
+            lost = isinstance(error, PeerLostError)
+            self.let_read(LAST_WORD if lost else PATIENCE)
+            if lost and (why := self.found("why", LAST_WORD)):
                 raise AelabError(why) from error
             return
         code = self.found("code", PATIENCE)
+        with suppress(RuntimeError):
+            self.store.add("read", 1)
         time.sleep(LAST_WORD)
         if isinstance(error, AelabError | KeyboardInterrupt | SystemExit):
             raise SystemExit(int(code) if code else code_of(error)) from error
@@ -171,6 +179,13 @@ class Notes:
         """Leave a text, where there is still a store."""
         with suppress(RuntimeError):
             self.store.set(name, text)
+
+    def let_read(self, seconds: float) -> None:
+        """Wait until all others have read how this process ends, at most so long."""
+        end = time.monotonic() + seconds
+        with suppress(RuntimeError):
+            while self.store.add("read", 0) < self.count - 1 and time.monotonic() < end:
+                time.sleep(0.05)
 
     def found(self, name: str, seconds: float) -> str:
         """A text that was left, waiting for it at most so long; empty if there is none."""

@@ -116,7 +116,7 @@ def dialect_of(path: Path, said: Said = FOUND_OUT) -> Dialect:
     """
     encoding, skipped, lines, comment = first_lines(path)
     if not lines:
-        raise InputError(f"{path} begins with no rows")
+        raise InputError(f"{path} has no rows")
     delimiter = delimiter_of(lines)
     rows = [split(line, delimiter) for line in lines]
     first, width = rows[0], common_width(rows)

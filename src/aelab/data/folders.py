@@ -70,7 +70,7 @@ class Pictures:
 
     kind: Kind
     sha256: str
-    """Of the names and contents of all files, and of what was made of them."""
+    """Of the names and contents of these files, and of what was made of them."""
 
     kinds: tuple[tuple[Kind, int], ...] = ()
     """The kinds of all images with how many there are, the most common first."""
@@ -195,18 +195,20 @@ def read_pictures(
     """
     contents = list(zip(files, cache.hashes(list(files.values()), root), strict=True))
     stacked = ["volumes"] if wanted.stacked else []
-    sha256 = cache.key_of(contents, wanted, like, *stacked)
-    record, values = (cache.folder() / f"{sha256}{end}" for end in (".json", ".values"))
+    key = cache.key_of(contents, wanted, like, *stacked)
+    record, values = (cache.folder() / f"{key}{end}" for end in (".json", ".values"))
     if not record.is_file():
         write_json(record, _decode(root, files, wanted, like, values))
     made = read_json(record, limit=RECORD_LIMIT)
     kind = Kind(tuple(made["shape"]), made["dtype"])
+    kept = set(made["names"])
+    used = [of_file for of_file in contents if of_file[0] in kept]
     return Pictures(
         values=cache.mapped(values, kind.dtype, (len(made["names"]), *kind.shape)),
         names=tuple(made["names"]),
         skipped=tuple((name, why) for name, why in made["skipped"]),
         kind=kind,
-        sha256=sha256,
+        sha256=cache.key_of(used, wanted, like, *stacked),
         kinds=tuple(
             (Kind(tuple(shape), dtype), count) for shape, dtype, count in made.get("kinds", ())
         ),

@@ -57,7 +57,7 @@ def layout_of(path: Path) -> Layout:
     """
     encoding, skipped, lines, _ = first_lines(path)
     if not lines:
-        raise InputError(f"{path} begins with no rows")
+        raise InputError(f"{path} has no rows")
     delimiter = delimiter_of(lines)
     if delimiter == " " and '"' not in "".join(lines):  # ids may be quoted, with blanks in them
         return Layout(skipped, "", tuple(lines[0].split()), encoding)

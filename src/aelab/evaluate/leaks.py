@@ -35,7 +35,7 @@ def leak_notes(settings: DataSettings, data: Dataset, split: str) -> list[str]:
     nearly = f", and {near:,} more nearly (MSE below {NEAR:g})" if near else ""
     return [
         f"{split} {kind} that are training {kind} too: {exact:,} of {len(data.split(split)):,} to "
-        f"the byte{nearly}; figures on them flatter: {remedy(settings)}"
+        f"the byte{nearly}; figures on them look better than they are: {remedy(settings)}"
     ]
 
 

@@ -119,13 +119,14 @@ class Run:
                 f"{self.folder} is not finished: it has no model.safetensors; train it again "
                 f"with the same settings and it goes on from where it was"
             )
+        blueprint, spec = self.blueprint, self.spec
         tensors = upgraded_weights(read_tensors(path), self.config, self.found_format)
         try:
             hyperparameters = thaw(self.settings.hyperparameters)
             held = sum(of.numel() for of in tensors.values())
             # It draws weights, to be replaced. Settings may ask for any amount of memory.
             with seeded(self.settings.seed, "initialisation"), MostNumbers(BUILT_ASIDE + 4 * held):
-                model: Model = self.blueprint.build(self.spec, **hyperparameters)
+                model: Model = blueprint.build(spec, **hyperparameters)
             model.load_state_dict(tensors)
         except (TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise self._damaged("model.safetensors or config.json", error) from error
@@ -146,8 +147,8 @@ class Run:
         """
         if not isinstance(self.model, Autoencoder):
             raise InputError(
-                f"{self.folder}: {self.settings.model} has codes of nodes and is no model of "
-                f"images; see aelab links"
+                f"{self.folder}: {self.settings.model} is a model of a graph's links and takes no "
+                f"inputs; aelab links has its predictions, and with --embeddings its codes"
             )
         return self.model
 

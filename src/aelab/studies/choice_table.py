@@ -24,12 +24,12 @@ def as_rich(choice: Choice) -> Table:
         title=f"Tried for {choice.purpose.goal}, codes of {choice.code_size} numbers",
         caption=f"{choice.what}, on validation",
     )
-    for head in ("candidate", "round", "training, s", "validation"):
+    for head in ("candidate", "round", "in all, s", "validation"):
         table.add_column(head, justify="left" if head == "candidate" else "right", no_wrap=True)
     for trial in in_order(choice):
         value = trial.error or f"{trial.value:.4g}"
         style = "bold" if trial.row == choice.best else None
-        cells = (trial.candidate, str(trial.round + 1), f"{trial.seconds:.3g}", value)
+        cells = (trial.candidate, str(trial.round + 1), f"{trial.wall:.1f}", value)
         table.add_row(*cells, style=style)
     return table
 

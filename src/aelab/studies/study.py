@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -211,9 +212,10 @@ def load_study(name: str) -> Study:
             "or aelab.studies.adbench.benchmark in Python"
         )
     if not path.is_file():
+        known = [*packaged, "adbench", *map(str, path.parent.glob("*.toml"))]
+        near = "".join(f"; did you mean {one}?" for one in get_close_matches(name, known, 1))
         raise MissingFileError(
-            f"there is no study {name!r}: the packaged ones are {', '.join(packaged)}, and there "
-            f"is no such file"
+            f"there is no study {name!r}, as a file or among {', '.join(packaged)}, adbench{near}"
         )
     if path.stem in packaged:
         raise InputError(f"{path} has the name of a packaged study: rename it, for its runs' sake")
