@@ -312,7 +312,8 @@ def test_which_classes_are_anomalies_may_go_without_saying(place: Path) -> None:
     found = find_anomalies(run, open_inputs("new.csv", run.spec, label="state"), None, "s.csv")
     assert found.truth is None
     assert found.notes == (
-        "name the classes that are anomalies (jam, leak, normal …) with --anomaly-classes",
+        "no figures of how well anomalies are found: name the classes that are anomalies (jam, "
+        "leak, normal …) with --anomaly-classes",
     )
 
 
