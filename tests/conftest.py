@@ -49,6 +49,7 @@ from hypothesis import settings
 from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.data.specs import InputSpec
 from aelab.files import MissingFileError
+from tiny_data import named_tiny
 
 torch.set_num_threads(1)  # tests are small, and may share their processors
 
@@ -114,19 +115,13 @@ def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def tiny(slice_of_fashion: InputDataset, monkeypatch: pytest.MonkeyPatch) -> InputDataset:
     """The slice as a data set with a name of its own, ``tiny``."""
-    tiny = replace(slice_of_fashion, name="tiny")
-    monkeypatch.setattr("tiny_data.DATASET", tiny)
-    monkeypatch.setitem(aelab.data.loading.LOADERS, "tiny", "tiny_data:load")
-    return tiny
+    return named_tiny(monkeypatch, slice_of_fashion)
 
 
 @pytest.fixture
 def tiny_blobs(blobs: InputDataset, monkeypatch: pytest.MonkeyPatch) -> InputDataset:
     """The blobs as the data set ``tiny``: measuring them takes a tenth of the time."""
-    tiny = replace(blobs, name="tiny")
-    monkeypatch.setattr("tiny_data.DATASET", tiny)
-    monkeypatch.setitem(aelab.data.loading.LOADERS, "tiny", "tiny_data:load")
-    return tiny
+    return named_tiny(monkeypatch, blobs)
 
 
 @pytest.fixture(scope="session")

@@ -407,6 +407,14 @@ class Own:
         self.stack.callback(process.kill)
         return process
 
+    def begun(self) -> "tuple[subprocess.Popen[bytes], subprocess.Popen[str]]":
+        """The scheduler, and the command of a study that two workers do."""
+        study(self.folder, epochs=60)
+        scheduler = self.scheduler()
+        self.worker()
+        self.worker()
+        return scheduler, self.compare()
+
     def training(self, row: str) -> int:
         """The process that trains a row, when it has a checkpoint."""
         folder = self.folder / "far" / "far" / row / "seed-0"
@@ -458,11 +466,7 @@ def finished(process: "subprocess.Popen[str]", code: int = 0) -> list[str]:
 
 @pytest.mark.slow
 def test_a_row_whose_worker_is_killed_is_taken_up(own: Own, whole: dict[Path, bytes]) -> None:
-    study(own.folder, epochs=60)
-    own.scheduler()
-    own.worker()
-    own.worker()
-    process = own.compare()
+    _, process = own.begun()
     os.kill(own.training("vanilla"), signal.SIGKILL)
     finished(process)
     assert without_times(own.folder / "far" / "far") == whole
@@ -470,11 +474,7 @@ def test_a_row_whose_worker_is_killed_is_taken_up(own: Own, whole: dict[Path, by
 
 @pytest.mark.slow
 def test_a_study_outlives_its_scheduler(own: Own, whole: dict[Path, bytes]) -> None:
-    study(own.folder, epochs=60)
-    scheduler = own.scheduler()
-    own.worker()
-    own.worker()
-    process = own.compare()
+    scheduler, process = own.begun()
     own.training("vanilla")
     ended(scheduler)
     time.sleep(1)
@@ -516,11 +516,7 @@ def test_a_worker_that_cannot_is_left_out(
 
 @pytest.mark.slow
 def test_what_is_stopped_goes_on(own: Own, whole: dict[Path, bytes]) -> None:
-    study(own.folder, epochs=60)
-    own.scheduler()
-    own.worker()
-    own.worker()
-    process = own.compare()
+    _, process = own.begun()
     trained = own.training("vanilla")
     process.send_signal(signal.SIGINT)
     told = finished(process, code=130)

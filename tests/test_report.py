@@ -17,7 +17,6 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-import aelab
 from aelab.cli.named import named
 from aelab.cli.verbs import main, parse
 from aelab.data import graphs
@@ -42,6 +41,7 @@ from aelab.studies.asked import CompareOptions, train_options, training
 from aelab.studies.compare import Result, compare
 from aelab.studies.results import ResultRow, Results, Spread
 from aelab.studies.study import Asked, parse_study
+from tiny_data import named_tiny
 
 STUDY = """
 title = "A few <rows> & more"
@@ -71,10 +71,8 @@ recipe = { epochs = 0.2 }
 def study(
     slice_of_fashion: InputDataset, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Result]:
-    tiny = replace(slice_of_fashion, name="tiny")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tiny_data.DATASET", tiny)
-        patch.setitem(aelab.data.loading.LOADERS, "tiny", "tiny_data:load")
+        named_tiny(patch, slice_of_fashion)
         folder = tmp_path_factory.mktemp("studies")
         result = compare(parse_study("few", STUDY), out=folder, seeds=(0, 1))
         for runs in result.runs.values():

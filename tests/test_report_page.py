@@ -1,17 +1,16 @@
 """The page as its reader has it, in Debian's Chromium: sorted, silent, and narrow enough."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import aelab
 from aelab.data.input_sets import InputDataset
 from aelab.report.page import write_report
 from aelab.studies.compare import compare
 from aelab.studies.study import parse_study
+from tiny_data import named_tiny
 
 selenium = pytest.importorskip("selenium")
 
@@ -42,10 +41,8 @@ recipe = { epochs = 0 }
 
 @pytest.fixture(scope="module")
 def page(slice_of_fashion: InputDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    tiny = replace(slice_of_fashion, name="tiny")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tiny_data.DATASET", tiny)
-        patch.setitem(aelab.data.loading.LOADERS, "tiny", "tiny_data:load")
+        named_tiny(patch, slice_of_fashion)
         result = compare(parse_study("few", STUDY), out=tmp_path_factory.mktemp("studies"))
         return write_report(result.folder).path
 

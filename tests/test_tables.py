@@ -3,17 +3,16 @@
 import csv
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from statistics import mean, stdev
 
 import pytest
 
-import aelab
 from aelab.cli.verbs import main
 from aelab.data.input_sets import InputDataset
 from aelab.evaluate.columns import METRICS
+from tiny_data import named_tiny
 
 STUDY = """
 metrics = ["reconstruction"]
@@ -168,8 +167,7 @@ def written(
     """What prints a study and writes its tables and page, whose figures were all made up."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("made-up"))
-        patch.setattr("tiny_data.DATASET", replace(blobs, name="tiny"))
-        patch.setitem(aelab.data.loading.LOADERS, "tiny", "tiny_data:load")
+        named_tiny(patch, blobs)
         patch.setattr("aelab.report.page.drawn", lambda *_: ())  # the table is enough
         Path("made-up.toml").write_text(STUDY)
         folder = Path("runs/made-up").resolve()

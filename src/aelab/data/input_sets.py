@@ -95,11 +95,6 @@ class InputSplit:
         """Give the class numbers of the examples `i` of this split."""
         return self.labels[self.places(i)]
 
-    def to(self, device: str | torch.device) -> "InputSplit":
-        """Move the split: its tensors on `device`."""
-        moved = {name: getattr(self, name).to(device) for name in ("values", "labels", "index")}
-        return replace(self, **moved, device=None)
-
     def where(self, chosen: Bool[Tensor, " n"]) -> "InputSplit":
         """Keep the examples that are chosen, in their order."""
         return replace(self, index=self.index[chosen])

@@ -135,6 +135,13 @@ def forget_data() -> None:
     dataset.cache_clear()
 
 
+def forget_everywhere(executor: Executor | None) -> None:
+    """Free it here, and where an executor's places keep theirs."""
+    forget_data()
+    if isinstance(executor, Places):
+        executor.everywhere(forget_data)
+
+
 @dataclass(frozen=True)
 class Result:
     """A study with the runs that it gave, by row, and what went wrong.
@@ -211,9 +218,7 @@ def compare(
     Raises:
         AelabError: the data or a device cannot be had, or nothing can be written.
     """
-    forget_data()  # of a study that was broken off
-    if isinstance(executor, Places):
-        executor.everywhere(forget_data)
+    forget_everywhere(executor)  # after a study that was broken off
     seeds, jobs = seeds or study.seeds, jobs or study.jobs
     folder = Path(out) / study.name
     where = Path(data_dir) if data_dir is not None else None
@@ -250,9 +255,7 @@ def compare(
     for of_row in runs.values():
         of_row.sort(key=lambda run: run.settings.seed)
     audits = audits_of_data(replace(study, rows=tuple(fit)), where, seeds[0])
-    forget_data()  # the caller's memory is its own again
-    if isinstance(executor, Places):
-        executor.everywhere(forget_data)
+    forget_everywhere(executor)  # the caller's memory is its own again
     result = Result(study, folder, runs, errors, audits, asked)
     write_results(result.results, folder)
     return result
