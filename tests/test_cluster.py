@@ -98,8 +98,8 @@ def test_what_is_no_cluster_is_told(address: str) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"study": "links", "jobs": 2}, "jobs are processes here"),
-        ({"study": "adbench"}, "jobs are processes here"),
+        ({"study": "links", "jobs": 2}, "jobs are processes on this machine"),
+        ({"study": "adbench"}, "jobs are processes on this machine"),
     ],
 )
 def test_jobs_are_not_for_a_cluster(given: dict[str, Any], said: str) -> None:
@@ -139,7 +139,7 @@ def test_what_a_worker_lacks_is_told(needs: Needs, tmp_path: Path) -> None:
     assert lacking(needs, Worker()) is None
     assert (
         lacking(replace(needs, version="0.0.1"), Worker())
-        == f"runs aelab {VERSION}, and here is 0.0.1"
+        == f"runs aelab {VERSION}, and this is 0.0.1"
     )
     assert "has 4 threads" in str(lacking(needs, Worker(4)))
     elsewhere = tmp_path / "not" / "shared"

@@ -224,7 +224,7 @@ def loader_of(settings: DataSettings) -> str:
     close = get_close_matches(settings.name, LOADERS, n=1)
     meant = f"; did you mean {close[0]}?" if close else ""
     if path.is_file():
-        meant = "; it is a file: of images or sounds, give the folder that they are in"
+        meant = "; for a file of an image or a sound, give the folder that it is in"
     raise InputError(
         f"no data set {settings.name!r} (there is {', '.join(LOADERS)}, or the path of a folder of "
         f"images or sounds, of an array ending in {', '.join(ARRAY_SUFFIXES)}, or of a table or a "

@@ -126,8 +126,8 @@ def found_range(settings: DataSettings, splits: Splits) -> tuple[InputSpec, list
         )
     if values.ndim == 2 and unlike(lows, highs, varying := vary(lows, highs, values)):
         return standardised(settings, *splits["train"], varying)
-    note = f"training values lie between {low:g} and {high:g}; this range is the unit of errors"
-    return ranged(settings, values, low, high), [note]
+    note = f"training values lie between {low:g} and {high:g}"
+    return ranged(settings, values, low, high), [f"{note}; errors are in units of that range"]
 
 
 Numbers = NDArray[np.float64]

@@ -70,7 +70,7 @@ class Needs:
 def lacking(needs: Needs, dask_worker: DaskWorker) -> str | None:
     """Why a worker is not fit for a command's jobs, asked in the worker; nothing if it is."""
     if needs.version != VERSION:
-        return f"runs aelab {VERSION}, and here is {needs.version}"
+        return f"runs aelab {VERSION}, and this is {needs.version}"
     if (count := dask_worker.state.nthreads) != 1:
         return (
             f"has {count} threads, and a process trains one model at a time: start it with "
@@ -79,7 +79,7 @@ def lacking(needs: Needs, dask_worker: DaskWorker) -> str | None:
     for place in (needs.mark, needs.folder):
         if not place.exists():
             seen = place.parent if place == needs.mark else place
-            return f"has no {seen}: what the command reads and writes must be where all share it"
+            return f"has no {seen}: what the command reads and writes must be on shared storage"
     return None
 
 
@@ -241,7 +241,9 @@ class Cluster(Places):
         """
         if self.client.status == "running":
             return
-        self.tell("the scheduler is gone; what is done is kept, and goes on when it is back")
+        self.tell(
+            "the scheduler is gone; what is done is kept, and the rest goes on when it is back"
+        )
         end = time.monotonic() + GONE
         while True:
             with suppress(Exception):  # whatever it has to say of a connection that is no more

@@ -135,7 +135,7 @@ class CompareOptions(DataOptions):
         if self.cluster is not None:
             check_address(self.cluster)
             if self.jobs is not None:
-                raise ValueError("jobs are processes here; a cluster does a row a worker")
+                raise ValueError("jobs are processes on this machine: give jobs or a cluster")
         if self.seeds is not None and not 0 < len(set(self.seeds)) == len(self.seeds):
             raise ValueError("seeds must be one or more different numbers")
         if self.time_budget is not None:

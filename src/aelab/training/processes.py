@@ -161,7 +161,9 @@ class Processes:
         """Raise InputError unless what all are asked for is the same text."""
         own = float(int.from_bytes(blake2b(what.encode(), digest_size=6).digest()))
         if self.told(own) != own:
-            raise InputError("other options, data or another version than the first process has")
+            raise InputError(
+                "its options, its data or its version of aelab are not the first process's"
+            )
 
     @torch.no_grad()
     def take_firsts(self, tensors: Sequence[Tensor]) -> None:
