@@ -7,24 +7,28 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import aelab.data.input_sets
+from aelab.data.graphs import load as load_graph
 from aelab.data.input_sets import InputDataset
 from aelab.evaluate.protocol import validate
 from aelab.files import InputError
 from aelab.machine import NoiseOfProcessor, device_named, has_bfloat16, seeded
-from aelab.models.zoo import build
+from aelab.models.zoo import PRIORS, ZOO, build
 from aelab.runs.store import Run
 from aelab.runs.train import refuse_device, train_run
 from aelab.settings import DataSettings, Recipe, RunSettings
 from aelab.studies.compare import compare
 from aelab.studies.study import load_study, parse_study
 from aelab.training.loop import fit
+from aelab.training.steps import is_recordable
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device is here")
 needs_none = pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is here")
 
+LINKS = ["gae", "vgae"]
+TRAINED = [name for name in ZOO if name not in {*LINKS, "pca", "mean", "copy"}]
 MODELS = ["multilayer", "convolutional", "denoising", "noise-conditional", "hvae", "graph-vae"]
 
 
@@ -162,3 +166,68 @@ def test_a_run_trained_on_a_gpu_is_evaluated(blobs: InputDataset, tmp_path: Path
     run = train_run(settings, blobs, tmp_path / "run")
     assert run.settings.recipe.device == "cuda"
     assert run.metrics["mse"] > 0
+
+
+@needs_gpu
+@pytest.mark.parametrize(
+    ("name", "prior"), [*((name, None) for name in TRAINED), *(("vae", prior) for prior in PRIORS)]
+)
+def test_every_model_is_trained_on_a_gpu(
+    slice_of_fashion: InputDataset, name: str, prior: str | None
+) -> None:
+    data = slice_of_fashion.to("cuda")
+    for precision in ("float32", "bfloat16"):
+        recipe = Recipe(
+            epochs=1, batch_size=100, device="cuda", precision=precision, channels_last=True
+        )
+        with seeded(0):
+            model = build(name, slice_of_fashion.spec, prior=prior)
+        *_, state = fit(model, data.split("train"), recipe, first=slice_of_fashion.split("train"))
+        assert state.step == 5
+        assert {p.device.type for p in model.state_dict().values()} == {"cuda"}
+        there = validate(model, data)
+        here = validate(model.to("cpu"), slice_of_fashion)
+        assert there.loss == pytest.approx(here.loss, rel=1e-3)
+
+
+@needs_gpu
+@pytest.mark.parametrize(
+    ("name", "prior"), [*((name, None) for name in TRAINED), *(("vae", prior) for prior in PRIORS)]
+)
+def test_a_recorded_step_is_the_step(
+    slice_of_fashion: InputDataset, monkeypatch: pytest.MonkeyPatch, name: str, prior: str | None
+) -> None:
+    data = slice_of_fashion.to("cuda").split("train")
+    recipe = Recipe(epochs=1, batch_size=60, device="cuda", learning_rate=1e-3, clip_norm=9.0)
+    traces = []
+    for recordable in (True, False):
+        monkeypatch.setattr("aelab.training.steps.is_recordable", lambda model, r=recordable: r)
+        with seeded(0):
+            model = build(name, slice_of_fashion.spec, prior=prior)
+        *_, state = fit(model, data, recipe, first=slice_of_fashion.split("train"))
+        traces.append(torch.stack(list(state.trace.values())).sum(0))
+    assert torch.allclose(*traces, rtol=1e-3)
+
+
+@needs_gpu
+@pytest.mark.parametrize("name", LINKS)
+def test_a_graph_is_embedded_on_a_gpu(name: str) -> None:
+    data = load_graph("karate")
+    losses = []
+    for device in ("cpu", "cuda"):
+        with seeded(0):
+            model = build(name, data.spec, latent_dim=4)
+        recipe = Recipe(epochs=200, device=device, learning_rate=0.01)
+        *_, state = fit(model, data.to(device).split("train"), recipe, first=data.split("train"))
+        losses.append(sum(state.losses.values()))
+    assert losses[0] == pytest.approx(losses[1], rel=0.1)
+
+
+def test_a_class_of_ones_own_is_not_recorded(blobs: InputDataset) -> None:
+    class Counts(nn.Module):
+        """A part that could count its steps."""
+
+    model = build("vae", blobs.spec)
+    assert is_recordable(model)
+    model.counts = Counts()
+    assert not is_recordable(model)

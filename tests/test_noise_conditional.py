@@ -103,7 +103,7 @@ def test_it_starts_from_principal_components_if_asked_to() -> None:
 def test_levels_are_drawn_evenly_by_their_logarithms() -> None:
     model = build("noise-conditional", ROWS, lowest_noise=0.01, highest_noise=1.0)
     with seeded(0):
-        drawn = model.drawn_levels(20_000)
+        drawn = model.drawn_levels(torch.empty(20_000, 1))
     assert drawn.min() >= 0.01
     assert drawn.max() <= 1.0
     shares = [(drawn < 10**-k).float().mean().item() for k in (1.5, 1, 0.5)]

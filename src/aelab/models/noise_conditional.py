@@ -112,10 +112,12 @@ class NoiseConditionalAutoencoder(Autoencoder):
         told = (sigma / self.spec.peak).log().reshape(-1, *[1] * (x.dim() - 1))
         return torch.cat([x, told.expand(-1, 1, *x.shape[2:])], 1)
 
-    def drawn_levels(self, n: int) -> Levels:
-        """Noise levels sigma of so many inputs, log-uniform between the bounds."""
+    def drawn_levels(self, x: Tensor) -> Levels:
+        """Noise levels sigma for these inputs, log-uniform between the bounds."""
         low, high = math.log(self.lowest_noise), math.log(self.highest_noise)
-        sigma: Tensor = (low + (high - low) * torch.rand(n)).exp() * self.spec.peak
+        sigma: Tensor = (
+            low + (high - low) * torch.rand(len(x), device=x.device)
+        ).exp() * self.spec.peak
         return sigma
 
     def levels(self, count: int) -> list[float]:
@@ -136,7 +138,7 @@ class NoiseConditionalAutoencoder(Autoencoder):
         Noisy inputs with bounds are clipped to them, as `layers.corrupt` does.
         """
         clean = Batch.of(x).x
-        sigma = self.drawn_levels(len(clean)).to(clean.device)
+        sigma = self.drawn_levels(clean)
         noise = sigma.reshape(-1, *[1] * (clean.dim() - 1)) * torch.randn_like(clean)
         noisy = clean + noise
         if self.spec.bounded:

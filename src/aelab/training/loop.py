@@ -4,15 +4,11 @@ import math
 import time
 from collections.abc import Generator
 from dataclasses import dataclass, field
-from functools import reduce
-from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
-from torch.optim.adam import adam
+from torch import Tensor
 
-from aelab.data.batch import Batch
 from aelab.data.dataset import TrainingData
 from aelab.files import AelabError
 from aelab.machine import permutation_at, seeded, set_global, threads
@@ -20,14 +16,12 @@ from aelab.models.contract import Trainable
 from aelab.settings import Recipe
 from aelab.training.precision import with_precision
 from aelab.training.processes import ALONE, Processes
+from aelab.training.steps import Adam, Steps
 
 REPORTS_PER_EPOCH = 20
 
 LONGEST_CHUNK = 2.0
 """Seconds of steps after which a state is yielded, however long the epoch is."""
-
-IMAGE_DIMENSIONS = 4
-"""Of a batch of images, whose channels can be innermost."""
 
 
 class TrainingDivergedError(AelabError):
@@ -127,11 +121,12 @@ def fit(
     if recipe.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     state.step = int(processes.told(state.step))
-    optimizer = Adam(parameters, state)
+    optimizer = Adam(parameters, state.moments, state.step)
     state.moments = optimizer.moments
     processes.take_firsts([*model.state_dict().values(), *state.moments.values()])
     state.steps_per_epoch, state.steps = count_steps(len(data), recipe)
     processes.refuse_whole(model, data, recipe.batch_size, seed)
+    steps = Steps(model, data, recipe, optimizer, processes)
     order, order_of = torch.empty(0), -1
     begun = state.step, state.seconds
 
@@ -141,8 +136,7 @@ def fit(
         if order_of != epoch:
             order, order_of = epoch_order(len(data), recipe, seed, epoch), epoch
         with threads(recipe.threads), seeded(seed):
-            steps = range(state.step, end)
-            terms = run_steps(model, data, recipe, optimizer, seed, steps, order, processes)
+            terms = run_steps(steps, range(state.step, end), order, seed)
         state.seconds += time.perf_counter() - start
         state.step += len(next(iter(terms.values())))
         state.trace = {
@@ -173,53 +167,28 @@ def chunk_end(state: TrainState, begun: tuple[int, float], processes: Processes)
 
 
 def run_steps(
-    model: Trainable,
-    data: TrainingData,
-    recipe: Recipe,
-    optimizer: "Adam",
-    seed: int,
-    steps: range,
-    order: Tensor,
-    processes: Processes,
+    steps: Steps, numbers: range, order: Tensor, seed: int
 ) -> dict[str, Float[Tensor, " steps"]]:
-    """Take these steps of one epoch in its `order`; each loss term at each of them.
+    """Take the steps of these numbers, of one epoch in its `order`; each loss term at each of them.
 
     Where one process takes longer for them than LONGEST_CHUNK, it is the first of them only.
     """
-    begun, longest = time.perf_counter(), LONGEST_CHUNK if processes.count == 1 else math.inf
-    model.train()
-    device = torch.device(recipe.device)
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
-    steps_per_epoch, total_steps = count_steps(len(data), recipe)
+    begun = time.perf_counter()
+    longest = LONGEST_CHUNK if steps.processes.count == 1 else math.inf
+    steps.model.train()
+    steps_per_epoch, total_steps = count_steps(len(steps.data), steps.recipe)
     terms: dict[str, list[Tensor]] = {}
-    for step in steps:
-        first = step % steps_per_epoch * recipe.batch_size
-        examples = order[first : first + recipe.batch_size]
-        share = processes.share(len(examples))
-        set_global(seed, "noise", step)
-        with processes.noise(share):
-            batch = laid_out(data.batch(examples[share.rows]), recipe)
-            with autocast:
-                losses = processes.weighed(model.loss(batch), share)
-        optimizer.forget_gradients()
-        reduce(torch.add, losses.values()).backward()
-        losses = processes.add_up(optimizer.parameters.values(), losses)
-        if recipe.clip_norm is not None:
-            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
-        optimizer.step(learning_rate(recipe, step, total_steps))
-        for name, value in losses.items():  # stays on the device until the chunk is done
-            terms.setdefault(name, []).append(value.detach().float())
+    for number in numbers:
+        first = number % steps_per_epoch * steps.recipe.batch_size
+        examples = order[first : first + steps.recipe.batch_size]
+        set_global(seed, "noise", number)
+        rate = learning_rate(steps.recipe, number, total_steps)
+        for name, value in steps.take(examples, rate).items():
+            terms.setdefault(name, []).append(value)  # on the device until the chunk is done
         if time.perf_counter() - begun >= longest:
             break
-    model.eval()
+    steps.model.eval()
     return {name: torch.stack(values).cpu() for name, values in terms.items()}
-
-
-def laid_out(batch: Any, recipe: Recipe) -> Any:  # noqa: ANN401 - what a model takes
-    """A batch in the recipe's memory layout, if it is one of images."""
-    if recipe.channels_last and isinstance(batch, Batch) and batch.dim() == IMAGE_DIMENSIONS:
-        return batch.with_inputs(batch.contiguous(memory_format=torch.channels_last))
-    return batch
 
 
 def count_steps(n: int, recipe: Recipe) -> tuple[int, int]:
@@ -278,56 +247,3 @@ def cosine(start: float, end: float, share: float) -> float:
 def epoch_order(n: int, recipe: Recipe, seed: int, epoch: int) -> Tensor:
     """In which order an epoch goes through the data."""
     return permutation_at(n, seed, "order", epoch) if recipe.shuffle else torch.arange(n)
-
-
-class Adam:
-    """Adam (Kingma & Ba 2015, arXiv 1412.6980) with its running averages by parameter's name.
-
-    The step is PyTorch's own, fused. Its optimizer's class sets that step up anew each time, which
-    takes as long as the step itself where there are few and small parameters.
-
-    >>> weight = nn.Parameter(torch.ones(2))
-    >>> weight.sum().backward()
-    >>> Adam({"weight": weight}, TrainState()).step(learning_rate=0.1)
-    >>> weight.data
-    tensor([0.9000, 0.9000])
-    """
-
-    def __init__(self, parameters: dict[str, nn.Parameter], state: TrainState) -> None:
-        """Begin with the averages of `state`, if it has any, and else with zeros."""
-        self.parameters = parameters
-        self.moments: dict[str, Tensor] = {}
-        for name, parameter in parameters.items():
-            for kind in ("exp_avg", "exp_avg_sq"):
-                # In the parameter's own memory layout: the fused steps rely on it.
-                moment = self.moments[f"{kind}.{name}"] = torch.zeros_like(parameter)
-                if state.moments:
-                    moment.copy_(state.moments[f"{kind}.{name}"])
-        steps = float(state.step)
-        self.steps = {name: torch.tensor(steps, device=p.device) for name, p in parameters.items()}
-
-    def forget_gradients(self) -> None:
-        """Before gradients are computed: they would add up."""
-        for parameter in self.parameters.values():
-            parameter.grad = None
-
-    @torch.no_grad()
-    def step(self, learning_rate: float) -> None:
-        """Change the parameters that have gradients."""
-        gradients = {n: p.grad for n, p in self.parameters.items() if p.grad is not None}
-        adam(
-            [self.parameters[name] for name in gradients],
-            list(gradients.values()),
-            [self.moments[f"exp_avg.{name}"] for name in gradients],
-            [self.moments[f"exp_avg_sq.{name}"] for name in gradients],
-            [],
-            [self.steps[name] for name in gradients],
-            fused=True,
-            amsgrad=False,
-            lr=learning_rate,
-            beta1=0.9,
-            beta2=0.999,
-            eps=1e-8,
-            weight_decay=0.0,
-            maximize=False,
-        )
