@@ -4,6 +4,7 @@ import contextlib
 import io
 import re
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ class Document:
         self.text = (ROOT / path).read_text(encoding="utf-8")
         self.blocks: list[tuple[str, str]] = BLOCK.findall(self.text)
         self.names: dict[str, Any] = {}
+        self.modules: set[str] = set()
         self.printed = ""
 
     def run(self, *, shortened: bool = True) -> "Document":
@@ -43,13 +45,20 @@ class Document:
                 self.must_have_printed(block)
             elif file := FILE.match(block):
                 Path(file[1]).write_text(content, encoding="utf-8")
+                self.modules.add(Path(file[1]).stem)
             elif language == "python":
                 with contextlib.redirect_stdout(io.StringIO()) as told:
                     exec(content, self.names)
                 self.printed = told.getvalue()
             elif language == "sh":
-                self.printed = "".join(map(printed_by, commands(content, shortened=shortened)))
+                self.printed = "".join(map(self.said, commands(content, shortened=shortened)))
         return self
+
+    def said(self, line: str) -> str:
+        """What a command prints that knows of the document's own classes what it imports itself."""
+        for module in self.modules:
+            sys.modules.pop(module, None)
+        return printed_by(line)
 
     def must_have_printed(self, block: str) -> None:
         """Every line of the block, whatever its numbers."""

@@ -150,6 +150,7 @@ def test_damaged_json_is_named(tmp_path: Path, content: bytes) -> None:
 def test_json_beyond_the_limit_is_not_read(tmp_path: Path) -> None:
     write_text(tmp_path / "a.json", '"12345678"')
     assert read_json(tmp_path / "a.json", limit=10) == "12345678"
+    assert read_json(tmp_path / "a.json", limit=2**60) == "12345678"  # and no such buffer is made
     with pytest.raises(InputError, match=r"larger than 9 bytes"):
         read_json(tmp_path / "a.json", limit=9)
 

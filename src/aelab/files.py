@@ -224,8 +224,8 @@ def read_json(path: str | Path, limit: int = JSON_LIMIT) -> Any:  # noqa: ANN401
         InputError: it cannot be read, is too large, or is not JSON.
     """
     try:
-        with Path(path).open("rb") as file:
-            content = file.read(limit + 1)
+        with Path(path).open("rb") as file:  # which takes memory for as much as it is asked for
+            content = file.read(min(os.fstat(file.fileno()).st_size, limit) + 1)
     except OSError as error:
         _refuse(path, error)
     if len(content) > limit:
