@@ -17,7 +17,7 @@ from sklearn.impute import KNNImputer
 
 import aelab
 from aelab.apps.filled import with_cells
-from aelab.apps.impute import filled, impute
+from aelab.apps.impute import filled, impute, rounds_for
 from aelab.cli import main
 from aelab.data.input_sets import InputDataset
 from aelab.data.specs import InputSpec
@@ -140,10 +140,21 @@ def test_known_values_stay_and_rounds_do_not_depend_on_what_was_missing() -> Non
     x = torch.tensor([[1.0, 2.0, 3.0]])
     missing = torch.tensor([[False, True, False]])
     first, second = (
-        filled(model, torch.where(missing, torch.tensor(junk), x), missing) for junk in (0.0, 99.0)
+        filled(model, torch.where(missing, torch.tensor(junk), x), missing, 5)
+        for junk in (0.0, 99.0)
     )
     assert torch.equal(first, second)
     assert first[0, [0, 2]].tolist() == [1, 3]
+
+
+def test_rows_are_restored_as_often_as_their_columns_bear(
+    run: aelab.TrainedRun, tmp_path: Path
+) -> None:
+    assert rounds_for(run, run.own_data()) == 20  # a plane
+    unrelated = np.random.default_rng(0).normal(size=(300, 5))
+    table = write(tmp_path / "t.csv", unrelated)
+    other = aelab.train("pca", str(table), latent_dim=4, leave_out=("name",), out=tmp_path / "run")
+    assert rounds_for(other, other.own_data()) < 20
 
 
 @pytest.mark.parametrize(

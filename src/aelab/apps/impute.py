@@ -28,11 +28,12 @@ from aelab.machine import generator_at
 from aelab.models.contract import Autoencoder
 from aelab.runs.store import Run
 
-ROUNDS = 20
-"""Of filling in and restoring anew."""
+ROUNDS = (1, 2, 5, 20)
+"""Of restoring a row and putting the answers into its gaps, that are tried."""
 
 HIDDEN = 0.1
-"""Share of the known validation values that are hidden to measure what filling is worth."""
+"""Share of the known validation values that are hidden to choose the rounds, and another to measure
+what filling is worth."""
 
 NEIGHBOURS, MOST_ROWS = 5, 5_000
 """Of the rival, and training rows that it looks among: scikit-learn's holds all distances."""
@@ -93,12 +94,12 @@ class Imputed:
 def impute(run: Run, path: Path, data: Dataset, out: Path, *, said: Said = FOUND_OUT) -> Imputed:
     """Write the table at `path` with its missing values filled in, and measure such filling.
 
-    A model that was trained with masks is shown which values are missing, and answers once. For
-    another one, they start at their column's mean, or at none of its words; the model restores each
-    row, its answers take their place, and so on, twenty times. Of words the likeliest is taken.
-    What is known is never changed, and all other cells are written as they are: text is text.
-    `data` are the run's own: a tenth of the known validation values are hidden, by a fixed seed,
-    and filled in as well.
+    A model that was trained with masks is shown which values are missing, and answers. For another
+    one, they start at their column's mean, or at none of its words. Then the model restores each
+    row, its answers take their place, and so on: 1, 2, 5 or 20 times, or with masks not at all, by
+    what is nearest to a tenth of the known validation values, hidden by a fixed seed. Of words the
+    likeliest is taken. What is known is never changed, and all other cells are written as they are:
+    text is text. `data` are the run's own: another tenth is hidden to measure the filling.
 
     Raises:
         InputError: the run is of no table, the table lacks a column, or `out` cannot be written.
@@ -118,10 +119,11 @@ def impute(run: Run, path: Path, data: Dataset, out: Path, *, said: Said = FOUND
     refuse_unseen(path, rows.values, codes, rows.words_of_each, columns)
     inputs = of_values(str(path), one_hot(codes, columns), spec)
     gaps = codes.isnan()
+    rounds = rounds_for(run, data)
     with using(run) as model:
         for i in chunks(inputs):
             missing = inputs.split.stored(i).isnan()
-            stored = restore(filled(model, inputs.batch(i), missing), spec)
+            stored = restore(filled(model, inputs.batch(i), missing, rounds), spec)
             codes[i] = torch.where(gaps[i], as_codes(stored, columns), codes[i])
     places = tuple(map(table.column_names.index, found.inputs))
     filling = Filling(codes, gaps, places, words)
@@ -129,7 +131,7 @@ def impute(run: Run, path: Path, data: Dataset, out: Path, *, said: Said = FOUND
         write_columns(table, filling, out)
     else:
         write_lines(path, dialect, filling, out)
-    return measured(run, data, int(gaps.sum()))
+    return measured(run, data, int(gaps.sum()), rounds)
 
 
 def read_table(path: Path, said: Said) -> tuple[pyarrow.Table, Dialect | None]:
@@ -157,14 +159,46 @@ def columns_of(run: Run) -> Columns:
     return spec.columns
 
 
-def filled(model: Autoencoder, x: RowsOfInputs, missing: Missing) -> RowsOfInputs:
+def filled(model: Autoencoder, x: RowsOfInputs, missing: Missing, rounds: int) -> RowsOfInputs:
     """Rows with what the model makes of them where a value is missing."""
     x = torch.where(missing, unknown_values(model).to(x.device), Tensor(x))
-    if model.spec.columns is not None and model.spec.columns.mask:
-        return torch.where(missing, model(Batch(x, present=~missing)), x)
-    for _ in range(ROUNDS):
+    if has_masks(model):
+        x = torch.where(missing, model(Batch(x, present=~missing)), x)
+    for _ in range(rounds):
         x = torch.where(missing, model(x), x)
     return x
+
+
+def has_masks(model: Autoencoder) -> bool:
+    """Whether a model is shown which values are missing."""
+    return model.spec.columns is not None and model.spec.columns.mask
+
+
+def rounds_for(run: Run, data: Dataset) -> int:
+    """How often rows are restored after the first answer, by hidden values of validation.
+
+    Where columns follow from each other, twenty rounds find what one does not; where they hardly
+    do, the answers run away.
+    """
+    assert isinstance(data, InputDataset)
+    x, seen, hidden = with_hidden(data.split("validation"), columns_of(run), "rounds")
+    hidden = spread(hidden, columns_of(run))
+    with using(run) as model:
+        tried = (0, *ROUNDS) if has_masks(model) else ROUNDS
+        errors = [(filled(model, x, ~seen, n) - x)[hidden].square().mean().item() for n in tried]
+    return tried[int(np.argmin(errors))]
+
+
+def with_hidden(
+    split: InputSplit, columns: Columns, address: str
+) -> tuple[RowsOfInputs, Missing, Missing]:
+    """Prepared rows, which values a model sees, and which known columns are hidden from it."""
+    x, present = rows_of(split)
+    known = present[:, [block.start for block in columns.blocks]]  # all of a column's, or none
+    hidden = known & (torch.rand(known.shape, generator=generator_at(0, address)) < HIDDEN)
+    if not hidden.any():
+        hidden = known
+    return x, present & ~spread(hidden, columns), hidden
 
 
 def unknown_values(model: Autoencoder) -> Float[Tensor, " features"]:
@@ -173,23 +207,16 @@ def unknown_values(model: Autoencoder) -> Float[Tensor, " features"]:
     return torch.zeros(model.spec.size) if columns is None else unknown(columns).float()
 
 
-def measured(run: Run, data: Dataset, count: int) -> Imputed:
+def measured(run: Run, data: Dataset, count: int, rounds: int) -> Imputed:
     """The errors at a tenth of the known validation values, hidden."""
     from sklearn.impute import KNNImputer  # takes a second
 
     assert isinstance(data, InputDataset)
     columns = columns_of(run)
-    validation, training = data.split("validation"), data.split("train")
-    x, present = rows_of(validation)
-    firsts = [block.start for block in columns.blocks]
-    known = present[:, firsts]  # of a column's values, all are known or none
-    hidden = known & (torch.rand(known.shape, generator=generator_at(0, "hidden")) < HIDDEN)
-    if not hidden.any():
-        hidden = known
-    seen = present & ~spread(hidden, columns)
+    x, seen, hidden = with_hidden(data.split("validation"), columns, "hidden")
     with using(run) as model:
-        answers = filled(model, x, ~seen)
-    rows, given = rows_of(training, MOST_ROWS)
+        answers = filled(model, x, ~seen, rounds)
+    rows, given = rows_of(data.split("train"), MOST_ROWS)
     rival = KNNImputer(n_neighbors=NEIGHBOURS, keep_empty_features=True)
     rival.fit(np.where(given, rows, np.nan))
     nearest = torch.from_numpy(rival.transform(np.where(seen, x, np.nan))).float()

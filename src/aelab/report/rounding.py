@@ -15,7 +15,7 @@ from torch import Tensor, fx
 from aelab.report.packed import MOST
 from aelab.report.programs import Constants, Evaluation, Program, products
 
-AGREEMENT, CLOSE = 8e-3, 0.92
+AGREEMENT, CLOSE = 6.5e-3, 0.92
 """Largest difference that rounding may make in an output, as a share of the outputs' range; and
 the share of that from which no larger step is looked for."""
 
