@@ -87,6 +87,9 @@ def test_the_best_on_validation_is_chosen_and_pca_is_beaten(table: Path, tmp_pat
     assert verdict.gap == pytest.approx(verdict.chosen - verdict.pca)
     assert verdict.chosen < verdict.pca
     assert choice.answer.startswith("For reconstruction take ")
+    results = json.loads((choice.folder / "results.json").read_text())
+    (told,) = results["verdicts"]
+    assert f"{told['question']} {told['answer']}." == choice.answer
     assert f"PCA's with as many numbers (1) {verdict.pca:.4g}" in choice.answer
     run = Run.open(choice.run_folder)
     assert run.metrics["split"] == "test"

@@ -22,6 +22,7 @@ from aelab.settings import DataSettings
 from aelab.studies.candidates import Candidate, candidates_for, code_size_of
 from aelab.studies.goals import UNLABELLED, Measured, criterion_of, difference
 from aelab.studies.results import Spread
+from aelab.studies.results import Verdict as Answer
 from aelab.studies.search import (
     GROUPS,
     PAGE,
@@ -91,17 +92,22 @@ class Choice:
     @property
     def answer(self) -> str:
         """The choice in a sentence, with how sure it is."""
+        return f"For {self.purpose.goal} {self.advice}."
+
+    @property
+    def advice(self) -> str:
+        """What to take, as the sentence goes on."""
         name, verdict = self.best.rpartition("-round-")[0], self.verdict
         assert verdict is not None
         figure = f"{self.what} {verdict.chosen:.4g} on the test split"
-        told = f"For {self.purpose.goal} take {name}: {figure}"
+        told = f"take {name}: {figure}"
         if name == "pca":
-            return f"{told}; nothing that was trained did better on validation."
+            return f"{told}; nothing that was trained did better on validation"
         beside = f"{told}, and PCA's with as many numbers ({self.code_size}) {verdict.pca:.4g}"
         if verdict.half is None:
-            return f"{beside}; one training each, so differences of a few per cent say nothing."
+            return f"{beside}; one training each, so differences of a few per cent say nothing"
         apart = "" if verdict.sure else ": the two are not told apart"
-        return f"{beside} (difference {verdict.gap:+.3g} ± {verdict.half:.2g}, 95 %){apart}."
+        return f"{beside} (difference {verdict.gap:+.3g} ± {verdict.half:.2g}, 95 %){apart}"
 
 
 def choose(
@@ -170,9 +176,7 @@ def concluded(search: Search, ranked: list[Trial]) -> Choice:
         measured = criterion.measure(Run.open(kept), data, "test")
         of_pca = criterion.measure(Run.open(search.run_of(pca)), data, "test")
         verdict = verdict_of(measured, of_pca, len(data.split("test")))
-    write_table(search, ranked)
-    search.save()
-    return Choice(
+    choice = Choice(
         folder,
         search.purpose,
         search.code_size,
@@ -182,6 +186,9 @@ def concluded(search: Search, ranked: list[Trial]) -> Choice:
         best.row,
         verdict,
     )
+    write_table(search, ranked, choice)
+    search.save()
+    return choice
 
 
 def verdict_of(chosen: Measured, pca: Measured, inputs: int) -> Verdict:
@@ -189,7 +196,7 @@ def verdict_of(chosen: Measured, pca: Measured, inputs: int) -> Verdict:
     return Verdict(chosen.value, pca.value, *difference(chosen, pca, inputs))
 
 
-def write_table(search: Search, ranked: list[Trial]) -> None:
+def write_table(search: Search, ranked: list[Trial], choice: Choice) -> None:
     """What was tried, as a study on validation: its table and what a page is made of."""
     purpose, runs = search.purpose, {t.row: [Run.open(search.run_of(t))] for t in ranked}
     rows = tuple(Row(row, of_row[0].settings) for row, of_row in runs.items())
@@ -212,8 +219,7 @@ def write_table(search: Search, ranked: list[Trial]) -> None:
             for row in found.rows
         ),
         units={**found.units, name: search.criterion.what},
-        # Which has the least error is no answer to another question.
-        verdicts=found.verdicts if purpose.goal == "reconstruction" else (),
+        verdicts=(Answer(f"For {purpose.goal}", "", choice.advice),),
     )
     write_results(told, search.folder)
 
