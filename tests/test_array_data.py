@@ -556,6 +556,11 @@ def test_damaged_files(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(InputError, match=r"x is damaged or no array"):
         opened(path)
+    content = bytearray(saved(tmp_path / "x.npy", noise(30, 400)).read_bytes())
+    content[8:10] = (7000).to_bytes(2, "little")  # of its head
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"its head has more than 1,000 characters"):
+        opened(path)
     archive = tmp_path / "a.npz"
     np.savez_compressed(archive, x=noise(30, 40, 40))
     archive.write_bytes(archive.read_bytes()[:-3000])
@@ -569,6 +574,18 @@ def test_damaged_files(tmp_path: Path) -> None:
         opened(archive)
     with pytest.raises(MissingFileError, match="does not exist"):
         opened(tmp_path / "nowhere.npy")
+
+
+def test_values_far_beyond_the_training_values(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(40, 5))
+    path = saved(tmp_path / "x.npy", x)
+    held_out = opened(path).split("validation").index[0]
+    x[held_out, 2] = 1e161  # a float64, of which float32 makes infinity
+    with pytest.raises(InputError, match=r"1e\+161, too far beyond the training values; leave out"):
+        opened(saved(path, x))
+    spec = InputSpec((5,), 255.0, low=0.0, high=1.0, dtype="float32")
+    with pytest.raises(InputError, match=r"too far beyond the training values"):
+        open_inputs(path, spec)
 
 
 def test_an_archive_that_would_fill_the_disk(tmp_path: Path) -> None:

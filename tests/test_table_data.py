@@ -200,6 +200,14 @@ def test_tables_that_cannot_be_used(
         opened(path, **settings)
 
 
+def test_a_label_of_bytes_that_are_no_text(tmp_path: Path) -> None:
+    bytes_ = pyarrow.array([b"caf\xe9", b"tea"] * 20, pyarrow.binary())
+    table = pyarrow.table({**frame(), "drink": bytes_})
+    pyarrow.parquet.write_table(table, tmp_path / "t.parquet")
+    with pytest.raises(InputError, match="'drink' holds bytes that are no text in UTF-8"):
+        opened(tmp_path / "t.parquet", label="drink")
+
+
 def test_files_that_are_no_tables(tmp_path: Path) -> None:
     (tmp_path / "ragged.csv").write_text("a,b\n1,2\n3\n")
     with pytest.raises(InputError, match="cannot be read as a table"):

@@ -79,6 +79,7 @@ class Job:
 
 def copied(seed: Seed, content: bytes, folder: Path) -> None:
     """The folder of a seed with the mutant in place of its file."""
+    shutil.rmtree(folder, ignore_errors=True)  # a process that died left its own
     shutil.copytree(seed.folder, folder, copy_function=os.link)
     target = folder / seed.file
     target.unlink()

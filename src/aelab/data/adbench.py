@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Float64
 from numpy.typing import NDArray
 
+from aelab.data.arrays import HEADER_LIMIT
 from aelab.data.downloads import fetch_verified
 from aelab.files import InputError, MissingFileError, user_cache
 
@@ -157,7 +158,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
             size = sum(part.file_size for part in packed.infolist())
         if size > MOST_BYTES:
             raise InputError(f"{path} unpacks to {size:,} bytes; at most {MOST_BYTES:,} are read")
-        with np.load(path, allow_pickle=False) as arrays:
+        with np.load(path, allow_pickle=False, max_header_size=HEADER_LIMIT) as arrays:
             return {name: arrays[name] for name in ("X", "y") if name in arrays}
     except FileNotFoundError as error:
         raise MissingFileError(f"{path} does not exist; check the path") from error

@@ -27,7 +27,7 @@ from aelab.data.folders import (
 from aelab.data.image_files import VOLUME_AXES, Kind, Wanted
 from aelab.data.input_sets import InputDataset, InputSplit
 from aelab.data.loading import ARRAY_SUFFIXES, LOADERS, is_frame, load_settings
-from aelab.data.ranges import FULL, extremes
+from aelab.data.ranges import FULL, extremes, refuse_beyond
 from aelab.data.sounds import SoundKind, read_sounds
 from aelab.data.specs import InputSpec
 from aelab.data.splits import class_numbers, one_class
@@ -252,7 +252,8 @@ def of_values(where: str, values: Shaped[Tensor, "n *shape"], spec: InputSpec) -
     if values.is_floating_point():  # what is not finite is refused
         may_lack = spec.columns is not None and spec.columns.may_lack
         known = torch.where(values.isnan(), 0.0, values) if may_lack else values
-        extremes(where, known, np.arange(len(values)))
+        found = extremes(where, known, np.arange(len(values)))
+        refuse_beyond(where, spec, values.dtype, found)
     images = InputSplit(values, one_class(len(values)), torch.arange(len(values)), spec)
     return Inputs(images, RowNumbers(len(values)))
 

@@ -10,6 +10,7 @@ from jaxtyping import Shaped
 from numpy.typing import NDArray
 from torch import Tensor
 
+from aelab.data.preparation import prepare
 from aelab.data.specs import Columns, Dtype, InputSpec
 from aelab.data.splits import Index, Part
 from aelab.files import InputError
@@ -45,6 +46,10 @@ SHOWN = 8
 """Columns that a note names."""
 
 Splits = Mapping[str, tuple[Part, Index]]
+Numbers = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+Extremes = tuple[Numbers, Numbers]
+"""The least and the largest of each value of an example."""
 
 
 def values_spec(settings: DataSettings, splits: Splits) -> tuple[InputSpec, list[str]]:
@@ -60,12 +65,17 @@ def values_spec(settings: DataSettings, splits: Splits) -> tuple[InputSpec, list
         InputError: the training examples are all of one value, or some value is not finite.
     """
     part, index = splits["train"]
-    if settings.range is not None:
-        return asked_range(settings, splits, *settings.range)
-    if part.values.dtype not in FULL:
-        return found_range(settings, splits)
-    high, notes = used_range(part.values, index)
-    return ranged(settings, part.values, 0.0, high), notes
+    if settings.range is None and part.values.dtype in FULL:
+        high, notes = used_range(part.values, index)
+        return ranged(settings, part.values, 0.0, high), notes
+    found = {split: extremes(settings.name, part.values, i) for split, (part, i) in splits.items()}
+    if settings.range is None:
+        spec, notes = found_range(settings, splits["train"], *found["train"])
+    else:
+        spec, notes = asked_range(settings, part.values, found, *settings.range)
+    for lows_and_highs in found.values():
+        refuse_beyond(settings.name, spec, part.values.dtype, lows_and_highs)
+    return spec, notes
 
 
 def ranged(
@@ -77,18 +87,21 @@ def ranged(
 
 
 def asked_range(
-    settings: DataSettings, splits: Splits, low: float, high: float
+    settings: DataSettings,
+    values: Shaped[Tensor, "n *shape"],
+    found: Mapping[str, Extremes],
+    low: float,
+    high: float,
 ) -> tuple[InputSpec, list[str]]:
     """The preparation by a range that is given."""
-    values = splits["train"][0].values
     dtype, largest = FULL.get(values.dtype, ("float32", math.inf))
     if values.dtype in FULL and not 0 <= low < high <= largest:
         raise InputError(
             f"{settings.name} holds {dtype}, of 0 to {largest:g}; the range from {low:g} to "
             f"{high:g} goes beyond that"
         )
-    found = [extremes(settings.name, part.values, index) for part, index in splits.values()]
-    least, most = min(lows.min() for lows, _ in found), max(highs.max() for _, highs in found)
+    least = min(lows.min() for lows, _ in found.values())
+    most = max(highs.max() for _, highs in found.values())
     notes = [f"x counts from {low:g} to {high:g}, as asked for"]
     if least < low or most > high:
         notes.append(f"values go from {least:g} to {most:g}, beyond the range that is asked for")
@@ -111,11 +124,11 @@ def used_range(values: Shaped[Tensor, "n *shape"], index: Index) -> tuple[float,
     ]
 
 
-def found_range(settings: DataSettings, splits: Splits) -> tuple[InputSpec, list[str]]:
+def found_range(
+    settings: DataSettings, train: tuple[Part, Index], lows: Numbers, highs: Numbers
+) -> tuple[InputSpec, list[str]]:
     """The preparation by the range of the training values, or of each of their columns."""
-    name, values = settings.name, splits["train"][0].values
-    ranges = {split: extremes(name, part.values, i) for split, (part, i) in splits.items()}
-    lows, highs = ranges["train"]
+    name, values = settings.name, train[0].values
     low, high = float(lows.min()), float(highs.max())
     if low == high:
         raise InputError(f"{name}: all training values are {low:g}; there is nothing to learn")
@@ -125,13 +138,9 @@ def found_range(settings: DataSettings, splits: Splits) -> tuple[InputSpec, list
             f"than {LARGEST:.2g}; divide them by some number"
         )
     if values.ndim == 2 and unlike(lows, highs, varying := vary(lows, highs, values)):
-        return standardised(settings, *splits["train"], varying)
+        return standardised(settings, *train, varying)
     note = f"training values lie between {low:g} and {high:g}"
     return ranged(settings, values, low, high), [f"{note}; errors are in units of that range"]
-
-
-Numbers = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 
 
 def vary(lows: Numbers, highs: Numbers, values: Shaped[Tensor, "n features"]) -> Flags:
@@ -179,9 +188,16 @@ def standardised(
     return InputSpec((len(names),), 1.0, dtype="float32", columns=columns), notes
 
 
-def extremes(
-    name: str, values: Shaped[Tensor, "n *shape"], index: Index
-) -> tuple[Numbers, Numbers]:
+def refuse_beyond(name: str, spec: InputSpec, dtype: torch.dtype, found: Extremes) -> None:
+    """Raise InputError if the largest of values, prepared, is more than float32 holds."""
+    if not prepare(torch.from_numpy(np.stack(found)).to(dtype), spec).isfinite().all():
+        raise InputError(
+            f"{name}: values go from {found[0].min():g} to {found[1].max():g}, too far beyond the "
+            f"training values; leave out the examples that hold them"
+        )
+
+
+def extremes(name: str, values: Shaped[Tensor, "n *shape"], index: Index) -> Extremes:
     """The least and the largest of each value of an example, all of which must be finite."""
     found = []
     for i, some in chunks(values, index):

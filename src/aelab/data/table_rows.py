@@ -250,6 +250,11 @@ def label_values(path: Path | str, name: str, column: pyarrow.ChunkedArray) -> N
         numbers = np.asarray(column.to_numpy())
         whole = np.isfinite(numbers).all() and (numbers == numbers.round()).all()
         return numbers.astype(np.int64) if whole else numbers
+    if pyarrow.types.is_binary(column.type):
+        raise InputError(
+            f"{path}: the column {name!r} holds bytes that are no text in UTF-8; save the file as "
+            f"UTF-8"
+        )
     return np.asarray(column.cast(pyarrow.string()).to_pylist(), dtype=np.str_)
 
 
