@@ -199,7 +199,7 @@ def test_the_training_data_may_be_away(
     command = ("anomalies", "run", "new.csv", "--score", score, "--out", "s.csv")
     ends_with(0, *command)
     told = capsys.readouterr()
-    assert "1 of 30 validation inputs do: 3.33 %, with 95 % confidence from 0.0844 to" in told.out
+    assert "False alarms: 1 of 30 validation inputs score higher: 3.33 % (0.0844 to" in told.out
     assert told.err == ""
     ends_with(0, *command, "--label", "broken")  # but for the rivals
     told = capsys.readouterr()
@@ -258,6 +258,25 @@ def test_labels_tell_how_good_the_scores_are(
     )
     assert f"AUROC {auroc:.4f}, average precision {precision:.4f}" in told
     assert all(f"{name} │ " in told for name in RIVALS)
+
+
+def test_the_runs_own_label_is_taken_where_a_table_has_it(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = json.loads(Path("run/config.json").read_text())
+    config["data"]["label"] = "broken"
+    Path("run/config.json").write_text(json.dumps(config))
+    ends_with(0, "anomalies", "run", "new.csv", "--out", "s.csv")
+    assert "of 12 anomalies (1) are found" in " ".join(capsys.readouterr().out.split())
+    head, *lines = Path("new.csv").read_text().splitlines()
+    at = head.split(",").index("broken")
+    rows = [line.split(",") for line in (head, *lines)]
+    without = [[*row[:at], *row[at + 1 :]] for row in rows]
+    rows[5][at] = ""  # a row whose class is not known
+    for content in (without, rows):
+        Path("other.csv").write_text("\n".join(map(",".join, content)) + "\n")
+        ends_with(0, "anomalies", "run", "other.csv", "--out", "s.csv")
+        assert "are found" not in capsys.readouterr().out
 
 
 def test_the_result_has_the_rivals_and_the_confusion(place: Path) -> None:

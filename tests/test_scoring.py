@@ -192,9 +192,9 @@ def test_a_rate_that_so_few_cannot_tell_is_refused(n: int, rate: float, told: st
 
 def test_thresholds_are_told_with_their_confidence(monkeypatch: pytest.MonkeyPatch) -> None:
     told = Threshold(0.0, 0, 6).told
-    assert told == "0 of 6 validation inputs do: 0 %, with 95 % confidence from 0 to 45.9 %"
+    assert told == "0 of 6 validation inputs score higher: 0 % (0 to 45.9 %, with 95 % confidence)"
     monkeypatch.setattr(false_alarms, "CONFIDENCE", 0.5)
-    assert "50 % confidence from 0 to 20.6 %" in Threshold(0.0, 0, 6).told
+    assert "(0 to 20.6 %, with 50 % confidence)" in Threshold(0.0, 0, 6).told
 
 
 # Shares

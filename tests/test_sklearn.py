@@ -306,7 +306,7 @@ def test_the_document_runs(outside: Path) -> None:
     assert 0 < names["error"] < 1
     assert names["search"].best_score_ > 0.2  # chance is a tenth
     assert names["outliers"][names["y"] >= 5].mean() > names["outliers"][names["y"] < 5].mean()
-    assert "of 91 validation inputs do" in names["told"]
+    assert "of 91 validation inputs score higher" in names["told"]
     np.testing.assert_array_equal(names["again"].transform(names["X"]), names["codes"])
 
 

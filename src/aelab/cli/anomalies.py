@@ -44,11 +44,12 @@ def anomalies(arguments: list[str]) -> int:
             top=options.top,
             on_done=on_done,
         )
-    as_many = f", as {found.limit.told}" if found.limit else ""
     print(
-        f"{found.anomalies:,} of {len(inputs):,} score above {found.threshold:.6g}{as_many}: "
-        f"{options.out}\nThe score: {SCORES[found.score].told}"
+        f"{found.anomalies:,} of {len(inputs):,} score above {found.threshold:.6g}: {options.out}\n"
+        f"The score: {SCORES[found.score].told}"
     )
+    if found.limit:
+        print(f"False alarms: {found.limit.told}")
     for note in found.notes:
         print(f"aelab: {note}", file=sys.stderr)
     if found.truth is not None:

@@ -21,7 +21,7 @@ def export(arguments: list[str]) -> int:
     print(f"{takes} -> {gives}")
     if found.limit is not None:
         print(
-            f"Anomalies have a {found.score} score above {found.limit.score:.6g}, as "
+            f"Anomalies have a {found.score} score above {found.limit.score:.6g}; "
             f"{found.limit.told}"
         )
     print(f"It computes what the run does, on {found.checked}: {found.path}")

@@ -99,15 +99,22 @@ def opened_inputs(
 ) -> "Inputs":
     """Inputs for a run; what of them is left out is told.
 
-    `label` is the column with the class of a table's rows; `tested` takes, of a folder for finding
-    defects, the test images alone.
+    `label` is the column with the class of a table's rows. What is `tested` has classes if it can:
+    the run's own label, where a table has it; of a folder for finding defects, the test images
+    alone.
     """
     from aelab.data.inputs import open_inputs, tested_alone
 
     spec = run.autoencoder.spec
     said = said_by(run, options)
     inputs = open_inputs(
-        where, spec, strict=options.strict, data_dir=options.data_dir, said=said, label=label
+        where,
+        spec,
+        strict=options.strict,
+        data_dir=options.data_dir,
+        said=said,
+        label=label or (run.settings.data.label if tested else None),
+        label_may_lack=label is None,
     )
     inputs = tested_alone(inputs) if tested else inputs
     for note in inputs.notes:

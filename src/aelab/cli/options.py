@@ -170,8 +170,9 @@ class AnomaliesOptions(InputOptions):
     maps beside the scores, of pixels or moments."""
 
     label: str | None = None
-    """The column of a table that has each row's class, to hold the scores against. Folders of
-    images and y of an .npz archive are classes without being named."""
+    """The column of a table that has each row's class, to hold the scores against; unless given,
+    the run's own label, where the table has it. Folders of images and y of an .npz archive are
+    classes without being named."""
 
     anomaly_classes: tuple[str, ...] = ()
     """The classes that are anomalies. Unless given, those that the run was not trained on

@@ -109,13 +109,15 @@ def open_inputs(
     data_dir: str | Path | None = None,
     said: Said = FOUND_OUT,
     label: str | None = None,
+    label_may_lack: bool = False,
 ) -> Inputs:
     """Open inputs for a model built from `spec`, and prepare them as it says.
 
     `path` is an image or sound file, a folder of them, an array, a table, or a split of a named
     data set (``fashion-mnist:test``). Folders train, validation and test are no splits here, but
     classes; masks in a folder for finding defects are no inputs. What is `said` of text tables
-    need not be found out; `label` is a table's column with the class of each row.
+    need not be found out; `label` is a table's column with the class of each row, if it has to be
+    there or is.
 
     Raises:
         InputError: the inputs are of another shape or type than the run takes, or something is
@@ -128,12 +130,12 @@ def open_inputs(
     path = Path(path)
     if not path.exists():
         raise MissingFileError(f"{path} does not exist; check the path")
-    if label is not None and inner_suffix(path) not in TABLE_SUFFIXES:
+    if label and not label_may_lack and inner_suffix(path) not in TABLE_SUFFIXES:
         raise InputError(f"{path} is no table, and has no column {label!r}: leave label out")
     if path.suffix.lower() in ARRAY_SUFFIXES:
         inputs = of_array(path, spec)
     elif inner_suffix(path) in TABLE_SUFFIXES:
-        inputs = of_table(path, spec, said, label)
+        inputs = of_table(path, spec, said, label, label_may_lack=label_may_lack)
     elif spec.rate is not None:
         inputs = of_sounds(path, spec, spec.rate, strict=strict)
     else:
@@ -258,7 +260,9 @@ def of_values(where: str, values: Shaped[Tensor, "n *shape"], spec: InputSpec) -
     return Inputs(images, RowNumbers(len(values)))
 
 
-def of_table(path: Path, spec: InputSpec, said: Said, label: str | None = None) -> Inputs:
+def of_table(
+    path: Path, spec: InputSpec, said: Said, label: str | None = None, *, label_may_lack: bool
+) -> Inputs:
     """The rows of a table, by the columns that the run was trained on, in whatever order.
 
     Those of a run that was trained on an array have no names: they are taken in their order.
@@ -274,7 +278,8 @@ def of_table(path: Path, spec: InputSpec, said: Said, label: str | None = None) 
             f"the run's model is told the class by {wanted.label!r}: label cannot be {label!r}"
         )
     said = replace(said, usual=said.usual or usual)
-    wanted = replace(wanted, label=label or wanted.label, said=said)
+    may_lack = label_may_lack and not wanted.label
+    wanted = replace(wanted, label=label or wanted.label, label_may_lack=may_lack, said=said)
     return replace(of_rows(path, read_rows(path, wanted), spec), table=path)
 
 

@@ -36,6 +36,9 @@ class ColumnsWanted:
     label: str | None = None
     """The column with each row's class; it is no input."""
 
+    label_may_lack: bool = False
+    """Whether a table may be without the label, or without one in some row: then it has none."""
+
     by: str | None = None
     """The column that decides the splits; it is no input unless `columns` names it."""
 
@@ -67,6 +70,9 @@ class Chosen:
 
     told: str = ""
     """How it was read, where that was found out."""
+
+    label: str | None = None
+    """The column with each row's class, if it is there."""
 
     decimal: Decimal | None = None
     """Of a text's numbers, if any has one."""
@@ -115,7 +121,10 @@ def chosen(path: Path | str, table: pyarrow.Table, wanted: ColumnsWanted, told: 
     if len(set(table.column_names)) < len(table.column_names):
         twice = next(n for n in table.column_names if table.column_names.count(n) > 1)
         raise InputError(f"{path}: two columns have the same name, {twice!r}; rename one")
-    aside = [name for name in (wanted.label, wanted.by) if name is not None]
+    label = wanted.label
+    if wanted.label_may_lack and label not in table.column_names:
+        label = None
+    aside = [name for name in (label, wanted.by) if name is not None]
     for name in (*(wanted.columns or ()), *wanted.leave_out, *aside):
         refuse_absent(path, name, table.column_names)
     if twice := set(wanted.columns or ()) & set(wanted.leave_out):
@@ -126,8 +135,8 @@ def chosen(path: Path | str, table: pyarrow.Table, wanted: ColumnsWanted, told: 
         reasons = {name: why for name, why in reasons.items() if name not in aside}
     else:
         reasons = {name: refusal(name, table[name], wanted) for name in wanted.columns}
-    if wanted.label is not None:
-        reasons.pop(wanted.label, None)
+    if label is not None:
+        reasons.pop(label, None)
     others = [f"{name} ({why})" for name, why in reasons.items() if why]
     inputs = tuple(name for name, why in reasons.items() if not why)
     if others and (wanted.columns is not None or not inputs):
@@ -137,7 +146,7 @@ def chosen(path: Path | str, table: pyarrow.Table, wanted: ColumnsWanted, told: 
     words = wanted.words
     if words is None:
         words = frozenset(name for name in inputs if holds_words(table[name].type))
-    return Chosen(table, inputs, (*left_out, *others), words, told)
+    return Chosen(table, inputs, (*left_out, *others), words, told=told, label=label)
 
 
 def named_ones(table: pyarrow.Table) -> tuple[pyarrow.Table, list[str]]:

@@ -104,7 +104,7 @@ def said_of(settings: DataSettings) -> Said:
 def wanted_of(settings: DataSettings, said: Said = FOUND_OUT) -> ColumnsWanted:
     """The columns that the settings ask for."""
     by = settings.group_by or settings.split_by
-    return ColumnsWanted(settings.columns, settings.leave_out, settings.label, by, said)
+    return ColumnsWanted(settings.columns, settings.leave_out, settings.label, by=by, said=said)
 
 
 def load(settings: DataSettings, data_dir: Path | None = None, seed: int = 0) -> InputDataset:
@@ -213,7 +213,7 @@ def read_rows(path: Path, wanted: ColumnsWanted) -> Rows:
 
 def as_rows(where: Path | str, found: Chosen, wanted: ColumnsWanted) -> Rows:
     """The values of a table's inputs, its labels, and what decides its splits."""
-    table, label, by = found.table, wanted.label, wanted.by
+    table, label, by = found.table, found.label, wanted.by
     numbers = np.empty((table.num_rows, len(found.inputs)))
     words: list[tuple[str, ...]] = []
     for place, name in enumerate(found.inputs):
@@ -223,6 +223,8 @@ def as_rows(where: Path | str, found: Chosen, wanted: ColumnsWanted) -> Rows:
             numbers[:, place] = table[name].cast(pyarrow.float64(), safe=False).to_numpy()
             of_column = ()
         words.append(of_column)
+    if wanted.label_may_lack and label and without_blanks(table[label]).null_count:
+        label = None
     of_each = None if label is None else label_values(where, label, table[label])
     deciding = None if by is None else column_values(where, by, table[by])
     values = torch.from_numpy(numbers)

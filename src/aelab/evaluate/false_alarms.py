@@ -21,7 +21,7 @@ class Threshold:
     """A score above which inputs are called anomalies, and how many normal ones lie above it.
 
     >>> Threshold(0.02, above=2, of=40).told
-    '2 of 40 validation inputs do: 5 %, with 95 % confidence from 0.611 to 16.9 %'
+    '2 of 40 validation inputs score higher: 5 % (0.611 to 16.9 %, with 95 % confidence)'
     """
 
     score: float
@@ -48,8 +48,8 @@ class Threshold:
         """Both in words."""
         low, high = (f"{100 * share:.3g}" for share in self.interval)
         return (
-            f"{self.above:,} of {self.of:,} validation inputs do: {100 * self.rate:.3g} %, with "
-            f"{100 * CONFIDENCE:.0f} % confidence from {low} to {high} %"
+            f"{self.above:,} of {self.of:,} validation inputs score higher: "
+            f"{100 * self.rate:.3g} % ({low} to {high} %, with {100 * CONFIDENCE:.0f} % confidence)"
         )
 
 

@@ -213,7 +213,7 @@ def facts_of(
         facts["score"] = module.name
         facts["score_told"] = SCORES[module.name].told
         facts["threshold"] = repr(limit.score)
-        facts["threshold_told"] = f"inputs that score higher are anomalies; as {limit.told}"
+        facts["threshold_told"] = f"inputs that score higher are anomalies; {limit.told}"
     return facts
 
 

@@ -34,7 +34,7 @@ class AutoencoderDetector(OutlierMixin, RunEstimator):  # type: ignore[misc]
     >>> detector.predict([[0.0] * 5, [9.0] * 5])
     array([ 1, -1])
     >>> detector.threshold_.told
-    '1 of 30 validation inputs do: 3.33 %, with 95 % confidence from 0.0844 to 17.2 %'
+    '1 of 30 validation inputs score higher: 3.33 % (0.0844 to 17.2 %, with 95 % confidence)'
 
     Args:
         model: As of `AutoencoderTransformer`, as are all below it but the last three.
