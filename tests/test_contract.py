@@ -2,6 +2,7 @@
 
 from functools import cache
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from safetensors import torch as safetensors
 from torch import Tensor, nn
 
+import aelab
 from aelab.data.batch import Batch
 from aelab.data.link_graph import LinkGraph
 from aelab.data.specs import GraphSpec, InputSpec, SignalGraph
@@ -267,6 +269,36 @@ def test_a_model_with_a_prior_must_say_how_large_its_code_is() -> None:
     blueprint = resolve(f"{Unsized.__module__}:Unsized")
     with pytest.raises(InputError, match="give the model a hyperparameter latent_dim"):
         blueprint.build(DATA["rows"])
+
+
+class Flat(Autoencoder):
+    """A model that decodes to rows, whatever the inputs are, and may call its code too large."""
+
+    def __init__(self, spec: InputSpec, *, told: int = 2) -> None:
+        super().__init__(spec)
+        self.told, self.layer = told, nn.Linear(spec.size, 2)
+
+    @property
+    def code_size(self) -> int:
+        return self.told
+
+    def encode(self, x: Tensor) -> Tensor:
+        z: Tensor = self.layer(x.flatten(1))
+        return z
+
+    def decode(self, z: Tensor) -> Tensor:
+        return z @ self.layer.weight
+
+
+def test_a_class_of_ones_own_must_give_codes_and_inputs(tmp_path: Path) -> None:
+    flat = f"{Flat.__module__}:Flat"
+    with pytest.raises(
+        InputError, match=r"Flat: decode gives the shape \(2, 64\) for 2 codes, and"
+    ):
+        aelab.train(flat, "digits", epochs=1, out=tmp_path / "run")
+    with pytest.raises(InputError, match=r"shape \(2, 2\), and code_size says \(2, 3\)"):
+        aelab.train(flat, "digits", told=3, epochs=1, out=tmp_path / "run")
+    assert not list(tmp_path.iterdir())
 
 
 def test_another_network_has_its_own_defaults_and_the_model_keeps_its() -> None:

@@ -17,7 +17,7 @@ from aelab.evaluate.columns import QUICK_GROUPS
 from aelab.files import InputError, remove_temporaries, told_memory, write_json
 from aelab.machine import device_named, seeded
 from aelab.models.blueprint import Blueprint
-from aelab.models.contract import Model
+from aelab.models.contract import Autoencoder, Model
 from aelab.models.zoo import blueprint_of
 from aelab.runs import kept_scores
 from aelab.runs.lock import LOCK, locked
@@ -77,6 +77,8 @@ def train_run(
     settings = with_epochs(settings, blueprint, data, folder, processes)
     config = describe(settings, data, origin)
     model = new_model(settings, blueprint, data)
+    if ":" in settings.model or ":" in (settings.network or ""):
+        refuse_other_shapes(settings, model, data)
     if start is not None:
         take_weights(model, start)
     claim(folder, config)
@@ -139,6 +141,31 @@ def follow(settings: RunSettings, data: Dataset, processes: Processes) -> None:
         of_these = replace(recipe, epochs=epochs)
         for _ in fit(model, training, of_these, seed=settings.seed, processes=processes):
             pass
+
+
+@torch.no_grad()
+def refuse_other_shapes(settings: RunSettings, model: Model, data: Dataset) -> None:
+    """Raise InputError if a class of one's own gives codes or outputs of other shapes than it says.
+
+    What it raises itself is its author's to see.
+    """
+    if not isinstance(model, Autoencoder):
+        return
+    name = settings.network if ":" in (settings.network or "") else settings.model
+    x = data.split("train").batch(torch.arange(2))
+    with seeded(settings.seed):
+        z = model.eval().encode(x)
+        if z.shape != (2, model.code_size):
+            raise InputError(
+                f"{name}: codes of 2 inputs have the shape {tuple(z.shape)}, and code_size says "
+                f"(2, {model.code_size})"
+            )
+        if (found := model.decode(z).shape) != x.shape:
+            raise InputError(
+                f"{name}: decode gives the shape {tuple(found)} for 2 codes, and 2 inputs have "
+                f"{tuple(x.shape)}; end it with .reshape(-1, *self.spec.shape)"
+            )
+    model.train()
 
 
 def new_model(settings: RunSettings, blueprint: Blueprint, data: Dataset) -> Model:
