@@ -17,6 +17,7 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
+import aelab
 from aelab.cli.named import named
 from aelab.cli.verbs import main, parse
 from aelab.data import graphs
@@ -597,6 +598,20 @@ def test_a_failed_row_is_named(copy: Path) -> None:
     content["errors"] = {"bad": "the loss became nan"}
     (copy / "results.json").write_text(json.dumps(content))
     assert gather(copy).left_out == ("Row bad failed: the loss became nan",)
+
+
+def test_of_data_that_changed_the_page_has_what_needs_none(tmp_path: Path) -> None:
+    path = tmp_path / "x.npy"
+    x = np.random.default_rng(0).integers(0, 256, (60, 8, 8), np.uint8)
+    np.save(path, x)
+    run = aelab.train("pca", path, latent_dim=2, out=tmp_path / "run")
+    np.save(path, 255 - x)
+    found = write_report(run.folder)
+    (told,) = found.left_out
+    assert "cannot be had" in told
+    assert "was trained on other data" in told
+    assert found.path.stat().st_size > 10_000
+    assert not (run.folder / "figures" / "worst.png").exists()
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", '{"rows": 3}', "no JSON", '{"rows": [{}]}'])

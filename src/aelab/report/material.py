@@ -81,7 +81,9 @@ def found_data(run: Run, data_dir: Path | None) -> tuple[Dataset | None, tuple[s
     """What a run was trained on; where it cannot be had, a line that says what that costs."""
     settings = run.settings
     try:
-        return run.prepared(dataset(settings.data, data_dir, settings.seed)), ()
+        data = run.prepared(dataset(settings.data, data_dir, settings.seed))
+        run.refuse_other(data)
+        return data, ()
     except AelabError as error:
         return None, (f"Figures that are drawn of the data, which cannot be had: {error}",)
 
