@@ -51,8 +51,8 @@ def main() -> None:
         no_worse += short.gap <= short.half
         near += short.chosen <= WITHIN * long.chosen
         print(
-            f"{name:10} {choice.best:18} {short.chosen:8.4f} {short.pca:8.4f} {short.gap:+9.4f} "
-            f"{short.half:8.4f} {seconds:6.1f} {longer.best:>18} {long.chosen:8.4f} {more:6.1f}",
+            f"{name:10} {choice.best:18} {short.chosen:8.4g} {short.pca:8.4g} {short.gap:+9.2g} "
+            f"{short.half:8.2g} {seconds:6.1f} {longer.best:>18} {long.chosen:8.4g} {more:6.1f}",
             flush=True,
         )
     total = len(options.data)

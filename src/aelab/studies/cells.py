@@ -8,6 +8,9 @@ from aelab.studies.results import ResultRow, Spread
 
 NONE = "–"
 OVERCOMPLETE = "*"
+FINE = 3
+"""Digits of a metric whose smallest figures are told, too."""
+
 CLOSE = " ≈"
 """Marks figures that are not told apart from the best of their column."""
 
@@ -44,11 +47,18 @@ def code_size(row: ResultRow) -> Cell:
 
 
 def figure(name: str, value: Spread) -> str:
-    """Mean, and standard deviation if there is one, to the metric's digits."""
+    """Mean, and standard deviation if there is one, to the metric's digits, or two that tell.
+
+    >>> [figure("mse", Spread.of([error])) for error in (0.0123456, 0.000123456)]
+    ['0.0123', '0.00012']
+    """
     if value.mean is None:
         return NONE
     digits = metric_named(name).digits
     if value.mean >= 10 and digits > 1:
         digits = 1
-    text = f"{value.mean:,.{digits}f}"
-    return text if value.std is None else f"{text} ± {value.std:,.{digits}f}"
+    form = f",.{digits}f"
+    if digits >= FINE and 0 < abs(value.mean) < 10 ** (1 - digits):
+        form = ".2g"
+    text = format(value.mean, form)
+    return text if value.std is None else f"{text} ± {format(value.std, form)}"
