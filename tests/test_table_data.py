@@ -200,6 +200,16 @@ def test_tables_that_cannot_be_used(
         opened(path, **settings)
 
 
+def test_text_that_is_not_in_utf_8(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    table = pyarrow.table({**frame(), "qqqq": ["xxxx", "yyyy"] * 20})
+    for word in (b"qqqq", b"yyyy"):  # a column's name, and a value
+        pyarrow.parquet.write_table(table, path, store_schema=False, compression="none")
+        path.write_bytes(path.read_bytes().replace(word, word[:3] + b"\xcb"))
+        with pytest.raises(InputError, match=r"t\.parquet is damaged or not Parquet"):
+            opened(path)
+
+
 def test_a_label_of_bytes_that_are_no_text(tmp_path: Path) -> None:
     bytes_ = pyarrow.array([b"caf\xe9", b"tea"] * 20, pyarrow.binary())
     table = pyarrow.table({**frame(), "drink": bytes_})

@@ -99,7 +99,9 @@ def _read_csv(
 
 def read_parquet(path: Path, label: str | None) -> pyarrow.Table:
     """Read a Parquet file, and nothing from the names of its folders."""
-    return pyarrow.parquet.read_table(path, partitioning=None)
+    table = pyarrow.parquet.read_table(path, partitioning=None)
+    table.validate(full=True)  # that text is in UTF-8, names of columns too
+    return table.rename_columns(table.column_names)
 
 
 COLUMNAR: dict[str, tuple[str, Callable[[Path, str | None], pyarrow.Table]]] = {
@@ -123,7 +125,7 @@ def read_columnar(path: Path, label: str | None = None) -> pyarrow.Table:
         return read(path, label)
     except FileNotFoundError as error:
         raise MissingFileError(f"{path} does not exist; check the path") from error
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path} is damaged or not {kind} ({reason})") from error
 
