@@ -100,8 +100,9 @@ def _read_csv(
 def read_parquet(path: Path, label: str | None) -> pyarrow.Table:
     """Read a Parquet file, and nothing from the names of its folders."""
     table = pyarrow.parquet.read_table(path, partitioning=None)
-    table.validate(full=True)  # that text is in UTF-8, names of columns too
-    return table.rename_columns(table.column_names)
+    table.validate(full=True)  # that text is in UTF-8
+    _ = table.column_names  # and the columns' names
+    return table
 
 
 COLUMNAR: dict[str, tuple[str, Callable[[Path, str | None], pyarrow.Table]]] = {
