@@ -157,6 +157,24 @@ def test_rows_are_restored_as_often_as_their_columns_bear(
     assert rounds_for(other, other.own_data()) < 20
 
 
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_whole_numbers_are_filled_in_with_whole_numbers(tmp_path: Path, suffix: str) -> None:
+    random = np.random.default_rng(0)
+    age = random.integers(20, 60, 90)
+    height = age / 10 + random.normal(size=90)
+    ages = [None if row % 9 == 0 else int(of) for row, of in enumerate(age)]
+    table = pyarrow.table({"age": pyarrow.array(ages, pyarrow.int64()), "height": height})
+    path, out = tmp_path / f"t.{suffix}", tmp_path / f"full.{suffix}"
+    write = pyarrow.csv.write_csv if suffix == "csv" else pyarrow.parquet.write_table
+    write(table, path)
+    run = aelab.train("pca", str(path), latent_dim=1, impute=True, out=tmp_path / "run")
+    impute(run, path, run.own_data(), out)
+    read = pyarrow.csv.read_csv if suffix == "csv" else pyarrow.parquet.read_table
+    full = read(out)
+    assert full["age"].type == pyarrow.int64()
+    assert full["age"].null_count == 0
+
+
 @pytest.mark.parametrize(
     ("data", "options", "why"),
     [

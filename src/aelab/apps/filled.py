@@ -70,6 +70,8 @@ def write_columns(table: pyarrow.Table, filling: Filling, out: Path) -> None:
             column = pyarrow.array(values.numpy())
             if of_column:
                 column = with_words(table[name], column, gaps, of_column)
+            elif pyarrow.types.is_integer(table[name].type) and (values == values.round()).all():
+                column = column.cast(table[name].type)
             table = table.set_column(place, name, column)
     writer_class = TABLES[out.suffix.lower()]
     with atomic_path(out) as temporary, writer_class(str(temporary), table.schema) as writer:

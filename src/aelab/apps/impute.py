@@ -98,8 +98,9 @@ def impute(run: Run, path: Path, data: Dataset, out: Path, *, said: Said = FOUND
     one, they start at their column's mean, or at none of its words. Then the model restores each
     row, its answers take their place, and so on: 1, 2, 5 or 20 times, or with masks not at all, by
     what is nearest to a tenth of the known validation values, hidden by a fixed seed. Of words the
-    likeliest is taken. What is known is never changed, and all other cells are written as they are:
-    text is text. `data` are the run's own: another tenth is hidden to measure the filling.
+    likeliest is taken, and of columns with nothing but whole numbers, a whole one. What is known is
+    never changed, and all other cells are written as they are: text is text. `data` are the run's
+    own: another tenth is hidden to measure the filling.
 
     Raises:
         InputError: the run is of no table, the table lacks a column, or `out` cannot be written.
@@ -125,6 +126,7 @@ def impute(run: Run, path: Path, data: Dataset, out: Path, *, said: Said = FOUND
             missing = inputs.split.stored(i).isnan()
             stored = restore(filled(model, inputs.batch(i), missing, rounds), spec)
             codes[i] = torch.where(gaps[i], as_codes(stored, columns), codes[i])
+    codes = torch.where(gaps & whole_numbers(data, columns), codes.round(), codes)
     places = tuple(map(table.column_names.index, found.inputs))
     filling = Filling(codes, gaps, places, words)
     if dialect is None or out.suffix.lower() not in DELIMITERS:
@@ -132,6 +134,16 @@ def impute(run: Run, path: Path, data: Dataset, out: Path, *, said: Said = FOUND
     else:
         write_lines(path, dialect, filling, out)
     return measured(run, data, int(gaps.sum()), rounds)
+
+
+def whole_numbers(data: Dataset, columns: Columns) -> Bool[Tensor, " columns"]:
+    """Which columns of numbers have nothing but whole ones in training."""
+    assert isinstance(data, InputDataset)
+    training = data.split("train")
+    values = training.stored(torch.arange(min(len(training), MOST_ROWS)))
+    values = values[:, [block.start for block in columns.blocks]]
+    of_numbers = torch.tensor([block.kind == "number" for block in columns.blocks])
+    return of_numbers & ((values == values.round()) | values.isnan()).all(0)
 
 
 def read_table(path: Path, said: Said) -> tuple[pyarrow.Table, Dialect | None]:
