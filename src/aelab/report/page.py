@@ -208,13 +208,16 @@ def image_figures(
 ) -> Iterator[Section]:
     """What every model makes of the same images, and what it makes by itself."""
     results, runs, split = material.results, material.runs, material.results.split
-    section = Section("Reconstruction", "The same images in every row, one scale for all errors.")
+    section = Section("Reconstruction")
     if material.is_study:
+        section.intro = "The same images in every row, one scale for all errors."
         section.add("reconstructions", restored.compared, runs, data, split=split, classes=classes)
     section.add("by-class", scores.errors_by_class, results)
     section.add("worst", restored.worst, runs, data, split=split)
     yield section
-    section = Section("Denoising", "Every model is given the same noise.")
+    section = Section(
+        "Denoising", "Every model is given the same noise." if material.is_study else ""
+    )
     section.add("psnr-against-noise", scores.psnr_against_noise, results)
     section.add("denoising", restored.denoising, runs, data, split=split)
     yield section
@@ -237,7 +240,9 @@ def image_figures(
 
 def graph_figures(material: Material, data: GraphDataset) -> Section:
     """How well links are told from non-links."""
-    section = Section("Links", "All rows on the same links and non-links.")
+    section = Section(
+        "Links", "All rows on the same links and non-links." if material.is_study else ""
+    )
     models = {name: run.link_model for name, run in material.runs.items()}
     split = material.results.split
     section.add("roc-and-precision-recall", style.link_curves, models, data, split)
