@@ -558,6 +558,10 @@ def test_the_first_sheet_of_a_workbook_is_a_table(tmp_path: Path) -> None:
     (tmp_path / "u.xlsx").write_bytes((tmp_path / "t.xlsx").read_bytes()[:500])
     with pytest.raises(InputError, match="damaged or no workbook"):
         load(str(tmp_path / "u.xlsx"))
+    sheet.delete_rows(2, len(NUMBERS))  # all but the names
+    book.save(tmp_path / "t.xlsx")
+    with pytest.raises(InputError, match="its first sheet has no rows"):
+        load(str(tmp_path / "t.xlsx"))
 
 
 def test_data_frames_are_tables(tmp_path: Path) -> None:

@@ -45,9 +45,10 @@ def read_workbook(path: Path, label: str | None = None) -> pyarrow.Table:
     except Exception as error:  # whatever openpyxl and the parser of XML raise on what is none
         reason = str(error) or type(error).__name__
         raise InputError(f"{path} is damaged or no workbook ({reason})") from error
-    if not rows:
+    table = as_table(rows, label) if rows else None
+    if table is None or not table.num_rows:
         raise InputError(f"{path}: its first sheet has no rows")
-    return as_table(rows, label)
+    return table
 
 
 def as_table(rows: Sequence[Sequence[Any]], label: str | None = None) -> pyarrow.Table:
@@ -62,8 +63,8 @@ def as_table(rows: Sequence[Sequence[Any]], label: str | None = None) -> pyarrow
     header = has_header(texts[0], texts[1:], ".")
     names = texts[0] if header else [str(place + 1) for place in range(width)]
     columns = [
-        column_of(column, is_label=name == label)
-        for name, column in zip(names, zip(*cells[header:], strict=True), strict=True)
+        column_of([row[place] for row in cells[header:]], is_label=name == label)
+        for place, name in enumerate(names)
     ]
     return pyarrow.Table.from_arrays(columns, names=names)
 
