@@ -107,6 +107,8 @@ def test_a_row_adds_to_the_studys_own_settings() -> None:
         ("", "a study needs rows"),
         ("rows = 3", "study: rows must be a table, not 3"),
         ("[rows.a", "not TOML"),
+        (f"seeds = [{'1' * 5000}]", "not TOML: Exceeds the limit"),
+        (f"seeds = {'[' * 5000}", "not TOML: maximum recursion depth"),
         ('[rows.a]\nmodel = "vanila"', "row a: model: there is no model 'vanila'"),
         ("[rows.a]", "row a: model: there is no model 'a'"),
         ("[rows.vae]\nrecepi = {}", "row vae: recepi is unknown; did you mean recipe"),

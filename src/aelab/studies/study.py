@@ -279,7 +279,7 @@ def parse_study(name: str, text: str) -> Study:
     """
     try:
         content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # numbers too long, brackets too deep
         raise InputError(f"not TOML: {error}") from error
     if not content.get("rows"):
         raise InputError("a study needs rows: a table [rows.NAME] with model = … for each")
