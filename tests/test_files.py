@@ -139,7 +139,9 @@ def test_any_bytes_are_json_or_refused(folder: Path, content: bytes) -> None:
         assert read_json(path) == expected
 
 
-@pytest.mark.parametrize("content", [b"", b'{"a": 1', b"[NaN]", b"\xff{}", b"[" * 100_000])
+@pytest.mark.parametrize(
+    "content", [b"", b'{"a": 1', b"[NaN]", b"\xff{}", b"[" * 100_000, b"7" * 400]
+)
 def test_damaged_json_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "config.json"
     path.write_bytes(content)

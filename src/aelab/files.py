@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
+LARGEST_INTEGER = 2**64
+"""In JSON; seeds have 63 bits."""
+
 JSON_LIMIT = 64 * 2**20
 
 MOST_SHOWN = 2000
@@ -231,7 +234,9 @@ def read_json(path: str | Path, limit: int = JSON_LIMIT) -> Any:  # noqa: ANN401
     if len(content) > limit:
         raise InputError(f"{path} is larger than {limit:,} bytes: not a JSON file of aelab's")
     try:
-        return json.loads(content.decode("utf-8"), parse_constant=_no_constant)
+        return json.loads(
+            content.decode("utf-8"), parse_constant=_no_constant, parse_int=_whole_number
+        )
     except (ValueError, RecursionError) as error:
         raise InputError(
             f"{path} is damaged or not JSON ({error}); restore it, or delete it and write it anew"
@@ -300,6 +305,14 @@ def _refuse(path: str | Path, error: OSError) -> NoReturn:
     if isinstance(error, FileNotFoundError):
         raise MissingFileError(f"{path} does not exist; check the path") from error
     raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _whole_number(text: str) -> int:
+    """A number that a float can be near to: one of hundreds of digits is none of aelab's."""
+    found = int(text)
+    if abs(found) > LARGEST_INTEGER:
+        raise ValueError(f"a whole number of {len(text):,} digits")
+    return found
 
 
 def _no_constant(name: str) -> NoReturn:
