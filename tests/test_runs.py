@@ -342,6 +342,27 @@ def test_damaged_runs_are_told(trained: Path, spoil: object, said: str) -> None:
         _ = Run.open(trained).model
 
 
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [
+        ("", "model", 7),
+        ("", "network", True),
+        ("data", "binarise", "../../escaped"),
+        ("data", "leave_out", ["a", 1]),
+        ("recipe", "epochs", "many"),
+        ("input", "classes", ["a", "b", "c", -1]),
+    ],
+)
+def test_a_config_of_other_types_is_damaged(
+    trained: Path, part: str, key: str, value: object
+) -> None:
+    config = json.loads((trained / "config.json").read_text())
+    (config[part] if part else config)[key] = value
+    (trained / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=key):
+        assert Run.open(trained).model
+
+
 def test_codes_that_are_all_the_same_cost_no_run(blobs: InputDataset, tmp_path: Path) -> None:
     dead = InputDataset(
         "dark",

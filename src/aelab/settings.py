@@ -326,20 +326,36 @@ def check_value(where: str, key: str, value: object, hints: Mapping[str, Any]) -
     Raises:
         InputError: there is no such key, or the value is of another type.
     """
-    from beartype import BeartypeConf
-    from beartype.door import is_bearable
-
     if key not in hints:
         close = get_close_matches(key, hints, n=1)
         hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(hints) or 'none'}"
         raise InputError(f"{where} is unknown; {hint}")
-    drawn = random.getstate()  # beartype draws which item of a list it looks at
-    fits = is_bearable(value, hints[key], conf=BeartypeConf(is_pep484_tower=True))
-    random.setstate(drawn)
-    if not fits:
+    if not fits(value, hints[key]):
         raise InputError(f"{where} must be {type_name(hints[key])}, not {value!r}")
     for path, number in not_finite(value, where):
         raise InputError(f"{path} must be finite, not {number}")
+
+
+def fits(value: object, hint: Any) -> bool:  # noqa: ANN401
+    """Whether a value is of a type, and so is every item in it; an int is a float, too.
+
+    >>> fits((1, 2.5), tuple[float, ...]), fits((1, "2"), tuple[float, ...] | None)
+    (True, False)
+    """
+    from beartype import BeartypeConf
+    from beartype.door import is_bearable
+
+    drawn = random.getstate()  # beartype draws which item of a list it looks at
+    found = is_bearable(value, hint, conf=BeartypeConf(is_pep484_tower=True))
+    random.setstate(drawn)
+    if not found:
+        return False
+    for of in (hint, *get_args(hint)):  # of a union, the one that has items
+        if get_origin(of) in (tuple, list) and isinstance(value, tuple | list):
+            return all(fits(item, get_args(of)[0]) for item in value)
+        if get_origin(of) is dict and isinstance(value, dict):
+            return all(fits(item, get_args(of)[1]) for item in value.values())
+    return True
 
 
 def type_name(hint: Any) -> str:  # noqa: ANN401

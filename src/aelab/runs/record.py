@@ -89,7 +89,7 @@ def parse_settings(config: Mapping[str, Any]) -> RunSettings:
     """
     try:
         data = {key: value for key, value in config["data"].items() if key != "sha256"}
-        return RunSettings(
+        settings = RunSettings(
             config["model"],
             dict(config["hyperparameters"]),
             DataSettings(**thaw(data)),
@@ -99,6 +99,8 @@ def parse_settings(config: Mapping[str, Any]) -> RunSettings:
             config.get("network"),
             config.get("prior"),
         )
+        refuse_other_types(settings, settings.data, settings.recipe)
+        return settings
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise damaged(error) from error
 
@@ -125,24 +127,27 @@ def parse_spec(config: Mapping[str, Any]) -> InputSpec | GraphSpec:
         raise damaged(error) from error
 
 
+def refuse_other_types(*parts: object) -> None:
+    """Raise InputError where a field of a dataclass is of another type than it is declared with."""
+    for part in parts:
+        hints = get_type_hints(type(part))
+        for name in hints.keys() - {"graph", "columns"} if isinstance(part, InputSpec) else hints:
+            check_value(name, name, getattr(part, name), hints)
+
+
 def held(spec: InputSpec) -> InputSpec:
     """The spec, made sure to be of the types that its fields are declared with.
 
     Raises:
         InputError: a field is of another type, or the columns do not give an input's values.
     """
-    columns = spec.columns
-    for part in (spec, columns):
-        hints = {} if part is None else get_type_hints(type(part))
-        for name in hints.keys() - {"graph", "columns"}:
-            check_value(name, name, getattr(part, name), hints)
-    if columns is None:
+    refuse_other_types(spec)
+    if (columns := spec.columns) is None:
         return spec
+    refuse_other_types(columns)
     count = len(columns.names)
     alike = count == len(columns.mean) == len(columns.std) == len(columns.words or columns.names)
-    # Of a long list the types of all items are not looked at above.
-    numbers = all(isinstance(value, int | float) for value in (*columns.mean, *columns.std))
-    if not (count and alike and numbers and spec.shape == (columns.size,)):
+    if not (count and alike and spec.shape == (columns.size,)):
         raise InputError("its columns are not those of its inputs")
     return spec
 
