@@ -102,6 +102,12 @@ def test_what_a_fitted_prior_keeps(kind: type[FittedPrior], tmp_path: Path) -> N
     assert (wild == codes.amin(0)).any()
 
 
+def test_a_component_of_no_class_is_refused() -> None:
+    whole = FittedMixture(3).tensors()
+    with pytest.raises(RuntimeError, match="no code can be drawn from it"):
+        FittedMixture.from_tensors({**whole, "of_class": torch.tensor([458753])}, 3)
+
+
 @pytest.mark.parametrize("kind", EVERY)
 def test_what_does_not_fit_is_refused(kind: type[FittedPrior]) -> None:
     prior = kind(3)
@@ -118,6 +124,9 @@ def test_what_does_not_fit_is_refused(kind: type[FittedPrior]) -> None:
             kind.from_tensors({**whole, **other}, 3)
     with pytest.raises(RuntimeError, match="another size than 4"):
         kind.from_tensors(whole, 4)
+    for name in ("mean", "basis", "shares"):
+        with pytest.raises(RuntimeError, match="are not finite"):
+            kind.from_tensors({**whole, name: torch.full_like(whole[name], torch.nan)}, 3)
     for another in EVERY:
         if another is not kind:
             with pytest.raises(RuntimeError):

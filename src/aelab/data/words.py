@@ -248,7 +248,13 @@ def in_words(
 def drawn(
     stored: Float[Tensor, "rows features"], columns: Columns, generator: torch.Generator
 ) -> Float[Tensor, "rows features"]:
-    """Rows with a word of each column, drawn by its probability; a share below 0 is none."""
+    """Rows with a word of each column, drawn by its probability; a share below 0 is none.
+
+    Raises:
+        InputError: a value is not finite.
+    """
+    if not stored.isfinite().all():
+        raise InputError("samples are not finite: the weights or the prior are damaged")
     found = stored.clone()
     for block in columns.blocks:
         shares = stored[:, block.values].clamp(0, 1)

@@ -142,7 +142,15 @@ class FittedPrior(Prior):
         if tensors["basis"].shape[1:] != (code_size,) or tensors["mean"].shape != (code_size,):
             raise RuntimeError(f"these are of codes of another size than {code_size}")
         prior.load_state_dict(dict(tensors))
-        return prior.eval()
+        prior.eval()
+        try:
+            with seeded(0):  # a code of each class
+                codes = prior._codes(torch.arange(len(prior.shares)), 1.0)
+        except (IndexError, ValueError) as error:
+            raise RuntimeError(f"no code can be drawn from it: {error}") from error
+        if not (codes.isfinite().all() and prior.shares.isfinite().all()):
+            raise RuntimeError("codes that are drawn from it are not finite")
+        return prior
 
     def _codes(self, labels: Labels, temperature: float) -> Codes:
         z = self.mean + self.draw(labels, temperature) @ self.basis
