@@ -349,6 +349,7 @@ def test_damaged_runs_are_told(trained: Path, spoil: object, said: str) -> None:
         ("", "network", True),
         ("data", "binarise", "../../escaped"),
         ("data", "leave_out", ["a", 1]),
+        ("data", "range", [1.0]),
         ("recipe", "epochs", "many"),
         ("input", "classes", ["a", "b", "c", -1]),
     ],

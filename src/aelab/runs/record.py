@@ -101,7 +101,7 @@ def parse_settings(config: Mapping[str, Any]) -> RunSettings:
         )
         refuse_other_types(settings, settings.data, settings.recipe)
         return settings
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise damaged(error) from error
 
 
