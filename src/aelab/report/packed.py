@@ -51,7 +51,7 @@ def as_text(content: bytes) -> tuple[int, str]:
     >>> as_text(bytes(1000))
     (17, 'MP=sP/!~4~0+,M!!#E!!#H')
     """
-    deflated = zlib.compress(content, 9)
+    deflated = zlib.compress(content, 6)  # 9 takes eight times as long for half a per cent
     bits = np.unpackbits(np.frombuffer(deflated, np.uint8))
     groups = np.append(bits, np.zeros(-len(bits) % 13, np.uint8)).reshape(-1, 13)
     numbers = groups.astype(np.int64) @ (1 << np.arange(12, -1, -1))
