@@ -38,8 +38,12 @@ SHORTEST = 2.0
 USUAL_OVERHEAD = 3.0
 """Seconds that a trial takes besides its training, before any was measured."""
 
-PAGE = 8.0
-"""Seconds kept for the table and the page."""
+PAGE = 12.0
+"""Seconds kept for the start, the table and the page."""
+
+ENDS = {"rows": 2.0, "images": 3.5}
+"""Kept for the test split and for what the page shows of each trial, in times of what a trial takes
+besides its training; of other kinds of data as of rows."""
 
 GROUPS = ("reconstruction",)
 """Of metrics, that every trial is measured in besides the criterion."""
@@ -162,12 +166,16 @@ class Search:
 
     def overhead(self) -> float:
         """Seconds that a trial takes besides its training."""
-        known = [t.wall - t.seconds for t in self.trials if t.value is not None and t.seconds]
-        return max(0.2, median(known)) if known else USUAL_OVERHEAD
+        measured = [trial for trial in self.trials if trial.value is not None]
+        known = [trial.wall - trial.seconds for trial in measured if trial.seconds]
+        if known:
+            return max(0.2, median(known))
+        return max([USUAL_OVERHEAD, *(trial.wall for trial in measured)])  # PCA's, if any
 
     def left(self) -> float:
         """Seconds of the budget that trials still have."""
-        return self.purpose.budget - self.spent - PAGE - 2 * self.overhead()
+        kept = PAGE + ENDS.get(self.data.spec.kind, ENDS["rows"]) * self.overhead()
+        return self.purpose.budget - self.spent - kept
 
     def round(self, number: int, entrants: list[Candidate]) -> list[Trial]:
         """Try each of some candidates for an equal share of what this round has.
@@ -189,7 +197,7 @@ class Search:
             trained = candidate.model != "pca"
             if known is None:
                 if trained and seconds < SHORTEST:
-                    if any(trial.seconds for trial in done):
+                    if any(trial.seconds for trial in self.trials):
                         continue
                     seconds = SHORTEST
                 known = Trial(candidate.name, number, round(seconds, 1) if trained else 0.0)
