@@ -180,7 +180,8 @@ class Search:
     def round(self, number: int, entrants: list[Candidate]) -> list[Trial]:
         """Try each of some candidates for an equal share of what this round has.
 
-        Those for whom no time is left are not tried.
+        Those for whom no time is left are not tried; where there is enough for one alone, it is the
+        first.
         """
         rounds_left = ROUNDS - number
         end = self.spent + self.left() / rounds_left
@@ -196,6 +197,10 @@ class Search:
             seconds = share - self.overhead()
             trained = candidate.model != "pca"
             if known is None:
+                if trained and seconds < SHORTEST:
+                    if any(trial.seconds for trial in done):
+                        continue
+                    seconds = end - self.spent - self.overhead()  # the first has it all
                 if trained and seconds < SHORTEST:
                     if any(trial.seconds for trial in self.trials):
                         continue
