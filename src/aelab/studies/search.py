@@ -38,12 +38,8 @@ SHORTEST = 2.0
 USUAL_OVERHEAD = 3.0
 """Seconds that a trial takes besides its training, before any was measured."""
 
-PAGE = 12.0
-"""Seconds kept for the start, the table and the page."""
-
-ENDS = {"rows": 2.0, "images": 3.5}
-"""Kept for the test split and for what the page shows of each trial, in times of what a trial takes
-besides its training; of other kinds of data as of rows."""
+PAGE, PICTURES = 10.0, 6.0
+"""Seconds kept for the start, the table and the page; and for more on the page of images."""
 
 GROUPS = ("reconstruction",)
 """Of metrics, that every trial is measured in besides the criterion."""
@@ -174,7 +170,7 @@ class Search:
 
     def left(self) -> float:
         """Seconds of the budget that trials still have."""
-        kept = PAGE + ENDS.get(self.data.spec.kind, ENDS["rows"]) * self.overhead()
+        kept = PAGE + (PICTURES if self.data.spec.kind == "images" else 0) + 2 * self.overhead()
         return self.purpose.budget - self.spent - kept
 
     def round(self, number: int, entrants: list[Candidate]) -> list[Trial]:
