@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
-LARGEST_INTEGER = 2**64
-"""In JSON; seeds have 63 bits."""
-
 JSON_LIMIT = 64 * 2**20
 
 MOST_SHOWN = 2000
@@ -309,10 +306,9 @@ def _refuse(path: str | Path, error: OSError) -> NoReturn:
 
 def _whole_number(text: str) -> int:
     """A number that a float can be near to: one of hundreds of digits is none of aelab's."""
-    found = int(text)
-    if abs(found) > LARGEST_INTEGER:
+    if math.isinf(float(text)):
         raise ValueError(f"a whole number of {len(text):,} digits")
-    return found
+    return int(text)
 
 
 def _no_constant(name: str) -> NoReturn:
