@@ -140,8 +140,7 @@ def whole_numbers(data: Dataset, columns: Columns) -> Bool[Tensor, " columns"]:
     """Which columns of numbers have nothing but whole ones in training."""
     assert isinstance(data, InputDataset)
     training = data.split("train")
-    values = training.stored(torch.arange(min(len(training), MOST_ROWS)))
-    values = values[:, [block.start for block in columns.blocks]]
+    values = training.stored(torch.arange(min(len(training), MOST_ROWS)))[:, firsts(columns)]
     of_numbers = torch.tensor([block.kind == "number" for block in columns.blocks])
     return of_numbers & ((values == values.round()) | values.isnan()).all(0)
 
@@ -193,8 +192,9 @@ def rounds_for(run: Run, data: Dataset) -> int:
     do, the answers run away.
     """
     assert isinstance(data, InputDataset)
-    x, seen, hidden = with_hidden(data.split("validation"), columns_of(run), "rounds")
-    hidden = spread(hidden, columns_of(run))
+    columns = columns_of(run)
+    x, seen, hidden = with_hidden(data.split("validation"), columns, "rounds")
+    hidden = spread(hidden, columns)
     with using(run) as model:
         tried = (0, *ROUNDS) if has_masks(model) else ROUNDS
         errors = [(filled(model, x, ~seen, n) - x)[hidden].square().mean().item() for n in tried]
@@ -206,7 +206,7 @@ def with_hidden(
 ) -> tuple[RowsOfInputs, Missing, Missing]:
     """Prepared rows, which values a model sees, and which known columns are hidden from it."""
     x, present = rows_of(split)
-    known = present[:, [block.start for block in columns.blocks]]  # all of a column's, or none
+    known = present[:, firsts(columns)]  # of a column's values, all are known or none
     hidden = known & (torch.rand(known.shape, generator=generator_at(0, address)) < HIDDEN)
     if not hidden.any():
         hidden = known
@@ -264,6 +264,11 @@ def of_kind(
         return (off != 0).double().mean().item() if words else off.square().mean().item()
 
     return Hidden(int(hidden.sum()), error(model), error(mean), error(neighbours))
+
+
+def firsts(columns: Columns) -> list[int]:
+    """Where the values of each column begin."""
+    return [block.start for block in columns.blocks]
 
 
 def spread(of_columns: Missing, columns: Columns) -> Missing:

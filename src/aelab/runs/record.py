@@ -131,7 +131,8 @@ def refuse_other_types(*parts: object) -> None:
     """Raise InputError where a field of a dataclass is of another type than it is declared with."""
     for part in parts:
         hints = get_type_hints(type(part))
-        for name in hints.keys() - {"graph", "columns"} if isinstance(part, InputSpec) else hints:
+        parts_of_their_own = {"graph", "columns"} if isinstance(part, InputSpec) else set()
+        for name in hints.keys() - parts_of_their_own:
             check_value(name, name, getattr(part, name), hints)
 
 
