@@ -351,13 +351,14 @@ def test_compare_is_the_command(tiny: InputDataset, outside: Path) -> None:
         "[rows.pca]\nhyperparameters = {latent_dim = 2}\n"
         "[rows.mean]\n"
     )
-    result = aelab.compare("two.toml", seeds=range(2), quick=True, out="results", no_report=True)
+    asked = {"seeds": range(2), "quick": True, "jobs": 1, "out": "results", "no_report": True}
+    result = aelab.compare("two.toml", **asked)
     assert [run.settings.seed for run in result.runs["pca"]] == [0, 1]
     assert result.folder == Path("results/two-quick")
     assert "<table>" in result._repr_html_()
     assert not (result.folder / "report.html").exists()
     written = (result.folder / "results.json").read_bytes()
-    command = "compare two.toml --seeds 0 1 --quick --out results --no-report"
+    command = "compare two.toml --seeds 0 1 --quick --jobs 1 --out results --no-report"
     ends_with(0, *command.split())
     assert (result.folder / "results.json").read_bytes() == written
     for mistake, said in (

@@ -2,7 +2,11 @@
 
 import csv
 import json
+import multiprocessing
 import pickle
+import subprocess
+import sys
+import time
 from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +21,9 @@ import torch
 from aelab.cli.verbs import main
 from aelab.data.input_sets import InputDataset
 from aelab.data.specs import InputSpec
-from aelab.files import InputError, MissingFileError
+from aelab.files import AelabError, InputError, MissingFileError
 from aelab.models.zoo import blueprint_of, resolve
+from aelab.runs.aside import aside
 from aelab.runs.jobs import run_all
 from aelab.runs.resumable import Note
 from aelab.settings import thaw
@@ -26,7 +31,7 @@ from aelab.studies.compare import compare
 from aelab.studies.results import Results
 from aelab.studies.study import load_study, packaged_studies, parse_study
 from aelab.studies.tables import as_markdown
-from tiny_jobs import STEPS, double, double_then_wait, slow, vanish
+from tiny_jobs import STEPS, double, double_then_wait, endless, slow, vanish, wait_or_die
 
 TINY = """
 [data]
@@ -99,6 +104,8 @@ def test_a_row_adds_to_the_studys_own_settings() -> None:
     quick = study.shortened().row("vanilla")
     assert quick is not None
     assert quick.settings.recipe.epochs == pytest.approx(0.1)
+    assert quick.settings.recipe.threads == 1
+    assert study.shortened().jobs == 2
 
 
 @pytest.mark.parametrize(
@@ -414,6 +421,38 @@ def test_jobs_go_on_past_failures(at_once: int) -> None:
     assert outcomes[3] == "three is wrong"
     assert "RuntimeError: a bug" in str(outcomes[4])
     assert sorted(told) == [(job, f"at {job}") for job in range(6)]
+
+
+def test_a_call_aside_gives_its_result_or_its_error() -> None:
+    with aside(double, 2, print) as result:
+        assert result() == 4
+    with aside(double, 3, print) as result, pytest.raises(InputError, match="three is wrong"):
+        result()
+    with (
+        aside(wait_or_die, 0, print) as result,
+        pytest.raises(AelabError, match="ended from outside, perhaps for want of memory"),
+    ):
+        result()
+
+
+def test_a_call_aside_ends_with_its_block() -> None:
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), aside(endless, 0, print):
+        raise KeyboardInterrupt
+    assert time.monotonic() - begun < 0.01 * STEPS
+    assert not multiprocessing.active_children()
+
+
+def test_processes_need_no_guard_in_a_script(outside: Path) -> None:
+    Path("two.toml").write_text(
+        'metrics = ["reconstruction"]\n[data]\nname = "digits"\n[rows.pca]\n[rows.mean]\n'
+    )
+    Path("script.py").write_text(
+        'import aelab\nresult = aelab.compare("two.toml", jobs=2, out="runs")\n'
+        'print(*sorted(result.runs), result.errors, (result.folder / "report.html").is_file())\n'
+    )
+    done = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True)
+    assert done.stdout == "mean pca {} True\n", done.stderr
 
 
 def test_large_jobs_run_alone() -> None:

@@ -19,8 +19,8 @@ from aelab.data.loading import load
 from aelab.files import InputError
 from aelab.report import live, programs
 from aelab.report.live_links import likeliest
-from aelab.report.material import gather
-from aelab.report.page import Report, as_html
+from aelab.report.material import Material, gather
+from aelab.report.page import Report, as_html, write_report
 from aelab.runs.store import Run
 from aelab.studies.compare import compare
 from aelab.studies.study import parse_study
@@ -139,12 +139,18 @@ def test_what_has_no_step_is_named() -> None:
         live.known(found)
 
 
+def within(material: Material) -> live.Live:
+    parts = live.live_parts(material)
+    assert parts is not None
+    return parts.within(taken=0)
+
+
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     result = compare(parse_study("few", STUDY), out=tmp_path_factory.mktemp("studies"))
     material = gather(result.folder)
     path = result.folder / "report.html"
-    path.write_text(as_html(material, [], live.live_part(material, 0)), "utf-8")
+    path.write_text(as_html(material, [], within(material)), "utf-8")
     return path
 
 
@@ -283,11 +289,19 @@ def test_without_a_script_nothing_is_there(page: Path) -> None:
     assert re.search(r'<a href="#live" id="live-link" hidden>', html)
 
 
+def test_two_processes_write_the_same_page(page: Path, tmp_path: Path) -> None:
+    one, two = (
+        write_report(page.parent, out=tmp_path / str(at_once), at_once=at_once).path.read_bytes()
+        for at_once in (1, 2)
+    )
+    assert b'id="live"' in one
+    assert one == two
+
+
 def test_what_has_no_room_is_told(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     material = gather(page.parent)
     monkeypatch.setattr(live, "MOST_BYTES", 60_000)
-    found = live.live_part(material, 0)
-    assert found is not None
+    found = within(material)
     assert "graph-vae" in found.without
     assert len(found.content) < 60_000
     assert all("room" in reason for reason in found.without.values())
@@ -317,7 +331,7 @@ def test_a_node_tells_its_likeliest_links(chromium: WebDriver, tmp_path: Path) -
     assert scores[node, 0].item() == pytest.approx(score)
     known = {tuple(pair) for pair in data.whole.edge_index.T.tolist()}
     assert not any((i, j) in known for i, of in enumerate(best.tolist()) for j in of)
-    html = as_html(gather(run.folder), [], live.live_part(gather(run.folder), 0))
+    html = as_html(gather(run.folder), [], within(gather(run.folder)))
     (path := tmp_path / "page.html").write_text(html, "utf-8")
     chromium.get(path.as_uri())
     of_live(chromium, f"it.choose({node})")

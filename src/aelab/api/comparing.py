@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 def compare(study: str | Path = "default", **options: Any) -> "Result":  # noqa: ANN401
     """Train the rows of a study, and write its table and its page.
 
-    The result shows itself in a notebook; `result.errors` tells which rows failed. With ``jobs=2``
-    or more, or ``cluster="local:2"``, a script needs ``if __name__ == "__main__":``, as for all
-    processes in Python.
+    The result shows itself in a notebook; `result.errors` tells which rows failed. With
+    ``cluster="local:2"`` a script needs ``if __name__ == "__main__":``, for Dask's processes run it
+    anew.
 
     Raises:
         AelabError: there is no such study or keyword, a value is of another type or out of range,
@@ -29,7 +29,7 @@ def compare(study: str | Path = "default", **options: Any) -> "Result":  # noqa:
     """
     asked = filled(CompareOptions, {"study": str(study), **options}, "aelab.compare")
     result = compare_asked(asked)
-    write_page(result, asked)
+    write_page(result, asked, at_once=result.study.jobs)
     return result
 
 
@@ -68,8 +68,8 @@ def executor_of(
     return cluster(options.cluster, options.out, tell)
 
 
-def write_page(result: "Result", options: CompareOptions) -> "Report | None":
+def write_page(result: "Result", options: CompareOptions, *, at_once: int) -> "Report | None":
     """Write the page of a study, unless there is nothing to show or none is wanted."""
     if options.no_report or not result.runs:
         return None
-    return report(result.folder, data_dir=options.data_dir)
+    return report(result.folder, data_dir=options.data_dir, at_once=at_once)

@@ -18,6 +18,7 @@ def report(
     classes: Sequence[str] = (),
     data: Dataset | None = None,
     data_dir: str | Path | None = None,
+    at_once: int = 1,
 ) -> "Report":
     """Write the page of the run or study in a folder; see `report.page.write_report`.
 
@@ -28,4 +29,6 @@ def report(
 
     name = hub.address(folder)
     folder = folder if name is None else hub.fetched(name)
-    return write_report(folder, out=out, classes=classes, data=data, data_dir=data_dir)
+    return write_report(
+        folder, out=out, classes=classes, data=data, data_dir=data_dir, at_once=at_once
+    )

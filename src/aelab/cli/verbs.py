@@ -238,7 +238,7 @@ def compare(arguments: list[str]) -> int:
 
     from aelab.api import compare_asked, write_page
     from aelab.cli.screen import print_table
-    from aelab.machine import keep_freed_memory
+    from aelab.machine import cores, keep_freed_memory
     from aelab.studies.answers import answers
     from aelab.studies.tables import as_rich
 
@@ -254,7 +254,7 @@ def compare(arguments: list[str]) -> int:
     warn(result.notes)
     for label, error in result.errors.items():
         print(f"aelab: row {label} failed: {error}", file=sys.stderr)
-    if (page := write_page(result, options)) is not None:
+    if (page := write_page(result, options, at_once=cores())) is not None:
         print_page(page)
     return EXIT_FAILED if result.errors else 0
 
@@ -267,9 +267,14 @@ def report(arguments: list[str]) -> int:
     if options.model is not None:
         import_own_class(options.model)
     from aelab import api
+    from aelab.machine import cores
 
     page = api.report(
-        options.folder, out=options.out, classes=options.classes, data_dir=options.data_dir
+        options.folder,
+        out=options.out,
+        classes=options.classes,
+        data_dir=options.data_dir,
+        at_once=cores(),
     )
     print_page(page)
     return 0

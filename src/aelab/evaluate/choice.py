@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import torch
 
 from aelab.data.input_sets import InputDataset
-from aelab.evaluate.samples import SAMPLES, frechet_of, reference_of
+from aelab.evaluate.samples import frechet_of, most_samples, reference_of
 from aelab.machine import seeded
 from aelab.models.contract import Autoencoder
 from aelab.models.priors.contract import Prior
@@ -26,7 +26,7 @@ def validation_distances(
     """
     if model.spec.kind != "images":
         return {}
-    count = min(SAMPLES, len(data.split("validation")), len(data.split("train")))
+    count = most_samples(data, "validation")
     reference = reference_of(data, "validation", count, seed)
     if reference.network is None:
         return {}

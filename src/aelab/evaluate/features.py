@@ -138,8 +138,7 @@ def feature_network(data: InputDataset) -> FeatureNetwork | None:
     Raises:
         InputError: the cache cannot be written.
     """
-    train = data.split("train")
-    if len(train.labels[train.index].unique()) < 2:
+    if not are_there(data):
         return None
     path = cache_path(data)
     with seeded(0, "features"):
@@ -152,6 +151,17 @@ def feature_network(data: InputDataset) -> FeatureNetwork | None:
         facts = {"accuracy": repr(found.accuracy), "hash": found.hash}
         write_tensors(path, classifier.state_dict(), facts)
     return found
+
+
+def are_there(data: InputDataset) -> bool:
+    """Whether a data set has classes to learn features from."""
+    train = data.split("train")
+    return len(train.labels[train.index].unique()) > 1
+
+
+def are_known(data: InputDataset) -> bool:
+    """Whether the features of a data set are in the cache."""
+    return cache_path(data).is_file()
 
 
 def cache_path(data: InputDataset) -> Path:

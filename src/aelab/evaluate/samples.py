@@ -82,7 +82,7 @@ def measure_priors(subject: Subject) -> SampleFigures:
     model, data, split = subject.model, subject.data, subject.split
     if model.spec.kind != "images" or not subject.fitted:
         return {}
-    count = min(SAMPLES, len(data.split(split)), len(data.split("train")))
+    count = most_samples(data, split)
     reference = reference_of(data, split, count, subject.seed)
     if reference.network is None:
         return {}
@@ -117,7 +117,7 @@ def sample_figures(
         InputError: no such split, or a model without a prior is given none.
     """
     prior = prior_of(model, prior)
-    count = min(n, len(data.split(split)), len(data.split("train")))
+    count = most_samples(data, split, n)
     reference = reference_of(data, split, count, seed)
     x = intensities(model, sample(model, count, seed=seed, prior=prior))
     nearest, _ = nearest_images(x[:NEAREST], data.split("train"))
@@ -151,6 +151,11 @@ def sample_figures(
     figures["feature_accuracy"] = reference.network.accuracy
     figures["feature_hash"] = reference.network.hash
     return figures
+
+
+def most_samples(data: InputDataset, split: str, n: int = SAMPLES) -> int:
+    """How many samples are held against a split: `n`, or as many images as it has."""
+    return min(n, len(data.split(split)), len(data.split("train")))
 
 
 def frechet_of(

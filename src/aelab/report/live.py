@@ -1,8 +1,11 @@
 """What the page's live part works with: images, and every model's codes, decoder and encoder."""
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,13 +22,15 @@ from aelab.machine import seeded
 from aelab.models.contract import Autoencoder, Code
 from aelab.models.noise_conditional import NoiseConditionalAutoencoder
 from aelab.models.sampling import latent_size
+from aelab.models.zoo import blueprint_of
 from aelab.report.codes import FEWEST_CODES, INNER, codes_of, plane, use_of, values_of
-from aelab.report.live_links import links_part
-from aelab.report.material import Material
+from aelab.report.live_links import links_parts
+from aelab.report.material import Material, found_data
 from aelab.report.packed import packed
 from aelab.report.programs import Program, traced
 from aelab.report.rounding import rounded
 from aelab.report.tiles import inputs, one_thread
+from aelab.runs.aside import aside
 from aelab.runs.store import Run
 
 MOST_BYTES = 10_000_000
@@ -72,43 +77,108 @@ class Live:
     """Rows whose codes of noisy images are in the page in place of an encoder."""
 
 
-@one_thread()
-def live_part(material: Material, taken: int) -> Live | None:
-    """What fits into a page beside the bytes that are taken; None where the data have no such part.
+@dataclass(frozen=True)
+class Parts:
+    """What a page's live part could have, if there is room for all of it.
 
-    Decoders come first, in the order of the table, and then encoders. Where an encoder has no
-    room, or is told more than an image, the codes of the noisy images are shipped in its place.
+    >>> parts = Parts({"kind": "images"}, [{"name": "vae"}], encoders={}, without={})
+    >>> parts.within(taken=0).content
+    '{"kind":"images","models":[{"name":"vae"}]}'
     """
+
+    scene: dict[str, Any]
+    """What all models have in common, and the kind of the data."""
+
+    models: list[dict[str, Any]]
+    encoders: dict[str, dict[str, Any] | None]
+    """By the model's name; None, where it has none that a page can run."""
+
+    without: dict[str, str]
+    """Rows that have no live part, and why."""
+
+    def within(self, taken: int) -> Live:
+        """What fits into a page beside the bytes that are taken.
+
+        Decoders come first, in the order of the table, and then encoders. Where an encoder has no
+        room, or is told more than an image, the codes of the noisy images are shipped in its place.
+        """
+        content: dict[str, Any] = {**self.scene, "models": []}
+        room = MOST_BYTES - taken - len(as_script(content))
+        without = dict(self.without)
+        for part in self.models:
+            if (size := len(as_script(part))) > room:
+                without[part["name"]] = "there is no room left for it in the page"
+                continue
+            room -= size
+            content["models"].append(dict(part))
+        for part in sorted(content["models"], key=lambda part: len(as_script(part))):
+            if (encoder := self.encoders.get(part["name"])) is None:
+                continue
+            told = {"noisy": None, "encoder": encoder}
+            size = len(as_script(told)) - len(as_script({"noisy": part["noisy"]}))
+            if size <= room:
+                room -= size
+                part |= told
+        shipped = tuple(
+            part["name"]
+            for part in content["models"]
+            if part["name"] in self.encoders and part["encoder"] is None
+        )
+        text = as_script(content) if content["models"] else ""
+        return Live(text, without, self.scene["kind"], shipped)
+
+
+@one_thread()
+def live_parts(material: Material) -> Parts | None:
+    """What the live part of a page could have; None where the data have no such part."""
     data = material.data
     if isinstance(data, GraphDataset):
-        return Live(*links_part(material, data, MOST_BYTES - taken), "links")
+        return Parts(*links_parts(material, data))
     if not isinstance(data, InputDataset) or data.spec.kind != "images":
         return None
     scene = Scene.of(data, material.results.split)
-    content: dict[str, Any] = {"kind": "images", **scene.as_json(), "models": []}
-    room = MOST_BYTES - taken - len(as_script(content))
+    models: list[dict[str, Any]] = []
     without: dict[str, str] = {}
     for name, run in material.runs.items():
         try:
-            part = {"name": name, **model_part(run, data, scene)}
+            models.append({"name": name, **model_part(run, data, scene)})
         except AelabError as error:
             without[name] = str(error).removeprefix(f"{run.folder}: ")
-            continue
-        size = len(as_script(part))
-        if size > room:
-            without[name] = "its decoder is too large for what room the page has left"
-            continue
-        room -= size
-        content["models"].append(part)
-    for part in sorted(content["models"], key=lambda part: len(as_script(part))):
-        encoder = encoder_of(material.runs[part["name"]].autoencoder)
-        told = {"noisy": None, "encoder": encoder}
-        size = len(as_script(told)) - len(as_script({"noisy": part["noisy"]}))
-        if encoder is not None and size <= room:
-            room -= size
-            part |= told
-    shipped = tuple(part["name"] for part in content["models"] if part["encoder"] is None)
-    return Live(as_script(content) if content["models"] else "", without, shipped=shipped)
+    encoders = {
+        part["name"]: encoder_of(material.runs[part["name"]].autoencoder) for part in models
+    }
+    return Parts({"kind": "images", **scene.as_json()}, models, encoders, without)
+
+
+def live_parts_under_way(
+    material: Material, data_dir: Path | None, at_once: int
+) -> AbstractContextManager[Callable[[], Parts | None]]:
+    """Inside, what gives live_parts; of images in another process, if two may work at once.
+
+    That one loads the data anew, so they must be where a run's settings say.
+    """
+    data, by = material.data, material.data_run
+    images = isinstance(data, InputDataset) and data.spec.kind == "images"
+    if at_once < 2 or not images or by is None:
+        return nullcontext(partial(live_parts, material))
+    runs = {name: replace(run) for name, run in material.runs.items()}  # without their weights
+    light = replace(material, data=None, runs=runs, data_run=replace(by))
+    return aside(live_parts_anew, light, data_dir)
+
+
+def live_parts_anew(material: Material, data_dir: Path | None) -> Parts | None:
+    """live_parts of what came without its data, in a process that has imported nothing yet.
+
+    Raises:
+        InputError: the data cannot be had any more.
+    """
+    for run in material.runs.values():
+        blueprint_of(run.settings)  # imports a class of the user's own, as the other process did
+    assert material.data_run is not None
+    data, without = found_data(material.data_run, data_dir)
+    if data is None:
+        raise InputError(*without)
+    return live_parts(replace(material, data=data))
 
 
 def as_script(content: Any) -> str:  # noqa: ANN401 - what JSON has

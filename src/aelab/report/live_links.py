@@ -1,6 +1,5 @@
 """What the live part of a graph's page works with: nodes, and their likeliest links."""
 
-import json
 from typing import Any
 
 import numpy as np
@@ -23,44 +22,37 @@ LIKELIEST = 5
 """Missing links that are told of each node."""
 
 
-def links_part(material: Material, data: GraphDataset, room: int) -> tuple[str, dict[str, str]]:
-    """As nodes.js reads it, and the rows that have no live part."""
+def links_parts(
+    material: Material, data: GraphDataset
+) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any], dict[str, str]]:
+    """The graph and the models as nodes.js reads them, no encoders, and the rows without a part."""
+    scene: dict[str, Any] = {"kind": "links"}
     if len(data.node_ids) > MOST_NODES:
         told = f"a graph of {len(data.node_ids):,} nodes is too large for it"
-        return "", dict.fromkeys(material.runs, told)
+        return scene, [], {}, dict.fromkeys(material.runs, told)
     labels = [0] * len(data.node_ids) if data.labels is None else data.labels.tolist()
-    content: dict[str, Any] = {
-        "kind": "links",
+    scene |= {
         "names": list(data.node_ids),
         "labels": labels,
         "edges": packed(data.whole.positives[:, :MOST_EDGES]),
-        "models": [],
     }
-    without = {}
+    models = []
     for name, run in material.runs.items():
         z = node_codes(run.link_model, data)
         points, _, _, _ = plane(z)
         low, high = np.quantile(points, (0.002, 0.998), axis=0)
         found, scores = likeliest(run.link_model, data)
-        part = {
-            "name": name,
-            "points": packed(torch.from_numpy(points).float()),
-            "low": (low - 0.05 * (high - low)).tolist(),
-            "high": (high + 0.05 * (high - low)).tolist(),
-            "likeliest": packed(found),
-            "scores": packed(scores),
-        }
-        content["models"].append(part)
-        if len(as_script(content)) > room:
-            content["models"].pop()
-            without[name] = "there is no room left in the page"
-    return (as_script(content) if content["models"] else ""), without
-
-
-def as_script(content: Any) -> str:  # noqa: ANN401 - what JSON has
-    """JSON that can stand in a page."""
-    text = json.dumps(content, separators=(",", ":"), ensure_ascii=False)
-    return text.replace("<", "\\u003c")
+        models.append(
+            {
+                "name": name,
+                "points": packed(torch.from_numpy(points).float()),
+                "low": (low - 0.05 * (high - low)).tolist(),
+                "high": (high + 0.05 * (high - low)).tolist(),
+                "likeliest": packed(found),
+                "scores": packed(scores),
+            }
+        )
+    return scene, models, {}, {}
 
 
 @torch.no_grad()

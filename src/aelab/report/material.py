@@ -34,6 +34,9 @@ class Material:
     data: Dataset | None
     """None where they cannot be had: then no figure is drawn that needs them."""
 
+    data_run: Run | None = None
+    """Whose settings say where the data are; None where they came from memory."""
+
     left_out: tuple[str, ...] = ()
     """What is not shown and why, a line each."""
 
@@ -59,6 +62,7 @@ def of_run(folder: Path, data_dir: Path | None, data: Dataset | None) -> Materia
     """A single run, as a study of one row."""
     run = Run.open(folder)
     left_out: tuple[str, ...] = ()
+    data_run = run if data is None else None
     if data is None:
         data, left_out = found_data(run, data_dir)
     else:
@@ -74,7 +78,7 @@ def of_run(folder: Path, data_dir: Path | None, data: Dataset | None) -> Materia
         units=units([row]),
         rows=(row,),
     )
-    return Material(folder, False, results, {row.name: run}, data, left_out)
+    return Material(folder, False, results, {row.name: run}, data, data_run, left_out)
 
 
 def found_data(run: Run, data_dir: Path | None) -> tuple[Dataset | None, tuple[str, ...]]:
@@ -119,7 +123,8 @@ def of_study(folder: Path, data_dir: Path | None) -> Material:
     if not runs:
         raise InputError(f"{folder} has no row that can be shown: {'; '.join(left_out)}")
     rows = tuple(row for row in results.rows if row.name in runs)
-    return Material(folder, True, replace(results, rows=rows), runs, data, tuple(left_out))
+    results = replace(results, rows=rows)
+    return Material(folder, True, results, runs, data, run, tuple(left_out))
 
 
 def read_results(path: Path) -> Results:

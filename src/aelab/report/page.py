@@ -31,7 +31,7 @@ from aelab.report import (
     scores,
     training,
 )
-from aelab.report.live import Live, live_part
+from aelab.report.live import Live, live_parts_under_way
 from aelab.report.material import Material, gather
 from aelab.report.tiles import chosen
 from aelab.studies.answers import answers, answers_of_one
@@ -131,13 +131,14 @@ def write_report(
     classes: Sequence[str] = (),
     data_dir: str | Path | None = None,
     data: Dataset | None = None,
+    at_once: int = 1,
 ) -> Report:
     """Write ``report.html`` of a run or a study, and its figures as PNG files beside it.
 
     They go to `out`, or into the folder itself. `classes` are those shown in reconstructions, all
     unless some are named; `data` are a run's own, where they are in memory. Where the data cannot
     be had, the page lacks what is drawn of them, and says so. The same folder and data give the
-    same bytes.
+    same bytes, also where two processes work `at_once`.
 
     Raises:
         MissingFileError: the folder is neither a run's nor a study's.
@@ -147,15 +148,18 @@ def write_report(
     if classes and material.data is None:
         raise InputError(f"classes are chosen of the data: {material.left_out[-1]}")
     out = material.folder if out is None else Path(out)
-    sections = [
-        section for section in drawn(material, classes) if section.pictures or section.missing
-    ]
-    for picture in (picture for section in sections for picture in section.pictures):
-        with atomic_path(out / "figures" / f"{picture.name}.png") as temporary:
-            temporary.write_bytes(picture.content)
-    page = as_html(material, sections)
-    if (live := live_part(pictured(material), len(page.encode()) + LIVE_BYTES)) is not None:
-        page = as_html(material, sections, live)
+    where = None if data_dir is None else Path(data_dir)
+    with live_parts_under_way(pictured(material), where, at_once) as live_parts:
+        sections = [
+            section for section in drawn(material, classes) if section.pictures or section.missing
+        ]
+        for picture in (picture for section in sections for picture in section.pictures):
+            with atomic_path(out / "figures" / f"{picture.name}.png") as temporary:
+                temporary.write_bytes(picture.content)
+        page = as_html(material, sections)
+        parts = live_parts()
+    if parts is not None:
+        page = as_html(material, sections, parts.within(len(page.encode()) + LIVE_BYTES))
     write_text(out / "report.html", page)
     return Report(out / "report.html", material.left_out)
 

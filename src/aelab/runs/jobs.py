@@ -3,6 +3,7 @@
 import math
 import multiprocessing
 import signal
+import sys
 import time
 import traceback
 from collections import deque
@@ -15,6 +16,7 @@ from itertools import islice
 from multiprocessing.managers import SyncManager
 from queue import Empty, SimpleQueue
 from threading import Thread
+from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 from aelab.files import AelabError, told_memory, told_os_error
@@ -255,10 +257,11 @@ def processes(
     """Processes of our own; they are new ones, so that PyTorch's threads are not inherited."""
     context = multiprocessing.get_context("spawn")
     manager = SyncManager(ctx=context)
-    manager.start(end_with_parent)
+    with without_script():
+        manager.start(end_with_parent)
     with (
         manager,
-        ProcessPoolExecutor(at_once, context, prepare_process) as pool,
+        Workers(at_once, context, prepare_process) as pool,
     ):
         told, stop = manager.Queue(), manager.Event()
         listener = Thread(target=listen, args=(told, tell), daemon=True)
@@ -274,6 +277,34 @@ def processes(
             with suppress(*UNREACHABLE):
                 told.put(None)
             listener.join()
+
+
+class Workers(ProcessPoolExecutor):
+    """Processes that know nothing of the caller's script."""
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:  # noqa: ANN401
+        """The future of a call; a process may begin with it."""
+        with without_script():
+            return super().submit(fn, *args, **kwargs)
+
+
+@contextmanager
+def without_script() -> Iterator[None]:
+    """Processes that begin inside do not run the caller's script anew.
+
+    They would otherwise, and without ``if __name__ == "__main__":`` that ends in an error. What
+    they are given is of modules.
+
+    >>> with without_script():
+    ...     hasattr(sys.modules["__main__"], "__file__")
+    False
+    """
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
 
 
 def prepare_process() -> None:

@@ -47,6 +47,7 @@ def train_run(
     split: str = "test",
     groups: Collection[str] = QUICK_GROUPS,
     start: Run | None = None,
+    keep_scores: bool = True,
     checkpoint_seconds: float | None = None,
     on_progress: OnProgress | None = None,
     processes: Processes = ALONE,
@@ -55,8 +56,9 @@ def train_run(
 
     A folder that holds this very run, finished, is left as it is, but for an evaluation on
     another split, or in other groups of metrics, than it had. Training begins at the weights of the
-    run `start`, if one is given: of the same model, with inputs of the same shape. A checkpoint is
-    saved every `checkpoint_seconds`, 30 unless given; it changes nothing else. Of several
+    run `start`, if one is given: of the same model, with inputs of the same shape. Unless it is to
+    `keep_scores`, what anomalies are told by is computed when it is first asked for. A checkpoint
+    is saved every `checkpoint_seconds`, 30 unless given; it changes nothing else. Of several
     `processes` this is the first, and the others `follow`; they are let go before the evaluation.
 
     Raises:
@@ -106,7 +108,7 @@ def train_run(
         processes.let_go()
         if not (folder / "priors" / "choice.json").is_file():
             choose_prior(run, data)
-        if not kept_scores.place(run).is_file():
+        if keep_scores and not kept_scores.place(run).is_file():
             kept_scores.keep_all(run, data)
         if not run.is_finished(split, groups):
             missing = set(groups) - set(run.evaluated(split).get("groups", ()))

@@ -10,7 +10,9 @@ from pathlib import Path
 from aelab.data.dataset import Dataset
 from aelab.data.input_sets import InputDataset
 from aelab.data.loading import load_settings, only_classes
+from aelab.evaluate import features
 from aelab.evaluate.audits import Finding, audit_data
+from aelab.evaluate.samples import most_samples, reference_of
 from aelab.files import InputError
 from aelab.models.zoo import blueprint_of
 from aelab.runs.jobs import Places, run_all
@@ -91,6 +93,22 @@ class Job:
     inputs: int | None = None
     """Of the validation and of the test split, that are measured on; all unless given."""
 
+    keep_scores: bool = True
+    """What anomalies are told by, or else it is computed when it is first asked for."""
+
+    @property
+    def data(self) -> Dataset:
+        """What it is trained and measured on."""
+        data = dataset(self.settings.data, self.data_dir, self.seed)
+        if self.inputs is not None and isinstance(data, InputDataset):
+            return data.measured_on(self.inputs)
+        return data
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it was measured, by its files."""
+        return (self.folder / "metrics.json").is_file()
+
     @property
     def label(self) -> str:
         """How it is called on the screen."""
@@ -108,9 +126,7 @@ def dataset(settings: DataSettings, data_dir: Path | None, seed: int) -> Dataset
 
 def do_job(job: Job, on_progress: Callable[[Progress | Note], None]) -> Run:
     """Train, evaluate and draw a run, unless that was done; another run there is set aside."""
-    data = dataset(job.settings.data, job.data_dir, job.seed)
-    if job.inputs is not None and isinstance(data, InputDataset):
-        data = data.measured_on(job.inputs)
+    data = job.data
     if (told := make_way(job.folder, describe(job.settings, data))) is not None:
         on_progress(Note(told))
     run = train_run(
@@ -119,15 +135,29 @@ def do_job(job: Job, on_progress: Callable[[Progress | Note], None]) -> Run:
         job.folder,
         split=job.split,
         groups=job.groups,
+        keep_scores=job.keep_scores,
         on_progress=on_progress,
     )
     assert run.timings  # a damaged file is this row's failure
     return replace(run)  # without its weights, which it keeps once it has read them
 
 
+def learn_features(jobs: Sequence[Job], on_progress: Callable[[Job, Note], None]) -> None:
+    """Learn once, before jobs that may run at once, what the samples of all are compared in."""
+    asked = [job for job in jobs if "samples" in job.groups and not job.is_done]
+    for job in {(job.settings.data, job.seed): job for job in asked}.values():
+        data = job.data
+        if isinstance(data, InputDataset) and data.spec.kind == "images":
+            if features.are_there(data) and not features.are_known(data):
+                told = "first come the features that samples are compared in, once for these data"
+                on_progress(job, Note(told))
+            for split in ("validation", job.split):
+                reference_of(data, split, most_samples(data, split), job.seed)
+
+
 def seen(job: Job) -> Progress | None:
     """How far a run elsewhere is, by its files."""
-    return None if (job.folder / "metrics.json").is_file() else progress_in(job.folder)
+    return None if job.is_done else progress_in(job.folder)
 
 
 def forget_data() -> None:
@@ -238,12 +268,15 @@ def compare(
             (*study.groups, *row.groups),
             where,
             study.inputs,
+            keep_scores=not study.quick,
         )
         for row in fit
         for seed in seeds
     ]
     runs: dict[str, list[Run]] = {}
     tell = on_progress or (lambda job, progress: None)
+    if executor is None:
+        learn_features(work, tell)
     for job, outcome in run_all(
         do_job, work, jobs, tell, lambda job: job.settings.recipe.threads, executor, seen
     ):
