@@ -540,3 +540,4 @@ def test_measuring_on_some_inputs_leaves_training_as_it_is() -> None:
     for name in ("validation", "test"):
         assert some.split(name).index.tolist() == digits.split(name).index[:20].tolist()
     assert some.sha256 == digits.sha256
+    assert some.most_codes == 100

@@ -122,6 +122,9 @@ class InputDataset(NamedSplits[InputSplit]):
     anomalies: Mapping[str, InputSplit] = field(default_factory=dict)
     """What `only` left out of each split."""
 
+    most_codes: int | None = None
+    """Of training inputs, that a prior is fitted to, at most; the usual number unless given."""
+
     @property
     def spec(self) -> InputSpec:
         """Shape and preparation of an input."""
@@ -198,7 +201,10 @@ class InputDataset(NamedSplits[InputSplit]):
             )
 
     def measured_on(self, n: int) -> "InputDataset":
-        """The same data with the first `n` inputs of each split but the training one."""
+        """The same data with the first `n` inputs of each split but the training one.
+
+        Of that, the codes of five times as many are enough for a prior.
+        """
 
         def first(splits: Mapping[str, InputSplit]) -> dict[str, InputSplit]:
             return {
@@ -206,7 +212,8 @@ class InputDataset(NamedSplits[InputSplit]):
                 for name, split in splits.items()
             }
 
-        return replace(self, splits=first(self.splits), anomalies=first(self.anomalies))
+        splits, anomalies = first(self.splits), first(self.anomalies)
+        return replace(self, splits=splits, anomalies=anomalies, most_codes=5 * n)
 
     def with_classes(self, label: str | None = None) -> "InputDataset":
         """The same data, whose models are told the class of each input.

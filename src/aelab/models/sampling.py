@@ -21,15 +21,22 @@ MOST_CODES = 20_000
 CHUNK = 500
 
 
-def fit_prior(prior: Prior, model: Autoencoder, data: TrainingData, *, seed: int = 0) -> None:
-    """Fit a prior to the codes of up to 20,000 training inputs, and to their labels.
+def fit_prior(
+    prior: Prior,
+    model: Autoencoder,
+    data: TrainingData,
+    *,
+    seed: int = 0,
+    most: int | None = None,
+) -> None:
+    """Fit a prior to the codes of up to 20,000 training inputs (or `most`), and to their labels.
 
     Codes of variational models are samples of their posteriors. Those not finite are left out.
 
     Raises:
         InputError: there is no other.
     """
-    chosen = permutation_at(len(data), seed, "prior")[:MOST_CODES]
+    chosen = permutation_at(len(data), seed, "prior")[: min(most or MOST_CODES, MOST_CODES)]
     with seeded(seed, "prior"), torch.inference_mode():
         batches = [Batch.of(data.batch(i)) for i in chosen.split(CHUNK)]
         codes = torch.cat([code_of(model, batch).cpu() for batch in batches])

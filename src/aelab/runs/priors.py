@@ -164,7 +164,8 @@ class Priors:
             raise InputError(f"{self.folder}: codes have no numbers; no prior is fitted to them")
         prior = self.model.prior_of_codes(prior_named(name))
         with threads(self.settings.recipe.threads):
-            fit_prior(prior, self.model, data.split("train"), seed=self.settings.seed)
+            train, seed = data.split("train"), self.settings.seed
+            fit_prior(prior, self.model, train, seed=seed, most=data.most_codes)
         prior.class_names = data.classes[: prior.classes]
         names = {"classes": json.dumps(prior.class_names)}
         write_tensors(self.path(name), prior.tensors(), names)
