@@ -21,10 +21,12 @@ import torch
 from aelab.cli.verbs import main
 from aelab.data.input_sets import InputDataset
 from aelab.data.specs import InputSpec
+from aelab.evaluate import features
 from aelab.files import AelabError, InputError, MissingFileError
 from aelab.models.zoo import blueprint_of, resolve
 from aelab.runs.aside import aside
 from aelab.runs.jobs import run_all
+from aelab.runs.kept_scores import kept_scores
 from aelab.runs.resumable import Note
 from aelab.settings import thaw
 from aelab.studies.compare import compare
@@ -94,6 +96,31 @@ def test_original_study_keeps_the_originals_recipe() -> None:
     assert vae.settings.hyperparameters["beta"] == 1 / 125
     assert sum(name.name.endswith("-raw") for name in study.rows) == 5
     assert {row.settings.data.splits for row in study.rows} == {"original"}
+
+
+def test_a_quick_study_learns_features_first_and_keeps_what_is_asked_for(
+    tiny: InputDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(features, "user_cache", lambda *parts: tmp_path.joinpath("cache", *parts))
+    monkeypatch.setattr(features, "IMAGES_SEEN", 1_000)
+    told: list[tuple[str, object]] = []
+    study = parse_study("s", 'metrics = ["samples"]\n' + TINY).shortened()
+    for out in ("first", "second"):
+        told.clear()
+        found = compare(
+            study,
+            out=tmp_path / out,
+            jobs=1,
+            on_progress=lambda job, progress: told.append((job.row, progress)),
+        )
+        label, note = told[0]
+        said = isinstance(note, Note) and note.text.startswith("first come the features")
+        assert (label, said) == ("vanilla", out == "first")
+    run = found.runs["pca"][0]
+    kept = run.folder / "anomaly_scores.safetensors"
+    assert not kept.exists()
+    assert len(kept_scores(run, "distance", lambda: tiny).validation) == 150
+    assert kept.exists()
 
 
 def test_a_row_adds_to_the_studys_own_settings() -> None:

@@ -27,6 +27,8 @@ from aelab.models.contract import Autoencoder, Code, InputBatch
 from aelab.models.priors.fitted_mixture import FittedMixture
 from aelab.models.sampling import fit_prior
 from aelab.models.zoo import build
+from aelab.runs.train import train_run
+from aelab.settings import RunSettings
 
 
 @pytest.fixture(autouse=True)
@@ -213,6 +215,18 @@ def test_without_classes_there_are_no_features(blobs: InputDataset, cache: Path)
     numbers = {name for name, value in figures.items() if value is not None}
     assert numbers == {"nearest", "nearest_test"}
     assert not cache.exists()
+
+
+def test_a_prior_of_data_measured_on_few_inputs_is_fitted_to_fewer_codes(
+    blobs: InputDataset, tmp_path: Path
+) -> None:
+    run = train_run(RunSettings("pca", {"latent_dim": 3}), blobs, tmp_path / "run")
+    expected = FittedMixture(3)
+    fit_prior(expected, run.autoencoder, blobs.split("train"), most=50)
+    found = run.priors.fit("fitted-mixture", blobs.measured_on(10)).tensors()
+    assert all(found[name].equal(values) for name, values in expected.tensors().items())
+    whole = run.priors.fit("fitted-mixture", blobs).tensors()
+    assert not whole["mean"].equal(found["mean"])
 
 
 def test_a_model_without_prior_has_no_samples(blobs: InputDataset) -> None:

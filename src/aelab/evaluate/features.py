@@ -76,8 +76,9 @@ class Classifier(Trainable):
         super().__init__()
         channels, height, width = shape
         rows, columns = min(height, LARGEST), min(width, LARGEST)
+        large = (rows, columns) != (height, width)
         self.hidden = nn.Sequential(
-            nn.AdaptiveAvgPool2d((rows, columns)),
+            nn.AdaptiveAvgPool2d((rows, columns)) if large else nn.Identity(),
             nn.Conv2d(channels, 16, 3, padding=1),
             nn.MaxPool2d(2),
             nn.ReLU(),

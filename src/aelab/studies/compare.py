@@ -144,8 +144,11 @@ def do_job(job: Job, on_progress: Callable[[Progress | Note], None]) -> Run:
 
 def learn_features(jobs: Sequence[Job], on_progress: Callable[[Job, Note], None]) -> None:
     """Learn once, before jobs that may run at once, what the samples of all are compared in."""
-    asked = [job for job in jobs if "samples" in job.groups and not job.is_done]
-    for job in {(job.settings.data, job.seed): job for job in asked}.values():
+    first: dict[tuple[DataSettings, int], Job] = {}
+    for job in jobs:
+        if "samples" in job.groups and not job.is_done:
+            first.setdefault((job.settings.data, job.seed), job)
+    for job in first.values():
         data = job.data
         if isinstance(data, InputDataset) and data.spec.kind == "images":
             if features.are_there(data) and not features.are_known(data):
