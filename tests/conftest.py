@@ -67,6 +67,14 @@ def kept_figures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_core() -> Iterator[None]:
+    """A page is written by one process: another one knows no data sets that a test made up."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("aelab.machine.cores", lambda: 1)
+        yield
+
+
 @pytest.fixture(scope="session")
 def fashion() -> InputDataset:
     """FashionMNIST, all of it."""

@@ -100,6 +100,8 @@ def test_the_best_on_validation_is_chosen_and_pca_is_beaten(table: Path, tmp_pat
     trial = tmp_path / "out" / choice.best / "seed-0"
     on_validation = json.loads((trial / "metrics.json").read_text())
     assert on_validation["split"] == "validation"
+    kept = [run.folder / "anomaly_scores.safetensors", trial / "anomaly_scores.safetensors"]
+    assert [path.is_file() for path in kept] == [True, False]
 
 
 @pytest.mark.usefixtures("brief")

@@ -178,7 +178,7 @@ def test_compare_prints_the_table_and_its_files(
         '[data]\nname = "tiny"\n[recipe]\nepochs = 1\nbatch_size = 100\n'
         "[rows.vanilla]\n[rows.broken]\nmodel = 'vae'\nhyperparameters = { beta = -1.0 }\n"
     )
-    ends_with(1, "compare", "mine.toml", "--quick", "--seeds", "0", "1")
+    ends_with(1, "compare", "mine.toml", "--quick", "--seeds", "0", "1", "--jobs", "1")
     captured = capsys.readouterr()
     assert "Quick: a tenth of the training" in captured.out
     assert "runs/mine-quick/results.md" in captured.out

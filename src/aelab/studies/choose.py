@@ -14,6 +14,7 @@ from aelab.data.input_sets import InputDataset
 from aelab.data.loading import load_object, load_settings, settled
 from aelab.evaluate.leaks import leak_notes
 from aelab.files import AelabError, InputError
+from aelab.runs import kept_scores
 from aelab.runs.lock import locked
 from aelab.runs.measure import evaluate_run
 from aelab.runs.screen import TrainingScreen
@@ -169,7 +170,9 @@ def concluded(search: Search, ranked: list[Trial]) -> Choice:
         partial = folder / "chosen.partial"
         shutil.rmtree(partial, ignore_errors=True)
         shutil.copytree(search.run_of(best), partial)
-        evaluate_run(Run.open(partial), data, "test")
+        run = Run.open(partial)
+        kept_scores.keep_all(run, data)
+        evaluate_run(run, data, "test")
         partial.rename(kept)
     verdict = None
     if pca is not None:

@@ -15,7 +15,7 @@ from aelab.evaluate.codes import accuracies, latent_codes
 from aelab.evaluate.links import auc
 from aelab.evaluate.metrics import restored_errors
 from aelab.evaluate.reconstruction import SEED, chunks
-from aelab.evaluate.samples import SAMPLES, frechet_of, reference_of
+from aelab.evaluate.samples import frechet_of, most_samples, reference_of
 from aelab.evaluate.scoring import SCORES, default_score, split_scores
 from aelab.files import InputError
 from aelab.machine import generator_at, seeded, set_global
@@ -101,7 +101,7 @@ def criterion_of(goal: Goal, data: InputDataset) -> Criterion:
         )
     if goal == "samples":
         usable = data.spec.kind == "images" and len(data.classes) > 1
-        count = min(SAMPLES, len(data.split("validation")))
+        count = most_samples(data, "validation")
         if not usable or reference_of(data, "validation", count, SEED).network is None:
             raise InputError(
                 f"{data.name}: samples are compared by features that are learnt from images with "
@@ -183,7 +183,7 @@ def share_of_noise_left(model: Autoencoder, inputs: InputSplit) -> OfEach:
 
 def samples(run: Run, data: InputDataset, split: str) -> Measured:
     """The Fréchet distance of samples, from the prior chosen on validation, to real images."""
-    count = min(SAMPLES, len(data.split(split)), len(data.split("train")))
+    count = most_samples(data, split)
     reference = reference_of(data, split, count, SEED)
     return Measured(frechet_of(run.autoencoder, run.prior, reference, count, SEED))
 

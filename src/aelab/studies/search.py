@@ -231,6 +231,7 @@ class Search:
                 self.run_of(trial),
                 split="validation",
                 groups=GROUPS,
+                keep_scores=False,  # the chosen run alone needs them
                 on_progress=tell,
             )
             value = self.criterion.measure(run, self.data, "validation").value
