@@ -614,6 +614,16 @@ def test_of_data_that_changed_the_page_has_what_needs_none(tmp_path: Path) -> No
     assert not (run.folder / "figures" / "worst.png").exists()
 
 
+def test_the_page_of_one_run_speaks_of_that_run(tmp_path: Path) -> None:
+    run = aelab.train("pca", "digits", latent_dim=4, out=tmp_path / "run")
+    page = write_report(run.folder).path.read_text("utf-8")
+    assert "10 samples of pca, and the nearest training image of each" in page
+    assert "images that pca restores worst" in page
+    assert "The model restores the noisy image" in page
+    for several in ("every model", "Every model", "each model"):
+        assert several not in page
+
+
 @pytest.mark.parametrize("content", ["[]", "{}", '{"rows": 3}', "no JSON", '{"rows": [{}]}'])
 def test_a_foreign_table_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "results.json").write_text(content)

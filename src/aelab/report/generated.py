@@ -10,7 +10,16 @@ from aelab.evaluate.samples import nearest_images
 from aelab.models.priors.contract import Prior
 from aelab.models.sampling import between, latent_size, sample
 from aelab.models.zoo import FITTED_PRIOR
-from aelab.report.tiles import Runs, TileRow, as_tiles, chosen, inputs, mosaic, one_thread
+from aelab.report.tiles import (
+    Runs,
+    TileRow,
+    as_tiles,
+    chosen,
+    inputs,
+    mosaic,
+    one_thread,
+    told_runs,
+)
 from aelab.runs.store import Run
 
 SAMPLES = 10
@@ -43,10 +52,10 @@ def samples(runs: Runs, data: InputDataset, *, n: int = SAMPLES) -> Figure:
         rows.append(TileRow("nearest in\ntraining", nearest, notes))
         told.append(f"{name} from {prior} {d.median().item():.1f}")
     return mosaic(
-        "Samples of every model, and the training image nearest to each",
+        f"Samples of {told_runs(runs)}, and the training image nearest to each",
         rows,
-        f"{n} samples of every model, and the nearest training image of each; median distance, "
-        f"Euclidean, pixels in [0, 1]: {', '.join(told)}.",
+        f"{n} samples of {told_runs(runs)}, and the nearest training image of each; median "
+        f"distance, Euclidean, pixels in [0, 1]: {', '.join(told)}.",
     )
 
 
@@ -137,7 +146,7 @@ def interpolation(
         way = model.decode(between(model, z[:1], z[1:], shares))
         rows.append(TileRow(name, as_tiles(way, model.spec)))
     return mosaic(
-        f"From {names[0]} to {names[-1]} through every model's codes",
+        f"From {names[0]} to {names[-1]} through the codes of {told_runs(runs)}",
         rows,
         f"The way from an image of {names[0]} to one of {names[-1]} in {steps} steps: blended "
         f"pixels, then decoded codes of {', '.join(runs)}.",

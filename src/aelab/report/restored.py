@@ -26,6 +26,7 @@ from aelab.report.tiles import (
     inputs,
     mosaic,
     one_thread,
+    told_runs,
 )
 from aelab.runs.store import Run
 
@@ -148,10 +149,10 @@ def denoising(
         rows.append(row(name, x_hat, x, spec))
         told.append(f"{name} {psnr(squared_errors(x_hat, x, spec.peak).mean().item()):.1f}")
     return mosaic(
-        "Noisy images and what every model makes of them, with its PSNR",
+        f"Noisy images and what {told_runs(runs)} makes of them, with its PSNR",
         rows,
         f"{len(members)} images with noise of {', '.join(map(str, levels))} of the pixels' range, "
-        f"and what every model makes of them; mean PSNR in dB: {', '.join(told)}.",
+        f"and what {told_runs(runs)} makes of them; mean PSNR in dB: {', '.join(told)}.",
         heads=[f"σ = {level:g}" for level in levels for _ in members],
         group=len(members),
     )
@@ -179,10 +180,11 @@ def worst(runs: Runs, data: InputDataset, *, split: str = "test", count: int = 8
         rows.append(TileRow(f"{name}\noriginal", as_tiles(x, spec), labels, apart=True))
         rows.append(TileRow("restored, MSE", as_tiles(model(x), spec), notes))
         told.append(f"{name} {found[0][1]:.3f}")
+    who = told_runs(runs, "each model")
     return mosaic(
-        f"The images of the {split} split that each model restores worst",
+        f"The images of the {split} split that {who} restores worst",
         rows,
-        f"The {count} images that each model restores worst, with class and MSE; its largest MSE: "
+        f"The {count} images that {who} restores worst, with class and MSE; the largest MSE: "
         f"{', '.join(told)}.",
     )
 

@@ -67,6 +67,15 @@ def one_thread() -> Iterator[None]:
         yield
 
 
+def told_runs(runs: Runs, several: str = "every model") -> str:
+    """Whose pictures they are, of several or of the only run, by name.
+
+    >>> told_runs({"vae": None})
+    'vae'
+    """
+    return several if len(runs) > 1 else next(iter(runs))
+
+
 def inputs(run: Run, data: InputDataset, split: str, i: Int64[Tensor, " batch"]) -> InputBatch:
     """Images `i` of a split, prepared as the run's model takes them."""
     images = replace(data.split(split), spec=run.autoencoder.spec)

@@ -1,16 +1,21 @@
 """One call in a process of its own, while this one goes on."""
 
 import multiprocessing
+import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import ParamSpec, TypeVar
 
 from aelab.files import AelabError
-from aelab.runs.jobs import prepare_process, without_script
+from aelab.runs.jobs import detached, prepare_process
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+PATIENCE = 5.0
+"""Seconds in which a process ends by itself, and gives back what the system lent it."""
 
 
 @contextmanager
@@ -23,13 +28,15 @@ def aside(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Iterato
     Raises:
         AelabError: the process was ended from outside.
     """
-    context = multiprocessing.get_context("spawn")
+    context, received = multiprocessing.get_context("spawn"), False
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=send_result, args=(sender, call, args, kwargs), daemon=True)
 
     def result() -> T:
+        nonlocal received
         try:
             found, error = receiver.recv()
+            received = True
         except EOFError:
             raise AelabError(
                 "a process was ended from outside, perhaps for want of memory"
@@ -38,12 +45,15 @@ def aside(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Iterato
             raise error
         return found  # type: ignore[no-any-return]  # it is what the call gave
 
-    with without_script():
+    with detached():
         process.start()
     sender.close()  # here, so that the other end's closing is seen
     try:
         yield result
     finally:
+        if not received:
+            process.terminate()
+        process.join(PATIENCE)
         process.kill()
         process.join()
         receiver.close()
@@ -54,6 +64,7 @@ def send_result(
 ) -> None:
     """Do a call, in the other process, and send what it gave or raised."""
     prepare_process()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     try:
         sender.send((call(*args, **kwargs), None))
     except Exception as error:  # whatever it is, the caller sees it

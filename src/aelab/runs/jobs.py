@@ -4,6 +4,7 @@ import math
 import multiprocessing
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections import deque
@@ -15,7 +16,6 @@ from functools import partial
 from itertools import islice
 from multiprocessing.managers import SyncManager
 from queue import Empty, SimpleQueue
-from threading import Thread
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
@@ -257,14 +257,14 @@ def processes(
     """Processes of our own; they are new ones, so that PyTorch's threads are not inherited."""
     context = multiprocessing.get_context("spawn")
     manager = SyncManager(ctx=context)
-    with without_script():
+    with detached():
         manager.start(end_with_parent)
     with (
         manager,
         Workers(at_once, context, prepare_process) as pool,
     ):
         told, stop = manager.Queue(), manager.Event()
-        listener = Thread(target=listen, args=(told, tell), daemon=True)
+        listener = threading.Thread(target=listen, args=(told, tell), daemon=True)
         listener.start()
         try:
             yield pool, lambda job: Teller(job, told, stop)
@@ -280,39 +280,43 @@ def processes(
 
 
 class Workers(ProcessPoolExecutor):
-    """Processes that know nothing of the caller's script."""
+    """Processes that are `detached`."""
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:  # noqa: ANN401
         """The future of a call; a process may begin with it."""
-        with without_script():
+        with detached():
             return super().submit(fn, *args, **kwargs)
 
 
 @contextmanager
-def without_script() -> Iterator[None]:
-    """Processes that begin inside do not run the caller's script anew.
+def detached() -> Iterator[None]:
+    """Processes that begin inside run no script of the caller's anew, and leave Ctrl-C alone.
 
-    They would otherwise, and without ``if __name__ == "__main__":`` that ends in an error. What
-    they are given is of modules.
+    Without ``if __name__ == "__main__":`` a script would end in an error there; what processes are
+    given is of modules. Ctrl-C reaches all of them; only the first one acts on it, and tells or
+    ends the others. What ignores a signal hands that down.
 
-    >>> with without_script():
+    >>> with detached():
     ...     hasattr(sys.modules["__main__"], "__file__")
     False
     """
-    script = sys.modules["__main__"]
+    script, before = sys.modules["__main__"], signal.getsignal(signal.SIGINT)
+    # Python lets only the main thread say what a signal does.
+    mine = threading.current_thread() is threading.main_thread() and before is not None
     sys.modules["__main__"] = ModuleType("__main__")
+    if mine:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
     finally:
         sys.modules["__main__"] = script
+        if mine:
+            signal.signal(signal.SIGINT, before)
 
 
 def prepare_process() -> None:
-    """Set up a process of our own: its memory, and that it leaves Ctrl-C alone.
-
-    Ctrl-C reaches all processes; only the first one acts on it, and tells the others.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Set up a process of our own: its memory, and its end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where another thread began it
     keep_freed_memory()
     end_with_parent()
 
