@@ -114,7 +114,7 @@ def test_a_quick_study_learns_features_first_and_keeps_what_is_asked_for(
             on_progress=lambda job, progress: told.append((job.row, progress)),
         )
         label, note = told[0]
-        said = isinstance(note, Note) and note.text.startswith("first come the features")
+        said = isinstance(note, Note) and note.text.startswith("learning the features")
         assert (label, said) == ("vanilla", out == "first")
     run = found.runs["pca"][0]
     kept = run.folder / "anomaly_scores.safetensors"

@@ -167,7 +167,7 @@ def live_parts_under_way(
 
 
 def live_parts_anew(material: Material, data_dir: Path | None) -> Parts | None:
-    """live_parts of what came without its data, in a process that has imported nothing yet.
+    """live_parts of a material without its data, in a process that has imported nothing yet.
 
     Raises:
         InputError: the data cannot be had any more.

@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 from typing import ParamSpec, TypeVar
 
 from aelab.files import AelabError
-from aelab.runs.jobs import detached, prepare_process
+from aelab.runs.jobs import ENDED, detached, prepare_process
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -38,9 +38,7 @@ def aside(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Iterato
             found, error = receiver.recv()
             received = True
         except EOFError:
-            raise AelabError(
-                "a process was ended from outside, perhaps for want of memory"
-            ) from None
+            raise AelabError(f"{ENDED}; try again with less else running") from None
         if error is not None:
             raise error
         return found  # type: ignore[no-any-return]  # it is what the call gave

@@ -33,7 +33,8 @@ ManagedQueue = Any
 ManagedEvent = Any
 
 
-GONE = "a process was ended from outside, perhaps for want of memory; try --jobs 1"
+ENDED = "a process was ended from outside, perhaps for want of memory"
+GONE = f"{ENDED}; try --jobs 1"
 
 LOOKED = 5.0
 """Seconds between two looks at how far jobs elsewhere are."""

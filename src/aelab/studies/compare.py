@@ -94,7 +94,7 @@ class Job:
     """Of the validation and of the test split, that are measured on; all unless given."""
 
     keep_scores: bool = True
-    """What anomalies are told by, or else it is computed when it is first asked for."""
+    """Whether the run keeps what anomalies are told by; otherwise once it is asked for."""
 
     @property
     def data(self) -> Dataset:
@@ -152,7 +152,7 @@ def learn_features(jobs: Sequence[Job], on_progress: Callable[[Job, Note], None]
         data = job.data
         if isinstance(data, InputDataset) and data.spec.kind == "images":
             if features.are_there(data) and not features.are_known(data):
-                told = "first come the features that samples are compared in, once for these data"
+                told = "learning the features that samples are compared by; this is done once"
                 on_progress(job, Note(told))
             for split in ("validation", job.split):
                 reference_of(data, split, most_samples(data, split), job.seed)

@@ -23,7 +23,7 @@ QUICK_SHARE, QUICK_INPUTS = 0.1, 2_000
 """Of its epochs, that a quick study trains; and of its splits, that it measures on."""
 
 QUICK_JOBS = 2
-"""Rows that a quick study trains at once, of one thread each: a third more than one of two."""
+"""Rows that a quick study trains at once, at least, on one thread each, as measuring is."""
 
 QUICKEST_GROUPS: tuple[Group, ...] = ("reconstruction", "bound", "samples", "links")
 """The groups of metrics that a quick study keeps: the others would take longer than training."""
@@ -125,7 +125,7 @@ class Study:
     rows: tuple[Row, ...]
     quick: bool = False
     groups: tuple[Group, ...] = QUICK_GROUPS
-    """Of metrics."""
+    """Of metrics, that are measured."""
 
     seeds: tuple[int, ...] = (0,)
     """Those that are trained unless others are asked for."""
@@ -155,7 +155,7 @@ class Study:
             rows=rows,
             quick=True,
             groups=groups,
-            jobs=QUICK_JOBS,
+            jobs=max(self.jobs, QUICK_JOBS),
             inputs=QUICK_INPUTS,
         )
 
